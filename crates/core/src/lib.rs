@@ -1,0 +1,3 @@
+//! The WebSocket protocol (RFC 6455) without I/O.
+
+pub mod handshake;
