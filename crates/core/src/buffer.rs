@@ -1,0 +1,149 @@
+//! The receive buffer: bytes come in behind, are parsed in place, and leave in front.
+
+use std::ops::Range;
+
+/// Received bytes: the message under assembly, what is not parsed yet, and free space after it.
+///
+/// The fragments of a message are moved together in place, so that it is one slice when it is complete; the payload of
+/// a message of one frame is not moved at all.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    /// `message.start <= message.end <= unread.start`
+    message: Range<usize>,
+    /// `unread.start <= unread.end <= bytes.len()`
+    unread: Range<usize>,
+    /// The last read filled all the space that it was lent.
+    hungry: bool,
+    /// Reads in a row that needed little of the space.
+    calm: u8,
+}
+
+impl Buffer {
+    /// A buffer with the bytes of `message` under assembly and `unread` behind them.
+    pub(crate) fn with(message: &[u8], unread: &[u8]) -> Self {
+        let bytes = [message, unread].concat();
+        Self { message: 0..message.len(), unread: message.len()..bytes.len(), bytes, ..Self::default() }
+    }
+
+    /// What is not parsed yet.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.unread.clone()]
+    }
+
+    /// The message under assembly.
+    pub(crate) fn message(&self) -> &[u8] {
+        &self.bytes[self.message.clone()]
+    }
+
+    /// Bytes at a place that [`take`](Self::take) gave.
+    pub(crate) fn at(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+
+    /// Passes over `count` unread bytes.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.unread.start += count;
+        debug_assert!(self.unread.start <= self.unread.end);
+    }
+
+    /// Passes over `count` unread bytes and tells where they are: they stay there until [`space`](Self::space).
+    pub(crate) fn take(&mut self, count: usize) -> (Range<usize>, &mut [u8]) {
+        let range = self.unread.start..self.unread.start + count;
+        self.skip(count);
+        (range.clone(), &mut self.bytes[range])
+    }
+
+    /// Moves `count` unread bytes to the end of the message and lends them for unmasking.
+    pub(crate) fn join(&mut self, count: usize) -> &mut [u8] {
+        if self.message.is_empty() {
+            self.message = self.unread.start..self.unread.start;
+        }
+        if self.message.end != self.unread.start {
+            self.bytes.copy_within(self.unread.start..self.unread.start + count, self.message.end);
+        }
+        self.skip(count);
+        let joined = self.message.end..self.message.end + count;
+        self.message.end = joined.end;
+        &mut self.bytes[joined]
+    }
+
+    /// Drops the first `count` bytes of the message.
+    pub(crate) fn release(&mut self, count: usize) {
+        self.message.start += count;
+        debug_assert!(self.message.start <= self.message.end);
+    }
+
+    /// Drops what is unread.
+    pub(crate) fn discard(&mut self) {
+        self.unread.start = self.unread.end;
+    }
+
+    /// Lends free space for the next read, at least one byte; `wanted` bytes where they are known to be coming.
+    pub(crate) fn space(&mut self, wanted: usize) -> &mut [u8] {
+        let held = self.message.len() + self.unread.len();
+        if held == 0 {
+            self.message = 0..0;
+            self.unread = 0..0;
+        } else if self.unread.is_empty() {
+            // What is read next goes directly behind the message, and need not be moved there later.
+            self.unread = self.message.end..self.message.end;
+        }
+        // Grow with what has arrived, never with what a header announces.
+        let slack = if self.hungry { LARGE_READ } else { SMALL_READ };
+        let wanted = wanted.clamp(SMALL_READ, held + slack);
+        let wanted = if self.hungry { wanted.max((4 * self.bytes.len()).min(LARGE_READ)) } else { wanted };
+        if self.bytes.len() - self.unread.end < wanted {
+            self.make_room(held, wanted);
+        } else if held == 0 && self.calm >= CALM {
+            self.shrink();
+            self.make_room(0, wanted);
+        }
+        &mut self.bytes[self.unread.end..]
+    }
+
+    /// Notes that `count` bytes of the space were filled.
+    pub(crate) fn filled(&mut self, count: usize) {
+        let space = self.bytes.len() - self.unread.end;
+        assert!(count <= space, "more bytes were filled than there was space");
+        self.unread.end += count;
+        self.hungry = count == space;
+        self.calm = if count < self.bytes.len() / 4 && self.bytes.len() > SMALL_READ { self.calm + 1 } else { 0 };
+        self.calm = self.calm.min(CALM);
+    }
+
+    /// Bytes that the buffer occupies.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Gives back all memory but what is needed for the bytes held.
+    pub(crate) fn shrink(&mut self) {
+        *self = Self::with(self.message(), self.unread());
+    }
+
+    /// Moves what is held to the front, of this allocation or a larger one, so that `wanted` bytes fit behind it.
+    fn make_room(&mut self, held: usize, wanted: usize) {
+        let (message, unread) = (self.message.clone(), self.unread.clone());
+        // Moving at most half of the allocation each time keeps the work linear in the bytes received.
+        if held + wanted <= self.bytes.len() && held <= self.bytes.len() / 2 {
+            self.bytes.copy_within(message.clone(), 0);
+            self.bytes.copy_within(unread.clone(), message.len());
+        } else {
+            // A fresh allocation of zeros costs no pass over the memory; resizing the old one would.
+            let mut bytes = vec![0; (held + wanted).max(held + held / 2)];
+            bytes[..message.len()].copy_from_slice(&self.bytes[message.clone()]);
+            bytes[message.len()..held].copy_from_slice(&self.bytes[unread.clone()]);
+            self.bytes = bytes;
+        }
+        self.message = 0..message.len();
+        self.unread = message.len()..held;
+    }
+}
+
+/// The space for a read, while reads do not fill it: all that an idle connection keeps.
+const SMALL_READ: usize = 2 * 1024;
+/// The largest space for a read that is not known to be the payload of one message.
+const LARGE_READ: usize = 64 * 1024;
+/// So many small reads in a row give a large buffer back.
+const CALM: u8 = 16;

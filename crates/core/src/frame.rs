@@ -1,0 +1,173 @@
+//! The frame header (RFC 6455, section 5.2): all headers come in through [`Header::parse`] and leave through
+//! [`Header::encode`].
+
+use crate::Error;
+
+/// Which side of the connection an endpoint is. A client masks its frames, a server does not (section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Sent the opening handshake.
+    Client,
+    /// Answered it.
+    Server,
+}
+
+/// What a frame is (section 5.2). The reserved opcodes have no value here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum OpCode {
+    /// Goes on with a fragmented message.
+    Continuation = 0,
+    /// Begins a text message.
+    Text = 1,
+    /// Begins a binary message.
+    Binary = 2,
+    /// Closes the connection.
+    Close = 8,
+    /// Asks for a Pong.
+    Ping = 9,
+    /// Answers a Ping, or says that the endpoint lives.
+    Pong = 10,
+}
+
+impl OpCode {
+    fn parse(byte: u8) -> Option<Self> {
+        Some(match byte & 0x0f {
+            0 => Self::Continuation,
+            1 => Self::Text,
+            2 => Self::Binary,
+            8 => Self::Close,
+            9 => Self::Ping,
+            10 => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    /// Tells whether frames of this opcode may stand between the fragments of a message (section 5.5).
+    pub fn is_control(self) -> bool {
+        self as u8 >= Self::Close as u8
+    }
+}
+
+/// What RSV1 means on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rsv1 {
+    /// No extension was agreed that defines it.
+    Reserved,
+    /// It marks the first frame of a compressed message (RFC 7692, section 6).
+    Compressed,
+}
+
+/// A frame header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// This is the last frame of its message.
+    pub fin: bool,
+    /// The message is compressed.
+    pub rsv1: bool,
+    /// What the frame is.
+    pub opcode: OpCode,
+    /// The masking key, where the payload is masked.
+    pub mask: Option<[u8; 4]>,
+    /// Bytes of payload that follow the header.
+    pub length: u64,
+}
+
+impl Header {
+    /// The longest header: two bytes, a 64-bit length and a masking key.
+    pub const MAX_LEN: usize = 14;
+
+    /// Parses the header at the start of `bytes`, as `receiver` may receive it, and gives its length in bytes with it.
+    ///
+    /// `None`: more bytes are needed. A broken rule is an error at the first byte that shows it.
+    ///
+    /// ```
+    /// use raddle_core::{Error, Header, Role, Rsv1};
+    ///
+    /// let (header, length) = Header::parse(b"\x81\x05Hello", Role::Client, Rsv1::Reserved)?.expect("whole");
+    /// assert_eq!((header.length, length), (5, 2));
+    /// assert_eq!(Header::parse(b"\x83", Role::Client, Rsv1::Reserved), Err(Error::ReservedOpCode));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn parse(bytes: &[u8], receiver: Role, meaning: Rsv1) -> Result<Option<(Self, usize)>, Error> {
+        let [first, rest @ ..] = bytes else { return Ok(None) };
+        let (fin, rsv1) = (first & FIN != 0, first & RSV1 != 0);
+        let Some(opcode) = OpCode::parse(*first) else { return Err(Error::ReservedOpCode) };
+        let begins = matches!(opcode, OpCode::Text | OpCode::Binary);
+        if first & RSV2_RSV3 != 0 || rsv1 && !(begins && meaning == Rsv1::Compressed) {
+            return Err(Error::ReservedBits);
+        }
+        if opcode.is_control() && !fin {
+            return Err(Error::ControlFragmented);
+        }
+        let [second, rest @ ..] = rest else { return Ok(None) };
+        match (receiver, second & MASK != 0) {
+            (Role::Server, false) => return Err(Error::UnmaskedFrame),
+            (Role::Client, true) => return Err(Error::MaskedFrame),
+            _ => {}
+        }
+        let short = second & !MASK;
+        if opcode.is_control() && short > MAX_SHORT {
+            return Err(Error::ControlTooLong);
+        }
+        let (length, rest) = match short {
+            LENGTH_16 => {
+                let Some((length, rest)) = rest.split_first_chunk() else { return Ok(None) };
+                let length = u64::from(u16::from_be_bytes(*length));
+                if length <= u64::from(MAX_SHORT) {
+                    return Err(Error::LengthNotMinimal);
+                }
+                (length, rest)
+            }
+            LENGTH_64 => {
+                // The first byte alone shows the top bit.
+                if rest.first().is_some_and(|byte| byte & 0x80 != 0) {
+                    return Err(Error::LengthTopBit);
+                }
+                let Some((length, rest)) = rest.split_first_chunk() else { return Ok(None) };
+                let length = u64::from_be_bytes(*length);
+                if length <= u64::from(u16::MAX) {
+                    return Err(Error::LengthNotMinimal);
+                }
+                (length, rest)
+            }
+            short => (u64::from(short), rest),
+        };
+        let (mask, rest) = match receiver {
+            Role::Client => (None, rest),
+            Role::Server => {
+                let Some((key, rest)) = rest.split_first_chunk() else { return Ok(None) };
+                (Some(*key), rest)
+            }
+        };
+        let header = Self { fin, rsv1, opcode, mask, length };
+        Ok(Some((header, bytes.len() - rest.len())))
+    }
+
+    /// Appends the header to `output`, with the shortest form of the length.
+    pub fn encode(&self, output: &mut Vec<u8>) {
+        let first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 };
+        let mask = if self.mask.is_some() { MASK } else { 0 };
+        if self.length <= u64::from(MAX_SHORT) {
+            output.extend_from_slice(&[first, mask | self.length as u8]);
+        } else if let Ok(length) = u16::try_from(self.length) {
+            let [high, low] = length.to_be_bytes();
+            output.extend_from_slice(&[first, mask | LENGTH_16, high, low]);
+        } else {
+            output.extend_from_slice(&[first, mask | LENGTH_64]);
+            output.extend_from_slice(&self.length.to_be_bytes());
+        }
+        if let Some(key) = self.mask {
+            output.extend_from_slice(&key);
+        }
+    }
+}
+
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const RSV2_RSV3: u8 = 0x30;
+const MASK: u8 = 0x80;
+/// The largest length that stands in the second byte itself.
+const MAX_SHORT: u8 = 125;
+const LENGTH_16: u8 = 126;
+const LENGTH_64: u8 = 127;

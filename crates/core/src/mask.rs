@@ -1,0 +1,38 @@
+//! Masking (RFC 6455, section 5.3). Masking and unmasking are the same operation.
+
+/// Masks `payload` in place and returns the key rotated for the bytes that follow.
+///
+/// ```
+/// let mut payload = *b"\x7f\x9f\x4d\x51\x58";
+/// let next = raddle_core::mask::apply(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
+/// assert_eq!(&payload, b"Hello");
+/// assert_eq!(next, [0xfa, 0x21, 0x3d, 0x37]);
+/// ```
+pub fn apply(payload: &mut [u8], key: [u8; 4]) -> [u8; 4] {
+    let word = u64::from(u32::from_ne_bytes(key)) * 0x1_0000_0001;
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    for bytes in words {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    }
+    // The key repeats every four bytes, so it stands at its beginning again after whole words.
+    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+    let mut next = key;
+    next.rotate_left(rest.len() % 4);
+    next
+}
+
+/// Appends `payload` to `output`, masked.
+pub fn append(output: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
+    output.reserve(payload.len());
+    let mut key = key;
+    // In blocks, so that the second pass finds its bytes in the first-level cache.
+    for block in payload.chunks(BLOCK) {
+        let start = output.len();
+        output.extend_from_slice(block);
+        key = apply(&mut output[start..], key);
+    }
+}
+
+const BLOCK: usize = 8 * 1024;

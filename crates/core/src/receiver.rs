@@ -1,0 +1,350 @@
+//! The receiving half of a connection: bytes in, events out (RFC 6455, sections 5.4 to 5.8 and 6.2).
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+use crate::{Close, Error, Event, Header, Limits, Message, OpCode, Progress, Role, Rsv1, mask, utf8};
+
+/// Turns received bytes into events, in place: unmasks, checks UTF-8, puts fragments together, and lends the result.
+///
+/// Bytes go in through [`space`](Self::space) and [`filled`](Self::filled). [`advance`](Self::advance) parses up to the
+/// next event, which [`event`](Self::event) lends until the next call to either. The same events come however the bytes
+/// are cut, and the work is linear in their number.
+#[derive(Debug)]
+pub struct Receiver {
+    role: Role,
+    limits: Limits,
+    rsv1: Rsv1,
+    buffer: Buffer,
+    /// The message that has begun and not ended.
+    message: Option<Incoming>,
+    /// The data frame whose payload is being received.
+    payload: Option<Payload>,
+    /// The event that is lent. `space` and `advance` clear it before they touch the bytes.
+    current: Option<Current>,
+    closed: bool,
+    failed: Option<Error>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Incoming {
+    kind: Kind,
+    /// Frames so far.
+    fragments: u32,
+    /// Bytes so far, as announced by the headers of its frames.
+    announced: u64,
+    /// Bytes at the start of the buffer's message that are known to be whole characters.
+    validated: usize,
+    /// A part was lent: the rest comes in parts too.
+    in_parts: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Binary,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    fin: bool,
+    remaining: u64,
+    /// Rotated for the next byte.
+    key: Option<[u8; 4]>,
+}
+
+#[derive(Clone, Debug)]
+enum Current {
+    /// The whole message of the buffer.
+    Message(Kind),
+    /// The first bytes of the message of the buffer.
+    Part(Kind, usize, Progress),
+    Control(OpCode, Range<usize>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Whole,
+    Parts,
+}
+
+impl Receiver {
+    /// The receiver of the endpoint that is `role`: a server's takes masked frames, a client's unmasked ones.
+    pub fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            role,
+            limits,
+            rsv1: Rsv1::Reserved,
+            buffer: Buffer::default(),
+            message: None,
+            payload: None,
+            current: None,
+            closed: false,
+            failed: None,
+        }
+    }
+
+    /// Lends space for the next read, at least one byte. Clears the event.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.clear();
+        let wanted = self.payload.map_or(0, |payload| payload.remaining);
+        self.buffer.space(usize::try_from(wanted).unwrap_or(usize::MAX))
+    }
+
+    /// Notes that the first `count` bytes of the space were filled.
+    pub fn filled(&mut self, count: usize) {
+        self.buffer.filled(count);
+    }
+
+    /// Takes a copy of `bytes`, which were received elsewhere: behind the head of an opening handshake, for example.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let count = bytes.len().min(space.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.filled(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    /// Parses up to the next event: a whole message or a control frame. `false`: more bytes are needed.
+    ///
+    /// After a Close no event follows, and what is received is dropped. An error is final, and given again by every
+    /// further call.
+    pub fn advance(&mut self) -> Result<bool, Error> {
+        self.step(Delivery::Whole)
+    }
+
+    /// Parses as [`advance`](Self::advance) does, but lends a message in parts, as they arrive: for messages larger than
+    /// memory. The limits hold all the same.
+    ///
+    /// A message of which a part was lent comes in parts to its end, whichever call asks for the rest.
+    pub fn advance_part(&mut self) -> Result<bool, Error> {
+        self.step(Delivery::Parts)
+    }
+
+    /// Lends the event that the last [`advance`](Self::advance) has found.
+    pub fn event(&self) -> Option<Event<'_>> {
+        Some(match self.current.as_ref()? {
+            Current::Message(kind) => match lend(*kind, self.buffer.message()) {
+                Message::Text(text) => Event::Text(text),
+                Message::Binary(bytes) => Event::Binary(bytes),
+            },
+            Current::Part(kind, length, progress) => {
+                Event::Part(lend(*kind, &self.buffer.message()[..*length]), *progress)
+            }
+            Current::Control(OpCode::Ping, range) => Event::Ping(self.buffer.at(range.clone())),
+            Current::Control(OpCode::Pong, range) => Event::Pong(self.buffer.at(range.clone())),
+            Current::Control(_, range) => {
+                Event::Close(Close::parse(self.buffer.at(range.clone())).expect("parsed before it was made the event"))
+            }
+        })
+    }
+
+    /// Tells whether another frame, or an error, is already there: whether [`advance`](Self::advance) has something to
+    /// do before it needs more bytes.
+    pub fn has_frame(&self) -> bool {
+        let unread = self.buffer.unread();
+        if self.closed || self.failed.is_some() || unread.is_empty() {
+            return false;
+        }
+        match self.payload {
+            Some(payload) => unread.len() as u64 >= payload.remaining,
+            None => match Header::parse(unread, self.role, self.rsv1) {
+                Ok(Some((header, length))) => (unread.len() - length) as u64 >= header.length,
+                Ok(None) => false,
+                Err(_) => true,
+            },
+        }
+    }
+
+    /// Tells whether a message or a frame has begun to arrive and is not complete.
+    pub fn is_amid_message(&self) -> bool {
+        !self.closed && (self.message.is_some() || !self.buffer.unread().is_empty())
+    }
+
+    /// Tells whether the peer's Close was received.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Bytes of memory that the receive buffer occupies.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Gives back all memory but what the bytes of an incomplete message need. Clears the event.
+    pub fn shrink(&mut self) {
+        self.clear();
+        self.buffer.shrink();
+    }
+
+    /// Makes the receiver that goes on where this one stands, in a buffer of its own, while this one's event stays lent.
+    /// The unread bytes and an incomplete message are copied.
+    pub fn fork(&self) -> Self {
+        let (lent, message) = match self.current {
+            Some(Current::Message(_)) => (self.buffer.message().len(), None),
+            Some(Current::Part(_, length, Progress::Last)) => (length, None),
+            Some(Current::Part(_, length, Progress::More)) => {
+                (length, self.message.map(|message| message.past(length)))
+            }
+            _ => (0, self.message),
+        };
+        Self {
+            buffer: Buffer::with(&self.buffer.message()[lent..], self.buffer.unread()),
+            message,
+            current: None,
+            ..*self
+        }
+    }
+
+    fn clear(&mut self) {
+        match self.current.take() {
+            Some(Current::Message(_)) => {
+                self.buffer.release(self.buffer.message().len());
+                self.message = None;
+            }
+            Some(Current::Part(_, length, progress)) => {
+                self.buffer.release(length);
+                self.message = match progress {
+                    Progress::More => self.message.map(|message| message.past(length)),
+                    Progress::Last => None,
+                };
+            }
+            Some(Current::Control(..)) | None => {}
+        }
+    }
+
+    fn step(&mut self, delivery: Delivery) -> Result<bool, Error> {
+        self.clear();
+        if self.closed {
+            self.buffer.discard();
+            return Ok(false);
+        }
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let step = self.parse(delivery);
+        if let Err(error) = step {
+            self.failed = Some(error);
+        }
+        step
+    }
+
+    fn parse(&mut self, delivery: Delivery) -> Result<bool, Error> {
+        loop {
+            if let Some(payload) = self.payload {
+                if !self.receive(payload, delivery)? {
+                    return Ok(self.current.is_some());
+                }
+                continue;
+            }
+            let unread = self.buffer.unread();
+            let Some((header, length)) = Header::parse(unread, self.role, self.rsv1)? else { return Ok(false) };
+            if header.opcode.is_control() {
+                if ((unread.len() - length) as u64) < header.length {
+                    return Ok(false);
+                }
+                self.buffer.skip(length);
+                self.control(header)?;
+                return Ok(true);
+            }
+            self.begin(header)?;
+            self.buffer.skip(length);
+        }
+    }
+
+    /// Takes the header of a data frame: opens a message or goes on with it, within the limits.
+    fn begin(&mut self, header: Header) -> Result<(), Error> {
+        let opened = match header.opcode {
+            OpCode::Text => Some(Kind::Text),
+            OpCode::Binary => Some(Kind::Binary),
+            _ => None,
+        };
+        let mut message = match (self.message, opened) {
+            (None, Some(kind)) => Incoming { kind, fragments: 0, announced: 0, validated: 0, in_parts: false },
+            (Some(message), None) => message,
+            (None, None) => return Err(Error::UnexpectedContinuation),
+            (Some(_), Some(_)) => return Err(Error::ExpectedContinuation),
+        };
+        message.fragments = message.fragments.saturating_add(1);
+        message.announced = message.announced.checked_add(header.length).ok_or(Error::MessageTooBig)?;
+        if header.length > self.limits.frame || message.announced > self.limits.message {
+            return Err(Error::MessageTooBig);
+        }
+        if message.fragments > self.limits.fragments {
+            return Err(Error::TooManyFragments);
+        }
+        self.message = Some(message);
+        self.payload = Some(Payload { fin: header.fin, remaining: header.length, key: header.mask });
+        Ok(())
+    }
+
+    /// Takes what has arrived of a data frame's payload. `true`: the frame has ended and its message goes on.
+    fn receive(&mut self, mut payload: Payload, delivery: Delivery) -> Result<bool, Error> {
+        let message = self.message.as_mut().expect("a payload belongs to a message");
+        let unread = self.buffer.unread().len();
+        let count = usize::try_from(payload.remaining).unwrap_or(usize::MAX).min(unread);
+        let bytes = self.buffer.join(count);
+        if let Some(key) = payload.key {
+            payload.key = Some(mask::apply(bytes, key));
+        }
+        payload.remaining -= count as u64;
+        let ended = payload.remaining == 0;
+        let complete = ended && payload.fin;
+        self.payload = (!ended).then_some(payload);
+        let held = self.buffer.message();
+        // Fail fast: what can never become text is refused as it arrives (section 8.1).
+        message.validated = match message.kind {
+            Kind::Text => message.validated + utf8::valid_prefix(&held[message.validated..])?,
+            Kind::Binary => held.len(),
+        };
+        if complete && message.validated < held.len() {
+            return Err(Error::InvalidUtf8);
+        }
+        if delivery == Delivery::Parts || message.in_parts {
+            if complete || message.validated > 0 {
+                let progress = if complete { Progress::Last } else { Progress::More };
+                message.in_parts = true;
+                self.current = Some(Current::Part(message.kind, message.validated, progress));
+                return Ok(false);
+            }
+        } else if complete {
+            self.current = Some(Current::Message(message.kind));
+            return Ok(false);
+        }
+        Ok(ended)
+    }
+
+    /// Takes a whole control frame, which stands at the start of the unread bytes.
+    fn control(&mut self, header: Header) -> Result<(), Error> {
+        let length = usize::try_from(header.length).expect("at most 125");
+        let (range, payload) = self.buffer.take(length);
+        if let Some(key) = header.mask {
+            mask::apply(payload, key);
+        }
+        if header.opcode == OpCode::Close {
+            Close::parse(payload)?;
+            self.closed = true;
+            self.message = None;
+            self.payload = None;
+        }
+        self.current = Some(Current::Control(header.opcode, range));
+        Ok(())
+    }
+}
+
+impl Incoming {
+    /// The message after its first `length` bytes were lent and released.
+    fn past(self, length: usize) -> Self {
+        Self { validated: self.validated - length, ..self }
+    }
+}
+
+/// Lends the bytes of a message as what they are.
+fn lend(kind: Kind, bytes: &[u8]) -> Message<'_> {
+    match kind {
+        Kind::Text => Message::Text(utf8::validated(bytes)),
+        Kind::Binary => Message::Binary(bytes),
+    }
+}

@@ -1,0 +1,268 @@
+//! The sending half of a connection: messages in, bytes out (RFC 6455, sections 5.4, 5.5, 6.1 and 7.1.2).
+
+use std::fmt;
+
+use crate::{Close, Error, Event, Header, Message, OpCode, Progress, SendError, mask};
+
+/// A source of masking keys, which a client needs (RFC 6455, section 5.3): unpredictable, a fresh one for every frame.
+pub trait MaskingKeys: Send {
+    /// The next key. `None`: the source has failed, and nothing is sent.
+    fn next_key(&mut self) -> Option<[u8; 4]>;
+}
+
+/// Turns messages and control frames into bytes for the peer.
+///
+/// What is to be written waits in [`output`](Self::output); after a write, [`written`](Self::written) takes it out.
+/// A call that fails has put nothing there.
+pub struct Sender {
+    /// A client's source of masking keys.
+    keys: Option<Box<dyn MaskingKeys>>,
+    /// Whole frames.
+    output: Vec<u8>,
+    /// Bytes at the start of the output that were written.
+    written: usize,
+    /// The driver has taken output, or could not write all of it: the peer may be slow.
+    behind: bool,
+    /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3).
+    pong: Option<Control>,
+    /// The type of the fragmented message that is being sent.
+    message: Option<OpCode>,
+    closed: bool,
+}
+
+impl Sender {
+    /// The sender of a server: its frames are not masked.
+    pub fn server() -> Self {
+        Self { keys: None, output: Vec::new(), written: 0, behind: false, pong: None, message: None, closed: false }
+    }
+
+    /// The sender of a client: every frame is masked with a key from `keys`.
+    pub fn client(keys: Box<dyn MaskingKeys>) -> Self {
+        Self { keys: Some(keys), ..Self::server() }
+    }
+
+    /// Tells whether frames are sent without masking, so that a payload can be written from where it is.
+    pub fn is_unmasked(&self) -> bool {
+        self.keys.is_none()
+    }
+
+    /// Sends a whole message in one frame.
+    pub fn send(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        if self.message.is_some() && !self.closed {
+            return Err(SendError::MessageOpen);
+        }
+        let opcode = self.turn(message)?;
+        self.frame(opcode, Progress::Last, message.as_bytes())
+    }
+
+    /// Sends a fragment of a message. The first one begins it, the one with [`Progress::Last`] ends it; between them
+    /// only control frames can be sent (section 5.4). A text's fragments are text too: cut it between characters.
+    pub fn send_fragment(&mut self, fragment: Message<'_>, progress: Progress) -> Result<(), SendError> {
+        let opcode = self.turn(fragment)?;
+        self.frame(opcode, progress, fragment.as_bytes())?;
+        self.message = (progress == Progress::More).then_some(kind(fragment));
+        Ok(())
+    }
+
+    /// Puts only the header of a fragment in the output: the caller writes its payload directly behind the output.
+    /// For a server, whose payloads are not masked; a fragment that is the first and the last is the whole message.
+    ///
+    /// # Panics
+    /// For a client.
+    pub fn send_header(&mut self, fragment: Message<'_>, progress: Progress) -> Result<(), SendError> {
+        assert!(self.is_unmasked(), "a client's payload has to be masked");
+        let opcode = self.turn(fragment)?;
+        self.flush_pong()?;
+        let fin = progress == Progress::Last;
+        let length = fragment.as_bytes().len() as u64;
+        Header { fin, rsv1: false, opcode, mask: None, length }.encode(&mut self.output);
+        self.message = (progress == Progress::More).then_some(kind(fragment));
+        Ok(())
+    }
+
+    /// Sends a Ping with a payload of at most 125 bytes.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(OpCode::Ping, payload)
+    }
+
+    /// Sends a Pong that answers no Ping (section 5.5.3), with a payload of at most 125 bytes.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(OpCode::Pong, payload)
+    }
+
+    /// Sends a Close, with a code and reason or none. Nothing can be sent after it.
+    pub fn close(&mut self, close: Option<Close<'_>>) -> Result<(), SendError> {
+        let mut payload = [0; 125];
+        let length = match close {
+            Some(close) => close.encode(&mut payload)?,
+            None => 0,
+        };
+        self.control(OpCode::Close, &payload[..length])?;
+        self.closed = true;
+        Ok(())
+    }
+
+    /// Does what the protocol asks for after an event: a Pong for a Ping, a Close for a Close.
+    ///
+    /// While the peer does not take our output, only the newest Ping is answered. After our Close nothing is sent.
+    pub fn react(&mut self, event: &Event<'_>) {
+        if self.closed {
+            return;
+        }
+        match event {
+            Event::Ping(payload) if self.behind => self.pong = Control::new(payload),
+            Event::Ping(payload) => {
+                // Where no masking key can be had, nothing is sent.
+                let _ = self.pong(payload);
+            }
+            Event::Close(close) => {
+                // The peer's code is sent back (section 5.5.1).
+                let _ = self.close(close.map(|close| Close::code(close.code)));
+                self.closed = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Fails the connection (section 7.1.7): sends a Close with the error's code, if no Close was sent.
+    pub fn fail(&mut self, error: Error) {
+        let _ = self.close(Some(Close { code: error.close_code(), reason: error.reason() }));
+        self.closed = true;
+    }
+
+    /// Tells whether a Close was sent, or can no longer be sent.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Tells whether a fragmented message is being sent.
+    pub fn is_amid_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// What is to be written, frame by frame in the order of the calls; a Pong that waits is added to it.
+    pub fn output(&mut self) -> &[u8] {
+        let _ = self.flush_pong();
+        &self.output[self.written..]
+    }
+
+    /// Bytes that wait to be written.
+    pub fn queued(&self) -> usize {
+        self.output.len() - self.written + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
+    }
+
+    /// Takes `count` bytes off the output, after they were written.
+    pub fn written(&mut self, count: usize) {
+        self.written += count;
+        assert!(self.written <= self.output.len(), "more bytes were written than there were");
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        }
+        self.behind = self.written > 0;
+    }
+
+    /// Moves the whole output to the end of `to`, for a driver that writes while others send. Where `to` is empty, its
+    /// memory is kept for what comes next. To be followed by [`taken_written`](Self::taken_written).
+    pub fn take_output(&mut self, to: &mut Vec<u8>) {
+        let _ = self.flush_pong();
+        if to.is_empty() && self.written == 0 {
+            std::mem::swap(to, &mut self.output);
+        } else {
+            to.extend_from_slice(&self.output[self.written..]);
+            self.output.clear();
+            self.written = 0;
+        }
+        self.behind = true;
+    }
+
+    /// Notes that what [`take_output`](Self::take_output) gave was written.
+    pub fn taken_written(&mut self) {
+        self.behind = self.written > 0;
+    }
+
+    /// Gives back the memory of an empty output.
+    pub fn shrink(&mut self) {
+        if self.output.is_empty() {
+            self.output = Vec::new();
+        }
+    }
+
+    /// The opcode of the next data frame, or why none can be sent now.
+    fn turn(&self, fragment: Message<'_>) -> Result<OpCode, SendError> {
+        match self.message {
+            _ if self.closed => Err(SendError::Closed),
+            None => Ok(kind(fragment)),
+            Some(begun) if begun == kind(fragment) => Ok(OpCode::Continuation),
+            Some(_) => Err(SendError::MixedMessage),
+        }
+    }
+
+    fn control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
+        if self.closed {
+            return Err(SendError::Closed);
+        }
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::ControlTooLong);
+        }
+        self.frame(opcode, Progress::Last, payload)
+    }
+
+    fn flush_pong(&mut self) -> Result<(), SendError> {
+        let Some(pong) = self.pong.take() else { return Ok(()) };
+        self.frame(OpCode::Pong, Progress::Last, &pong.payload[..pong.length])
+    }
+
+    /// All frames leave here.
+    fn frame(&mut self, opcode: OpCode, progress: Progress, payload: &[u8]) -> Result<(), SendError> {
+        if opcode == OpCode::Close {
+            self.flush_pong()?;
+        }
+        let mask = match &mut self.keys {
+            Some(keys) => Some(keys.next_key().ok_or(SendError::NoMaskingKey)?),
+            None => None,
+        };
+        let header =
+            Header { fin: progress == Progress::Last, rsv1: false, opcode, mask, length: payload.len() as u64 };
+        header.encode(&mut self.output);
+        match mask {
+            Some(key) => mask::append(&mut self.output, payload, key),
+            None => self.output.extend_from_slice(payload),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Sender {
+    // Without payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("queued", &self.queued())
+            .field("message", &self.message)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The payload of a control frame.
+struct Control {
+    payload: [u8; MAX_CONTROL],
+    length: usize,
+}
+
+impl Control {
+    fn new(bytes: &[u8]) -> Option<Self> {
+        let mut payload = [0; MAX_CONTROL];
+        payload.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self { payload, length: bytes.len() })
+    }
+}
+
+fn kind(message: Message<'_>) -> OpCode {
+    match message {
+        Message::Text(_) => OpCode::Text,
+        Message::Binary(_) => OpCode::Binary,
+    }
+}
+
+const MAX_CONTROL: usize = 125;
