@@ -1,0 +1,95 @@
+//! A connection in one piece, for one thread; and its parts, for several.
+
+use std::io;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use raddle_core::{Close, Message, Role};
+
+use crate::end::{End, SendError, SendStatus};
+use crate::link::{Link, State};
+use crate::options::Options;
+use crate::reader::{Next, Reader};
+use crate::transport::{Socket, Transport};
+use crate::writer::Writer;
+
+/// An open WebSocket connection.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use raddle_socket::{Connection, Message, Options, Role, Socket};
+///
+/// // Two ends that have the opening handshake behind them.
+/// let (one, other) = UnixStream::pair()?;
+/// let client = Connection::new(Socket::unix(one)?, Role::Client, b"", Options::default())?;
+/// let mut server = Connection::new(Socket::unix(other)?, Role::Server, b"", Options::default())?;
+///
+/// client.send("Hello")?;
+/// assert_eq!(server.next_message()?, Some(Message::Text("Hello")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    reader: Reader,
+    writer: Writer,
+}
+
+impl Connection {
+    /// Takes a stream whose opening handshake is done. `received` is what was already read behind the handshake's head.
+    pub fn new(transport: impl Transport, role: Role, received: &[u8], options: Options) -> io::Result<Self> {
+        let reader = Reader::new(Link::new(Box::new(transport), role, received, options)?);
+        Ok(Self { writer: reader.writer(), reader })
+    }
+
+    /// Takes a TCP stream that something else has upgraded: an HTTP server, for example. `received` is what it has read
+    /// behind the head of the request (or, for a client, of the response).
+    pub fn from_upgraded(stream: TcpStream, role: Role, received: &[u8], options: Options) -> io::Result<Self> {
+        Self::new(Socket::tcp(stream)?, role, received, options)
+    }
+
+    /// Takes the connection apart, so that one thread can receive while others send.
+    pub fn split(self) -> (Reader, Writer) {
+        (self.reader, self.writer)
+    }
+
+    /// A writer of this connection, for another thread.
+    pub fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+
+    /// Sends a message, as [`Writer::send`].
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
+        self.writer.send(message)
+    }
+
+    /// Waits for the next message, as [`Reader::next_message`].
+    pub fn next_message(&mut self) -> Result<Option<Message<'_>>, End> {
+        self.reader.next_message()
+    }
+
+    /// Waits for the next message for at most `timeout`, as [`Reader::next_message_within`].
+    pub fn next_message_within(&mut self, timeout: Duration) -> Result<Next<'_>, End> {
+        self.reader.next_message_within(timeout)
+    }
+
+    /// Carries out the closing handshake, as [`Reader::close`].
+    pub fn close(self, close: Close<'_>) -> End {
+        self.reader.close(close)
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        self.writer.state()
+    }
+}
+
+impl From<(Reader, Writer)> for Connection {
+    /// Puts the two halves of one connection together again.
+    ///
+    /// # Panics
+    /// Where they are of two connections.
+    fn from((reader, writer): (Reader, Writer)) -> Self {
+        assert!(reader.is_of(&writer), "the halves are of two connections");
+        Self { reader, writer }
+    }
+}

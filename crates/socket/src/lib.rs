@@ -1,0 +1,32 @@
+//! A WebSocket (RFC 6455) over one blocking stream, for plain threaded code.
+//!
+//! A [`Connection`] splits into a [`Reader`], which one thread has, and a [`Writer`], which any number of threads have.
+//! Sending needs no reader, reading needs no writer, and neither waits for the other: Pings are answered, deadlines are
+//! kept and queued output leaves without the application's help.
+
+#![deny(unsafe_code)]
+
+mod attendant;
+mod connection;
+mod cork;
+mod end;
+mod keys;
+mod lease;
+mod link;
+mod options;
+mod outgoing;
+mod reader;
+mod sys;
+mod timers;
+mod transport;
+mod writer;
+
+pub use connection::Connection;
+pub use end::{Cause, End, SendError, SendStatus};
+pub use link::State;
+pub use options::{Options, WhenFull};
+pub use raddle_core::{Close, CloseCode, Error, Limits, Message, Progress, Role};
+pub use reader::{Next, Part, Reader};
+pub use sys::spawn;
+pub use transport::{Interest, Patience, Readiness, Socket, Transport};
+pub use writer::{MessageWriter, Traffic, Writer};

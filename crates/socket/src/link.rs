@@ -1,0 +1,379 @@
+//! What the handles of one connection share: its stream, its two halves, and how it ends.
+
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use raddle_core::{Close, CloseCode, Due, Event, Keepalive, Message, Progress, Receiver, Role, Sender};
+
+use crate::attendant::{Attendant, TimerSlot, attendant};
+use crate::cork::Cork;
+use crate::end::{Cause, End};
+use crate::keys::RandomKeys;
+use crate::lease::{Ahead, Deputy, Lease};
+use crate::options::Options;
+use crate::outgoing::Outgoing;
+use crate::sys;
+use crate::transport::{Interest, Patience, Transport};
+
+/// One connection.
+pub(crate) struct Link {
+    pub(crate) transport: Box<dyn Transport>,
+    pub(crate) role: Role,
+    pub(crate) options: Options,
+    pub(crate) inbound: Lease,
+    pub(crate) outgoing: Mutex<Outgoing>,
+    /// Something that a sender can wait for has changed in `outgoing`.
+    pub(crate) turn: Condvar,
+    pub(crate) cork: Cork,
+    pub(crate) counters: Counters,
+    pub(crate) attendant: &'static Attendant,
+    pub(crate) key: usize,
+    pub(crate) timer: TimerSlot,
+}
+
+/// What the receiving side counts; written by whoever parses, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    bytes: AtomicU64,
+    messages: AtomicU64,
+    /// When the last byte was received, in nanoseconds of the clock.
+    heard: AtomicU64,
+    /// When the message that is being received began; 0: none is.
+    amid_since: AtomicU64,
+    /// `bytes` at that moment.
+    amid_from: AtomicU64,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Messages can be sent, and are received.
+    Open,
+    /// A Close was sent or received, and the closing handshake is under way.
+    Closing,
+    /// The connection has ended.
+    Closed,
+}
+
+impl Link {
+    pub(crate) fn new(
+        transport: Box<dyn Transport>,
+        role: Role,
+        received: &[u8],
+        options: Options,
+    ) -> io::Result<Arc<Self>> {
+        let attendant = attendant()?;
+        let now = sys::now();
+        let mut receiver = Receiver::new(role, options.limits);
+        receiver.feed(received);
+        let sender = match role {
+            Role::Server => Sender::server(),
+            Role::Client => Sender::client(Box::new(RandomKeys::new())),
+        };
+        let keepalive = options.ping_interval.map(|interval| Keepalive::new(interval, options.ping_timeout, now));
+        let link = Arc::new(Self {
+            transport,
+            role,
+            inbound: Lease::new(receiver),
+            outgoing: Mutex::new(Outgoing::new(sender, keepalive)),
+            turn: Condvar::new(),
+            cork: Cork::default(),
+            counters: Counters::default(),
+            attendant,
+            key: attendant.new_key(),
+            timer: TimerSlot::new(),
+            options,
+        });
+        link.counters.heard(received.len());
+        link.tick(now);
+        Ok(link)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        let outgoing = self.outgoing.lock();
+        if outgoing.ended {
+            State::Closed
+        } else if outgoing.sender.is_closed() || outgoing.received.is_some() {
+            State::Closing
+        } else {
+            State::Open
+        }
+    }
+
+    /// How the connection has ended, or would be said to have ended now.
+    pub(crate) fn end(&self) -> End {
+        let outgoing = self.outgoing.lock();
+        End {
+            cause: outgoing.cause.unwrap_or(Cause::EndOfStream),
+            received: outgoing.received.clone(),
+            sent: outgoing.sent,
+            silent_for: sys::now().saturating_sub(self.counters.last_heard()),
+        }
+    }
+
+    /// Ends the connection: wakes all that wait for it. The first cause is kept.
+    pub(crate) fn cut(&self, outgoing: &mut Outgoing, cause: Cause) {
+        outgoing.cause.get_or_insert(cause);
+        if !outgoing.ended {
+            outgoing.ended = true;
+            // It fails where the peer has gone already, which is as good.
+            let _ = self.transport.shutdown(Shutdown::Both);
+            self.turn.notify_all();
+            self.attendant.forget(self);
+        }
+    }
+
+    /// Begins the closing handshake, or hastens it: the Close goes behind what was sent before.
+    pub(crate) fn close(
+        self: &Arc<Self>,
+        close: Option<Close<'_>>,
+        cause: Cause,
+    ) -> Result<(), raddle_core::SendError> {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.ended {
+            return Err(raddle_core::SendError::Closed);
+        }
+        outgoing.sender.close(close)?;
+        outgoing.cause.get_or_insert(cause);
+        outgoing.sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
+        let deadline = sys::now() + self.options.close_timeout;
+        outgoing.close_deadline = Some(deadline);
+        self.turn.notify_all();
+        self.flush_locked(&mut outgoing);
+        drop(outgoing);
+        self.attendant.schedule(self, deadline);
+        Ok(())
+    }
+
+    /// Does what an event asks for: the one rule of the protocol, and what this connection keeps of it.
+    pub(crate) fn react(&self, event: &Event<'_>) {
+        match event {
+            Event::Text(_) | Event::Binary(_) => self.counters.message(),
+            Event::Part(_, Progress::Last) => self.counters.message(),
+            Event::Part(..) => {}
+            Event::Ping(_) => {
+                self.outgoing.lock().sender.react(event);
+                self.cork.hold();
+            }
+            Event::Pong(payload) => {
+                let outgoing = &mut *self.outgoing.lock();
+                let time = outgoing.keepalive.as_mut().and_then(|keepalive| keepalive.pong(payload, sys::now()));
+                outgoing.round_trip = time.or(outgoing.round_trip);
+            }
+            Event::Close(close) => {
+                let mut outgoing = self.outgoing.lock();
+                outgoing.received = Some(match close {
+                    Some(close) => (close.code, close.reason.to_owned()),
+                    None => (CloseCode::NO_STATUS, String::new()),
+                });
+                outgoing.cause.get_or_insert(Cause::PeerClose);
+                if !outgoing.sender.is_closed() {
+                    outgoing.sender.react(event);
+                    outgoing.sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
+                }
+                self.turn.notify_all();
+            }
+        }
+    }
+
+    /// Reads ahead for a reader that is away, without waiting. `false`: there is nothing more that may be read.
+    pub(crate) fn read_ahead(&self) -> bool {
+        let more = self.inbound.deputise(|deputy| {
+            loop {
+                if !self.parse_ahead(deputy) {
+                    return false;
+                }
+                match self.transport.receive(deputy.receiver.space(), Patience::DontWait) {
+                    Ok(0) => {
+                        deputy.ahead.push_back(Ahead::End(Cause::EndOfStream));
+                        return false;
+                    }
+                    Ok(count) => {
+                        deputy.receiver.filled(count);
+                        self.counters.heard(count);
+                    }
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => return true,
+                        io::ErrorKind::Interrupted => {}
+                        kind => {
+                            deputy.ahead.push_back(Ahead::End(Cause::Io(kind)));
+                            return false;
+                        }
+                    },
+                }
+            }
+        });
+        more == Some(true)
+    }
+
+    /// Parses what a deputy has received. `false`: it has enough, or all.
+    fn parse_ahead(&self, deputy: &mut Deputy) -> bool {
+        if matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_))) {
+            return false;
+        }
+        loop {
+            let (messages, bytes) = deputy.waiting();
+            if messages >= MESSAGES_AHEAD || bytes as u64 >= self.options.limits.message {
+                return false;
+            }
+            match deputy.receiver.advance() {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(error) => {
+                    deputy.ahead.push_back(Ahead::End(Cause::Failed(error)));
+                    return false;
+                }
+            }
+            let event = deputy.receiver.event().expect("advance() has returned true");
+            self.react(&event);
+            match event {
+                Event::Text(text) => deputy.ahead.push_back(Ahead::Message(Message::Text(text).into())),
+                Event::Binary(bytes) => deputy.ahead.push_back(Ahead::Message(Message::Binary(bytes).into())),
+                Event::Part(message, progress) => deputy.ahead.push_back(Ahead::Part(message.into(), progress)),
+                Event::Ping(_) | Event::Pong(_) => {}
+                Event::Close(_) => {
+                    deputy.ahead.push_back(Ahead::Close);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// For the attendant: does what is due at `now`, and asks to be called again.
+    pub(crate) fn tick(self: &Arc<Self>, now: Duration) {
+        if self.inbound.is_away() {
+            // A reader that is away hears nothing: what has arrived meanwhile is read for it, or is life all the same.
+            self.read_ahead();
+            self.flush();
+            if self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.read) {
+                self.counters.heard(0);
+            }
+        }
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.ended {
+            return;
+        }
+        if let Some(cause) = self.overdue(&outgoing, now) {
+            return self.cut(&mut outgoing, cause);
+        }
+        let mut next = now.saturating_add(self.options.message_timeout);
+        if let Some((since, from)) = self.counters.amid_message() {
+            let received = self.counters.bytes.load(Ordering::Relaxed).saturating_sub(from);
+            let deadline = since.saturating_add(self.options.allowed(self.options.message_timeout, received));
+            if now >= deadline {
+                outgoing.cause.get_or_insert(Cause::MessageTimeout);
+                let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
+                if outgoing.sender.close(Some(close)).is_ok() {
+                    outgoing.sent = Some(CloseCode::POLICY);
+                    self.flush_locked(&mut outgoing);
+                }
+                return self.cut(&mut outgoing, Cause::MessageTimeout);
+            }
+            next = next.min(deadline);
+        }
+        while let Some(keepalive) = &mut outgoing.keepalive {
+            keepalive.heard(self.counters.last_heard());
+            match keepalive.due(now) {
+                Due::Wait(at) => {
+                    next = next.min(at);
+                    break;
+                }
+                Due::Ping(payload) => {
+                    // After a Close none is needed: the closing handshake has its own deadline.
+                    let _ = outgoing.sender.ping(&payload);
+                    self.flush_locked(&mut outgoing);
+                }
+                Due::Silent => return self.cut(&mut outgoing, Cause::KeepaliveTimeout),
+            }
+        }
+        for deadline in [outgoing.close_deadline, outgoing.stalled_until].into_iter().flatten() {
+            next = next.min(deadline);
+        }
+        drop(outgoing);
+        self.attendant.schedule(self, next);
+    }
+
+    fn overdue(&self, outgoing: &Outgoing, now: Duration) -> Option<Cause> {
+        let past = |deadline: Option<Duration>| deadline.is_some_and(|deadline| now >= deadline);
+        if past(outgoing.close_deadline) {
+            Some(Cause::LocalClose)
+        } else if past(outgoing.stalled_until) {
+            Some(Cause::WriteTimeout)
+        } else {
+            None
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let outgoing = self.outgoing.get_mut();
+        if !outgoing.ended {
+            // Said without waiting: nobody is left to hear the answer.
+            if outgoing.sender.close(Some(Close::code(CloseCode::GOING_AWAY))).is_ok() {
+                outgoing.write_once(&*self.transport);
+            }
+            let _ = self.transport.shutdown(Shutdown::Both);
+        }
+        self.attendant.forget(self);
+    }
+}
+
+impl Counters {
+    /// Notes that `count` bytes were received now.
+    pub(crate) fn heard(&self, count: usize) {
+        let now = sys::coarse_now().as_nanos() as u64;
+        self.heard.store(now, Ordering::Relaxed);
+        add(&self.bytes, count as u64);
+    }
+
+    pub(crate) fn last_heard(&self) -> Duration {
+        Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Notes before a read whether a message has begun that is not complete.
+    pub(crate) fn note_amid_message(&self, amid: bool) {
+        let before = self.amid_since.load(Ordering::Relaxed);
+        if amid && before == 0 {
+            self.amid_from.store(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.amid_since.store(self.heard.load(Ordering::Relaxed), Ordering::Relaxed);
+        } else if !amid && before != 0 {
+            self.amid_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// When the message that is being received began, and the count of bytes then.
+    fn amid_message(&self) -> Option<(Duration, u64)> {
+        let since = self.amid_since.load(Ordering::Relaxed);
+        (since != 0).then(|| (Duration::from_nanos(since), self.amid_from.load(Ordering::Relaxed)))
+    }
+
+    /// Bytes and messages so far.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.messages.load(Ordering::Relaxed))
+    }
+
+    fn message(&self) {
+        add(&self.messages, 1);
+    }
+}
+
+/// Adds without a locked instruction: one thread at a time writes.
+fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+/// So many messages are read ahead while the reader is away.
+const MESSAGES_AHEAD: usize = 16;
+
+impl fmt::Debug for Link {
+    // Without payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("key", &self.key).field("role", &self.role).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! What a connection allows itself and its peer.
+
+use std::time::Duration;
+
+use raddle_core::Limits;
+
+/// The limits and time-outs of a connection. The defaults suit a server on the open Internet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The largest frames and messages that are received. Default: 1 MiB, 16,384 fragments.
+    pub limits: Limits,
+    /// A Ping is sent after this silence of the peer; `None`: never. Default: 20 s.
+    pub ping_interval: Option<Duration>,
+    /// The connection ends when nothing was received for this time after a Ping. Default: 20 s.
+    pub ping_timeout: Duration,
+    /// The closing handshake may take this time. Default: 5 s.
+    pub close_timeout: Duration,
+    /// Writing a message may take this time, plus its size at [`min_rate`](Self::min_rate). Default: 30 s.
+    pub write_timeout: Duration,
+    /// Receiving a message may take this time from its first byte, plus its size at `min_rate`. Default: 60 s.
+    pub message_timeout: Duration,
+    /// The slowest peer that is served, in bytes per second. Default: 16 KiB/s.
+    pub min_rate: u64,
+    /// While more than so many bytes wait to be written, [`when_full`](Self::when_full) decides. Default: 1 MiB.
+    pub outgoing_limit: usize,
+    /// What a send does when the outgoing limit is reached. Default: it blocks.
+    pub when_full: WhenFull,
+    /// Larger messages are sent in fragments of this size in bytes, so that control frames can pass between them.
+    /// Default: 1 MiB.
+    pub fragment_size: usize,
+}
+
+/// What [`Writer::send`](crate::Writer::send) does when the peer does not take what was sent before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Waits, at most until the write deadline.
+    Block,
+    /// Fails with [`SendError::Full`](crate::SendError::Full), and never waits.
+    Fail,
+    /// Ends the connection, and never waits.
+    Close,
+}
+
+impl Options {
+    /// The time that `bytes` may take on their way, above `base`.
+    pub(crate) fn allowed(&self, base: Duration, bytes: u64) -> Duration {
+        base.saturating_add(Duration::from_secs(bytes / self.min_rate.max(1)))
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            message_timeout: Duration::from_secs(60),
+            min_rate: 16 * 1024,
+            outgoing_limit: 1 << 20,
+            when_full: WhenFull::Block,
+            fragment_size: 1 << 20,
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The write baton: one thread writes, without the lock; the others leave what they send for it, or wait their turn.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+use raddle_core::{CloseCode, Keepalive, Message, Progress, Sender};
+
+use crate::end::{Cause, SendError, SendStatus};
+use crate::link::Link;
+use crate::options::WhenFull;
+use crate::sys;
+use crate::transport::{Interest, Transport};
+
+/// The sending half of a connection, and how it ends. Under a lock that is never held across a socket wait.
+pub(crate) struct Outgoing {
+    pub(crate) sender: Sender,
+    /// A thread is writing: whatever is sent now leaves behind what it writes.
+    baton: bool,
+    /// The thread that is amid a message, fragment by fragment.
+    amid: Option<ThreadId>,
+    /// Taken from the sender and not written yet: goes first.
+    rest: Unwritten,
+    /// What waits has to be on its way by then.
+    pub(crate) stalled_until: Option<Duration>,
+    /// The peer's Close has to be here by then.
+    pub(crate) close_deadline: Option<Duration>,
+    pub(crate) keepalive: Option<Keepalive>,
+    pub(crate) round_trip: Option<Duration>,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) received: Option<(CloseCode, String)>,
+    pub(crate) sent: Option<CloseCode>,
+    /// The stream is shut down.
+    pub(crate) ended: bool,
+    pub(crate) bytes: u64,
+    pub(crate) messages: u64,
+}
+
+/// Bytes on their way: `bytes[start..]` is not written.
+#[derive(Default)]
+struct Unwritten {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Unwritten {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+}
+
+/// How long a send may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    Never,
+    /// As the options allow for the size of what is written.
+    Allowed,
+    /// Until then.
+    Until(Duration),
+}
+
+impl Outgoing {
+    pub(crate) fn new(sender: Sender, keepalive: Option<Keepalive>) -> Self {
+        Self {
+            sender,
+            baton: false,
+            amid: None,
+            rest: Unwritten::default(),
+            stalled_until: None,
+            close_deadline: None,
+            keepalive,
+            round_trip: None,
+            cause: None,
+            received: None,
+            sent: None,
+            ended: false,
+            bytes: 0,
+            messages: 0,
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn queued(&self) -> usize {
+        self.rest.len() + self.sender.queued()
+    }
+
+    /// Writes what fits at once, where nobody else can be writing.
+    pub(crate) fn write_once(&mut self, transport: &dyn Transport) {
+        self.sender.take_output(&mut self.rest.bytes);
+        let _ = transport.send(&[IoSlice::new(&self.rest.bytes[self.rest.start..])]);
+    }
+
+    /// Fails where nothing can be sent any more.
+    fn check_open(&self) -> Result<(), SendError> {
+        if self.ended || self.sender.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+    }
+
+    /// Puts a whole message in the output, in fragments where it is large.
+    fn queue(&mut self, message: Message<'_>, fragment_size: usize) -> Result<(), SendError> {
+        if message.as_bytes().len() <= fragment_size {
+            self.sender.send(message)?;
+        } else {
+            for (fragment, progress) in fragments(message, fragment_size) {
+                self.sender.send_fragment(fragment, progress)?;
+            }
+        }
+        self.messages += 1;
+        Ok(())
+    }
+}
+
+impl Link {
+    /// Sends a message; how long that may take is `wait`'s choice, or the options'.
+    pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
+        let when_full = self.options.when_full;
+        let wait = if when_full == WhenFull::Block { wait } else { Wait::Never };
+        let mut outgoing = self.outgoing.lock();
+        let mut deadline = None;
+        loop {
+            outgoing.check_open()?;
+            let length = message.as_bytes().len();
+            let full = outgoing.queued() > self.options.outgoing_limit;
+            if outgoing.sender.is_amid_message() {
+                // Another thread is amid a fragmented message, and has the turn until its end (section 5.4).
+                if outgoing.amid == Some(thread::current().id()) {
+                    return Err(raddle_core::SendError::MessageOpen.into());
+                }
+            } else if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
+                if !full && length <= self.options.fragment_size {
+                    outgoing.queue(message, self.options.fragment_size)?;
+                    return Ok(SendStatus::Queued);
+                }
+            } else if !full && length < CORK && self.cork.holds_this_thread() {
+                outgoing.queue(message, self.options.fragment_size)?;
+                if outgoing.queued() < CORK {
+                    self.hold_cork();
+                    return Ok(SendStatus::Queued);
+                }
+                self.write(&mut outgoing, &[], wait)?;
+                return Ok(outgoing.status());
+            } else if !(full && wait == Wait::Never) {
+                return self.write_message(&mut outgoing, message, wait);
+            }
+            match (wait, when_full) {
+                (Wait::Never, WhenFull::Close) if full => {
+                    self.cut(&mut outgoing, Cause::OutgoingFull);
+                    return Err(SendError::Closed);
+                }
+                (Wait::Never, _) => return Err(SendError::Full),
+                _ => {}
+            }
+            let deadline = *deadline.get_or_insert_with(|| self.deadline(wait, outgoing.queued() + length));
+            self.wait_turn(&mut outgoing, deadline)?;
+        }
+    }
+
+    /// Sends a fragment of a message that this thread has begun, or begins.
+    pub(crate) fn send_fragment(
+        self: &Arc<Self>,
+        fragment: Message<'_>,
+        progress: Progress,
+        begins: bool,
+    ) -> Result<SendStatus, SendError> {
+        let mut outgoing = self.outgoing.lock();
+        let mut deadline = None;
+        loop {
+            outgoing.check_open()?;
+            if begins && outgoing.amid == Some(thread::current().id()) {
+                return Err(raddle_core::SendError::MessageOpen.into());
+            }
+            if !(outgoing.baton || begins && outgoing.sender.is_amid_message()) {
+                outgoing.sender.send_fragment(fragment, progress)?;
+                outgoing.messages += u64::from(progress == Progress::Last);
+                outgoing.amid = (progress == Progress::More).then(|| thread::current().id());
+                self.write(&mut outgoing, &[], Wait::Allowed)?;
+                self.turn.notify_all();
+                return Ok(outgoing.status());
+            }
+            let length = fragment.as_bytes().len();
+            let deadline = *deadline.get_or_insert_with(|| self.deadline(Wait::Allowed, outgoing.queued() + length));
+            self.wait_turn(&mut outgoing, deadline)?;
+        }
+    }
+
+    /// Writes what waits, as far as it goes at once. What remains leaves when there is room.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.flush_locked(&mut self.outgoing.lock());
+    }
+
+    pub(crate) fn flush_locked(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
+        if (outgoing.queued() > 0 || self.transport.has_output()) && !outgoing.baton && !outgoing.ended {
+            // A failure ends the connection, which its reader reports.
+            let _ = self.write(outgoing, &[], Wait::Never);
+        }
+    }
+
+    /// Writes all that waits, until `deadline`; `false` where something is left.
+    pub(crate) fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
+        let mut outgoing = self.outgoing.lock();
+        while outgoing.queued() > 0 && !outgoing.ended {
+            if !outgoing.baton {
+                if self.write(&mut outgoing, &[], Wait::Until(deadline)).is_err() {
+                    return false;
+                }
+            } else if sys::now() >= deadline {
+                return false;
+            } else {
+                let left = deadline.saturating_sub(sys::now());
+                self.turn.wait_for(&mut outgoing, left);
+            }
+        }
+        !outgoing.ended
+    }
+
+    /// Has the attendant let corked bytes go, if nothing else does before.
+    pub(crate) fn hold_cork(self: &Arc<Self>) {
+        self.cork.hold();
+        if self.cork.list() {
+            self.attendant.list(Arc::clone(self));
+        }
+    }
+
+    /// Writes a message as the holder of the baton: large ones from where they are.
+    fn write_message(
+        self: &Arc<Self>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
+        message: Message<'_>,
+        wait: Wait,
+    ) -> Result<SendStatus, SendError> {
+        let length = message.as_bytes().len();
+        let limit = self.options.fragment_size;
+        if wait == Wait::Never || length < DIRECT && length <= limit {
+            outgoing.queue(message, limit)?;
+            self.write(outgoing, &[], wait)?;
+            return Ok(outgoing.status());
+        }
+        for (fragment, progress) in fragments(message, limit) {
+            outgoing.check_open()?;
+            if outgoing.sender.is_unmasked() {
+                outgoing.sender.send_header(fragment, progress)?;
+                self.write(outgoing, fragment.as_bytes(), wait)?;
+            } else {
+                outgoing.sender.send_fragment(fragment, progress)?;
+                self.write(outgoing, &[], wait)?;
+            }
+        }
+        outgoing.messages += 1;
+        self.flush_locked(outgoing);
+        self.turn.notify_all();
+        Ok(SendStatus::Sent)
+    }
+
+    /// Takes the baton, which is free: writes what waits and then `payload`, and gives the baton back.
+    ///
+    /// With [`Wait::Never`], what does not fit at once is kept and leaves when there is room. A failure ends the
+    /// connection.
+    fn write(
+        self: &Arc<Self>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
+        payload: &[u8],
+        wait: Wait,
+    ) -> Result<(), SendError> {
+        debug_assert!(!outgoing.baton, "the baton is held by one thread");
+        self.cork.release();
+        let mut head = mem::take(&mut outgoing.rest);
+        outgoing.sender.take_output(&mut head.bytes);
+        outgoing.baton = true;
+        let before = head.len() + payload.len();
+        let result = MutexGuard::unlocked(outgoing, || self.write_parts(&mut head, payload, wait));
+        outgoing.baton = false;
+        outgoing.bytes += (before - head.len()) as u64;
+        match result {
+            Ok(()) if head.len() == 0 => {
+                head.bytes.clear();
+                head.bytes.shrink_to(KEPT);
+                outgoing.rest = Unwritten { bytes: head.bytes, start: 0 };
+                outgoing.sender.taken_written();
+                outgoing.stalled_until = None;
+            }
+            Ok(()) => {
+                outgoing.rest = head;
+                self.park(outgoing, before)?;
+            }
+            Err(cause) => {
+                self.cut(outgoing, cause);
+                return Err(if cause == Cause::WriteTimeout { SendError::Timeout } else { SendError::Closed });
+            }
+        }
+        self.turn.notify_all();
+        Ok(())
+    }
+
+    /// Writes without the lock. With [`Wait::Never`], what does not fit is left in `head`.
+    fn write_parts(&self, head: &mut Unwritten, payload: &[u8], wait: Wait) -> Result<(), Cause> {
+        let mut written = 0;
+        let mut deadline = None;
+        loop {
+            let payload = &payload[written..];
+            let (first, second) = (IoSlice::new(&head.bytes[head.start..]), IoSlice::new(payload));
+            let result = match (head.len(), payload.len()) {
+                (0, 0) if !self.transport.has_output() => return Ok(()),
+                (0, 0) => self.transport.send(&[]).map(|_| 0),
+                (_, 0) => self.transport.send(&[first]),
+                (0, _) => self.transport.send(&[second]),
+                _ => self.transport.send(&[first, second]),
+            };
+            match result {
+                Ok(0) if head.len() + payload.len() > 0 => return Err(Cause::Io(io::ErrorKind::WriteZero)),
+                Ok(count) => {
+                    let of_head = count.min(head.len());
+                    head.start += of_head;
+                    written += count - of_head;
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock if wait == Wait::Never => {
+                        head.bytes.extend_from_slice(payload);
+                        return Ok(());
+                    }
+                    io::ErrorKind::WouldBlock => {
+                        let left = head.len() + payload.len();
+                        let deadline = *deadline.get_or_insert_with(|| self.deadline(wait, left));
+                        self.wait_writable(deadline)?;
+                    }
+                    kind => return Err(Cause::Io(kind)),
+                },
+            }
+        }
+    }
+
+    /// Waits for room to write. The peer may itself be waiting for us to read, so what it sends is read ahead meanwhile.
+    fn wait_writable(&self, deadline: Duration) -> Result<(), Cause> {
+        let mut interest = Interest::Either;
+        loop {
+            let now = sys::now();
+            if now >= deadline {
+                return Err(Cause::WriteTimeout);
+            }
+            match self.transport.wait(interest, Some((deadline - now).min(LOOK_AGAIN))) {
+                Ok(ready) if ready.write => return Ok(()),
+                Ok(ready) if ready.read => {
+                    interest = if self.read_ahead() { Interest::Either } else { Interest::Write };
+                }
+                // A reader that was there may have gone away since.
+                Ok(_) => interest = Interest::Either,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Cause::Io(error.kind())),
+            }
+        }
+    }
+
+    /// Leaves what waits to the attendant, which writes it when there is room.
+    fn park(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, before: usize) -> Result<(), SendError> {
+        let now = sys::now();
+        let written = (before - outgoing.rest.len()) as u64;
+        // A peer that takes something gets the time that it needs for it at the slowest rate, and no more.
+        let earned = Duration::from_secs_f64(written as f64 / self.options.min_rate.max(1) as f64);
+        let latest = self.options.allowed(self.options.write_timeout, outgoing.queued() as u64);
+        let until = match outgoing.stalled_until {
+            Some(until) => until.saturating_add(earned).min(now.saturating_add(latest)),
+            None => now.saturating_add(latest),
+        };
+        outgoing.stalled_until = Some(until);
+        if let Err(error) = self.attendant.watch(self) {
+            self.cut(outgoing, Cause::Io(error.kind()));
+            return Err(SendError::Closed);
+        }
+        self.attendant.schedule(self, until);
+        Ok(())
+    }
+
+    fn wait_turn(&self, outgoing: &mut MutexGuard<'_, Outgoing>, deadline: Duration) -> Result<(), SendError> {
+        let now = sys::now();
+        if outgoing.sender.is_amid_message() && !outgoing.baton {
+            // The application is amid a message of its own, and takes the time it takes.
+            self.turn.wait_for(outgoing, LOOK_AGAIN);
+        } else if now >= deadline {
+            self.cut(outgoing, Cause::WriteTimeout);
+            return Err(SendError::Timeout);
+        } else {
+            self.turn.wait_for(outgoing, deadline - now);
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, wait: Wait, bytes: usize) -> Duration {
+        match wait {
+            Wait::Until(deadline) => deadline,
+            _ => sys::now().saturating_add(self.options.allowed(self.options.write_timeout, bytes as u64)),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Gives back memory that an idle connection does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.sender.shrink();
+        if self.rest.len() == 0 && !self.baton {
+            self.rest = Unwritten::default();
+        }
+    }
+
+    fn status(&self) -> SendStatus {
+        if self.queued() == 0 { SendStatus::Sent } else { SendStatus::Queued }
+    }
+}
+
+/// Cuts a message into fragments of at most `size` bytes; a text is cut between characters.
+fn fragments(message: Message<'_>, size: usize) -> impl Iterator<Item = (Message<'_>, Progress)> {
+    // The longest character has four bytes.
+    let size = size.max(4);
+    let mut left = Some(message);
+    std::iter::from_fn(move || {
+        let (fragment, rest) = match left? {
+            Message::Text(text) => {
+                let end = (0..=size.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+                let (fragment, rest) = text.split_at(end);
+                (Message::Text(fragment), Message::Text(rest))
+            }
+            Message::Binary(bytes) => {
+                let (fragment, rest) = bytes.split_at(size.min(bytes.len()));
+                (Message::Binary(fragment), Message::Binary(rest))
+            }
+        };
+        left = (!rest.as_bytes().is_empty()).then_some(rest);
+        Some((fragment, if left.is_some() { Progress::More } else { Progress::Last }))
+    })
+}
+
+/// Corked sends leave when there are so many bytes of them.
+const CORK: usize = 16 * 1024;
+/// Payloads from this size are written from where they are, not copied.
+const DIRECT: usize = 8 * 1024;
+/// Memory of the output that is kept for the next.
+const KEPT: usize = 4 * 1024;
+/// How often a thread that waits for others looks whether things have changed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);

@@ -1,0 +1,365 @@
+//! The reading half: messages out, one at a time, borrowed.
+
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raddle_core::{Close, Event, Message, Progress, Receiver, Role};
+
+use crate::end::{Cause, End};
+use crate::lease::Ahead;
+use crate::link::{Link, State};
+use crate::sys;
+use crate::transport::{Interest, Patience};
+use crate::writer::Writer;
+
+/// The half of a connection that receives. One thread has it; it waits in [`next_message`](Self::next_message).
+///
+/// While it waits, and while it parses, it answers Pings and the peer's Close, and takes part in keepalive.
+pub struct Reader {
+    link: Arc<Link>,
+    /// The message that was read ahead and is lent.
+    lent: Option<Ahead>,
+    /// The last part that was lent has not ended its message.
+    amid_parts: bool,
+    done: Option<End>,
+}
+
+/// What [`Reader::next_message_within`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// A message.
+    Message(Message<'a>),
+    /// The connection was closed.
+    Closed,
+    /// Nothing in the time given. Nothing is lost: the next call goes on.
+    Timeout,
+}
+
+/// A part of a message, from [`Reader::next_part`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Its payload; a text is cut between characters.
+    pub payload: Message<'a>,
+    /// Whether more of the message follows.
+    pub progress: Progress,
+}
+
+/// What the parser has stopped at.
+enum Step {
+    /// A message, or a part of one.
+    Message,
+    Closed,
+    Timeout,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Whole,
+    Parts,
+}
+
+impl Reader {
+    /// The one reader of a connection.
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link, lent: None, amid_parts: false, done: None }
+    }
+
+    /// Waits for the next message. `None`: the connection was closed, by a closing handshake.
+    ///
+    /// The message is borrowed until the next call. Every other end of the connection is an error, which further calls
+    /// give again. What is left of a message that [`next_part`](Self::next_part) has begun is passed over.
+    pub fn next_message(&mut self) -> Result<Option<Message<'_>>, End> {
+        match self.step(Delivery::Whole, None)? {
+            Step::Message => Ok(Some(self.message().0)),
+            Step::Closed | Step::Timeout => Ok(None),
+        }
+    }
+
+    /// Waits for the next message, at most for `timeout`. A message that is already there comes with a timeout of 0 too.
+    pub fn next_message_within(&mut self, timeout: Duration) -> Result<Next<'_>, End> {
+        let deadline = sys::now().saturating_add(timeout);
+        match self.step(Delivery::Whole, Some(deadline))? {
+            Step::Message => Ok(Next::Message(self.message().0)),
+            Step::Closed => Ok(Next::Closed),
+            Step::Timeout => Ok(Next::Timeout),
+        }
+    }
+
+    /// Waits for the next part of a message, for messages larger than memory; `None` as with
+    /// [`next_message`](Self::next_message). The limits hold for the whole message all the same.
+    pub fn next_part(&mut self) -> Result<Option<Part<'_>>, End> {
+        match self.step(Delivery::Parts, None)? {
+            Step::Message => {
+                self.amid_parts = self.message().1 == Progress::More;
+                let (payload, progress) = self.message();
+                Ok(Some(Part { payload, progress }))
+            }
+            Step::Closed | Step::Timeout => Ok(None),
+        }
+    }
+
+    /// A writer of this connection.
+    pub fn writer(&self) -> Writer {
+        Writer::new(Arc::clone(&self.link))
+    }
+
+    /// Tells whether `writer` is of the same connection.
+    pub(crate) fn is_of(&self, writer: &Writer) -> bool {
+        writer.is_of(&self.link)
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        self.link.state()
+    }
+
+    /// How the connection has ended; `None` while the reader has not seen its end.
+    pub fn end(&self) -> Option<&End> {
+        self.done.as_ref()
+    }
+
+    /// Carries out the closing handshake: sends a Close, if none was sent, and waits for the peer's. What else it still
+    /// sends is passed over. Takes at most the close timeout.
+    pub fn close(mut self, close: Close<'_>) -> End {
+        // A Close may have been sent before, with another code.
+        let _ = self.link.close(Some(close), Cause::LocalClose);
+        self.finish()
+    }
+
+    /// Ends the connection with a Close for a handler that has failed, and says so as its cause.
+    pub fn fail(mut self, close: Close<'_>) -> End {
+        let _ = self.link.close(Some(close), Cause::HandlerFailed);
+        self.finish()
+    }
+
+    fn finish(&mut self) -> End {
+        loop {
+            match self.next_message() {
+                Ok(Some(_)) => {}
+                Ok(None) => return self.done.clone().expect("the end was seen"),
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// The message that the last step has stopped at.
+    fn message(&mut self) -> (Message<'_>, Progress) {
+        match &self.lent {
+            Some(Ahead::Message(message)) => return (message.lend(), Progress::Last),
+            Some(Ahead::Part(message, progress)) => return (message.lend(), *progress),
+            _ => {}
+        }
+        // SAFETY: a link has one reader, which is borrowed for as long as the event is.
+        #[allow(unsafe_code)]
+        let inbound = unsafe { self.link.inbound.lent() };
+        match inbound.receiver.event() {
+            Some(Event::Text(text)) => (Message::Text(text), Progress::Last),
+            Some(Event::Binary(bytes)) => (Message::Binary(bytes), Progress::Last),
+            Some(Event::Part(message, progress)) => (message, progress),
+            _ => unreachable!("the step has found a message"),
+        }
+    }
+
+    /// Parses and reads until there is something to say, and leaves the parser to others while the application has it.
+    fn step(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, End> {
+        if let Some(end) = &self.done {
+            return if end.is_clean() { Ok(Step::Closed) } else { Err(end.clone()) };
+        }
+        loop {
+            let step = self.parse(delivery, deadline);
+            match step {
+                Ok(Step::Message) => {
+                    // A message that was begun in parts goes on in parts, which nobody asks for now.
+                    if self.amid_parts && delivery == Delivery::Whole {
+                        self.amid_parts = self.message().1 == Progress::More;
+                        continue;
+                    }
+                    return Ok(Step::Message);
+                }
+                Ok(Step::Timeout) => return Ok(Step::Timeout),
+                Ok(Step::Closed) => {
+                    self.done = Some(self.link.wind_up(None));
+                    return Ok(Step::Closed);
+                }
+                Err(cause) => {
+                    let end = self.link.wind_up(Some(cause));
+                    self.done = Some(end.clone());
+                    return Err(end);
+                }
+            }
+        }
+    }
+
+    fn parse(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, Cause> {
+        let link = &*self.link;
+        self.lent = None;
+        // SAFETY: a link has one reader, which is borrowed here, and has let go of what it was lent.
+        #[allow(unsafe_code)]
+        let inbound = unsafe { link.inbound.enter() };
+        let step = loop {
+            match inbound.ahead.pop_front() {
+                Some(Ahead::Close) => return Ok(Step::Closed),
+                Some(Ahead::End(cause)) => return Err(cause),
+                Some(message) => {
+                    self.lent = Some(message);
+                    break Step::Message;
+                }
+                None => {}
+            }
+            let found = match delivery {
+                Delivery::Whole => inbound.receiver.advance(),
+                Delivery::Parts => inbound.receiver.advance_part(),
+            };
+            if !found.map_err(Cause::Failed)? {
+                if !self.link.read(&mut inbound.receiver, deadline)? {
+                    break Step::Timeout;
+                }
+                continue;
+            }
+            let event = inbound.receiver.event().expect("advance() has returned true");
+            link.react(&event);
+            match event {
+                Event::Text(_) | Event::Binary(_) | Event::Part(..) => break Step::Message,
+                Event::Close(_) => return Ok(Step::Closed),
+                Event::Ping(_) | Event::Pong(_) => {}
+            }
+        };
+        // The time for a message is counted while it is waited for.
+        link.counters.note_amid_message(false);
+        // What is sent now can leave together with the answers to what is already there.
+        if matches!(step, Step::Message) && (inbound.receiver.has_frame() || !inbound.ahead.is_empty()) {
+            link.cork.put();
+        } else {
+            link.cork.pull();
+        }
+        if link.cork.is_held() {
+            self.link.hold_cork();
+        }
+        link.inbound.leave();
+        Ok(step)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.link.cork.pull();
+        if self.link.cork.is_held() {
+            self.link.flush();
+        }
+    }
+}
+
+impl fmt::Debug for Reader {
+    // Without payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("end", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Reads more. `false`: the deadline has passed.
+    fn read(self: &Arc<Self>, receiver: &mut Receiver, deadline: Option<Duration>) -> Result<bool, Cause> {
+        let amid_message = receiver.is_amid_message();
+        self.counters.note_amid_message(amid_message);
+        if self.cork.is_held() {
+            self.flush();
+        }
+        loop {
+            let mut patience = Patience::Block;
+            if let Some(deadline) = deadline {
+                if !self.wait_readable(deadline.saturating_sub(sys::now()))? {
+                    return Ok(false);
+                }
+                patience = Patience::DontWait;
+            } else if receiver.capacity() > IDLE_CAPACITY && !amid_message && !self.wait_readable(IDLE)? {
+                receiver.shrink();
+                self.outgoing.lock().shrink();
+            }
+            match self.transport.receive(receiver.space(), patience) {
+                Ok(0) => return Err(Cause::EndOfStream),
+                Ok(count) => {
+                    receiver.filled(count);
+                    self.counters.heard(count);
+                    return Ok(true);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                    kind => return Err(Cause::Io(kind)),
+                },
+            }
+        }
+    }
+
+    fn wait_readable(&self, timeout: Duration) -> Result<bool, Cause> {
+        match self.transport.wait(Interest::Read, Some(timeout)) {
+            Ok(ready) => Ok(ready.read),
+            // A read that does not wait says the same again, or better.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(Cause::Io(error.kind())),
+        }
+    }
+
+    /// Ends a connection whose reader has stopped: for `cause`, or because the peer's Close was received.
+    fn wind_up(self: &Arc<Self>, cause: Option<Cause>) -> End {
+        self.cork.pull();
+        let now = sys::now();
+        let linger = match cause {
+            // The closing handshake is complete with our Close. The server ends the stream, and the client waits for
+            // that (section 7.1.1).
+            None => {
+                self.drain(now + self.options.close_timeout);
+                (self.role == Role::Client).then_some(self.options.close_timeout)
+            }
+            Some(Cause::Failed(error)) => {
+                let mut outgoing = self.outgoing.lock();
+                outgoing.cause.get_or_insert(Cause::Failed(error));
+                if !outgoing.sender.is_closed() {
+                    outgoing.sender.fail(error);
+                    outgoing.sent = Some(error.close_code());
+                }
+                drop(outgoing);
+                self.drain(now + LINGER);
+                Some(LINGER)
+            }
+            Some(_) => None,
+        };
+        if matches!(cause, None | Some(Cause::Failed(_))) {
+            // What the peer still sends is read, so that it gets our Close and not a reset.
+            let _ = self.transport.shutdown(Shutdown::Write);
+            self.discard(linger.unwrap_or(Duration::ZERO));
+        }
+        self.cut(&mut self.outgoing.lock(), cause.unwrap_or(Cause::PeerClose));
+        self.end()
+    }
+
+    /// Reads to the end of the stream and drops what comes, for at most `time` and [`LINGER_BYTES`].
+    fn discard(&self, time: Duration) {
+        let deadline = sys::now() + time;
+        let mut left = LINGER_BYTES;
+        let mut bytes = [0; 4096];
+        while left > 0 {
+            if !self.wait_readable(deadline.saturating_sub(sys::now())).unwrap_or(false) {
+                return;
+            }
+            match self.transport.receive(&mut bytes, Patience::DontWait) {
+                Ok(0) => return,
+                Ok(count) => left = left.saturating_sub(count),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                    _ => return,
+                },
+            }
+        }
+    }
+}
+
+/// A receive buffer up to this size is kept by a connection that waits for its peer.
+const IDLE_CAPACITY: usize = 2 * 1024;
+/// A larger one is given back after this time.
+const IDLE: Duration = Duration::from_millis(250);
+/// After the connection has failed, so long and so many bytes of the peer's are waited for.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;

@@ -1,0 +1,164 @@
+//! The writing half: messages in, from any thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raddle_core::{Close, CloseCode, Message, Progress};
+
+use crate::end::{Cause, SendError, SendStatus};
+use crate::link::{Link, State};
+use crate::outgoing::Wait;
+
+/// The half of a connection that sends. Any number of threads may hold a clone and send at the same time: messages never
+/// mix, and those of one thread keep their order.
+#[derive(Clone)]
+pub struct Writer {
+    link: Arc<Link>,
+}
+
+impl Writer {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    pub(crate) fn is_of(&self, link: &Arc<Link>) -> bool {
+        Arc::ptr_eq(&self.link, link)
+    }
+
+    /// Sends a message: text from a `&str`, binary from bytes.
+    ///
+    /// Returns when the operating system has taken it ([`SendStatus::Sent`]), or when it waits behind what another
+    /// thread is writing, or to leave together with further answers, within 5 ms ([`SendStatus::Queued`]). What happens
+    /// when the peer does not take what was sent before is the choice of [`Options::when_full`](crate::Options).
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
+        self.link.send(message.into(), Wait::Allowed)
+    }
+
+    /// Sends a message as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead.
+    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
+        self.link.send(message.into(), Wait::Never)
+    }
+
+    /// Begins a message that is sent fragment by fragment. Other messages wait until it is finished; control frames pass.
+    pub fn begin(&self) -> MessageWriter<'_> {
+        MessageWriter { link: &self.link, begun: false }
+    }
+
+    /// Lets go what was held back to leave together with more, as far as the socket takes it at once.
+    pub fn flush(&self) {
+        self.link.flush();
+    }
+
+    /// Sends a Ping with a payload of at most 125 bytes. Keepalive sends its own.
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        let mut outgoing = self.link.outgoing.lock();
+        if outgoing.ended {
+            return Err(SendError::Closed);
+        }
+        outgoing.sender.ping(payload)?;
+        self.link.flush_locked(&mut outgoing);
+        Ok(())
+    }
+
+    /// Begins the closing handshake: sends a Close behind what was sent before, and returns. Nothing can be sent after it.
+    ///
+    /// Messages are received until the peer's Close comes. Without one the connection ends at the close timeout.
+    pub fn close(&self, close: Close<'_>) -> Result<(), SendError> {
+        self.close_for(close, Cause::LocalClose)
+    }
+
+    /// Begins the closing handshake as [`close`](Self::close) does, and gives the cause that the [`End`](crate::End) names.
+    pub fn close_for(&self, close: Close<'_>, cause: Cause) -> Result<(), SendError> {
+        Ok(self.link.close(Some(close), cause)?)
+    }
+
+    /// Ends the connection without a closing handshake. The first cause is kept.
+    pub fn cut(&self, cause: Cause) {
+        self.link.cut(&mut self.link.outgoing.lock(), cause);
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        self.link.state()
+    }
+
+    /// Bytes that wait to be written.
+    pub fn queued(&self) -> usize {
+        self.link.outgoing.lock().queued()
+    }
+
+    /// The last round-trip time that keepalive has measured.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.outgoing.lock().round_trip
+    }
+
+    /// What has passed on this connection so far.
+    pub fn traffic(&self) -> Traffic {
+        let (sent_bytes, sent_messages) = {
+            let outgoing = self.link.outgoing.lock();
+            (outgoing.bytes, outgoing.messages)
+        };
+        let (received_bytes, received_messages) = self.link.counters.totals();
+        Traffic { received_bytes, received_messages, sent_bytes, sent_messages }
+    }
+}
+
+/// What has passed on a connection: bytes on the wire behind the opening handshake, and messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes received, with the headers of their frames.
+    pub received_bytes: u64,
+    /// Messages received whole.
+    pub received_messages: u64,
+    /// Bytes that the operating system has taken, with the headers of their frames.
+    pub sent_bytes: u64,
+    /// Messages sent or queued.
+    pub sent_messages: u64,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// Sends one message fragment by fragment, from [`Writer::begin`]: for messages larger than memory, or not yet complete.
+///
+/// The type of the first fragment is the type of the message. Dropped before [`finish`](Self::finish), it closes the
+/// connection with 1011: the peer could not tell the torn message from a whole one otherwise.
+#[derive(Debug)]
+pub struct MessageWriter<'a> {
+    link: &'a Arc<Link>,
+    begun: bool,
+}
+
+impl MessageWriter<'_> {
+    /// Sends a fragment. Waits as the options allow, whatever they say of a full output.
+    pub fn send<'m>(&mut self, fragment: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
+        self.fragment(fragment.into(), Progress::More)
+    }
+
+    /// Sends the last fragment, which may be empty.
+    pub fn finish<'m>(mut self, fragment: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
+        let status = self.fragment(fragment.into(), Progress::Last)?;
+        self.begun = false;
+        Ok(status)
+    }
+
+    fn fragment(&mut self, fragment: Message<'_>, progress: Progress) -> Result<SendStatus, SendError> {
+        let status = self.link.send_fragment(fragment, progress, !self.begun)?;
+        self.begun = true;
+        Ok(status)
+    }
+}
+
+impl Drop for MessageWriter<'_> {
+    fn drop(&mut self) {
+        if self.begun {
+            let close = Close { code: CloseCode::INTERNAL_ERROR, reason: "a message was given up" };
+            // It fails where the connection has ended, which tells the peer as well.
+            let _ = self.link.close(Some(close), Cause::LocalClose);
+        }
+    }
+}
