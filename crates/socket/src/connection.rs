@@ -1,8 +1,8 @@
 //! A connection in one piece, for one thread; and its parts, for several.
 
 use std::io;
-use std::net::TcpStream;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, SystemTime};
 
 use raddle_core::{Close, Message, Role};
 
@@ -37,7 +37,12 @@ pub struct Connection {
 impl Connection {
     /// Takes a stream whose opening handshake is done. `received` is what was already read behind the handshake's head.
     pub fn new(transport: impl Transport, role: Role, received: &[u8], options: Options) -> io::Result<Self> {
-        let reader = Reader::new(Link::new(Box::new(transport), role, received, options)?);
+        Self::open(transport, Opening { received, ..Opening::new(role, options) })
+    }
+
+    /// Takes a stream whose opening handshake is done, but for the last word of it perhaps, with all that is known of it.
+    pub fn open(transport: impl Transport, opening: Opening<'_>) -> io::Result<Self> {
+        let reader = Reader::new(Link::new(Box::new(transport), opening)?);
         Ok(Self { writer: reader.writer(), reader })
     }
 
@@ -80,6 +85,50 @@ impl Connection {
     /// Where the connection stands.
     pub fn state(&self) -> State {
         self.writer.state()
+    }
+}
+
+/// How a connection begins.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    /// Which side this endpoint is.
+    pub role: Role,
+    /// What was already read behind the opening handshake's head.
+    pub received: &'a [u8],
+    /// What is to be written before any frame: the head that ends the opening handshake.
+    pub greeting: Vec<u8>,
+    /// The limits and time-outs.
+    pub options: Options,
+    /// What the handles can tell of the connection.
+    pub info: Info,
+}
+
+impl Opening<'_> {
+    /// A connection of which nothing further is known.
+    pub fn new(role: Role, options: Options) -> Self {
+        Self { role, received: b"", greeting: Vec::new(), options, info: Info::default() }
+    }
+}
+
+/// What is known of a connection from its opening handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// A number that no other connection of the same server ever has; 0 where there is no server.
+    pub id: u64,
+    /// The peer's address, where it has one.
+    pub peer: Option<SocketAddr>,
+    /// The path and query that the client asked for, as it sent them.
+    pub target: Box<str>,
+    /// The subprotocol that was agreed.
+    pub subprotocol: Option<Box<str>>,
+    /// When the connection was opened.
+    pub since: SystemTime,
+}
+
+impl Default for Info {
+    fn default() -> Self {
+        Self { id: 0, peer: None, target: "/".into(), subprotocol: None, since: SystemTime::now() }
     }
 }
 

@@ -21,7 +21,7 @@ mod timers;
 mod transport;
 mod writer;
 
-pub use connection::Connection;
+pub use connection::{Connection, Info, Opening};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use link::State;
 pub use options::{Options, WhenFull};

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use raddle_core::{Close, CloseCode, Due, Event, Keepalive, Message, Progress, Receiver, Role, Sender};
 
 use crate::attendant::{Attendant, TimerSlot, attendant};
+use crate::connection::{Info, Opening};
 use crate::cork::Cork;
 use crate::end::{Cause, End};
 use crate::keys::RandomKeys;
@@ -25,6 +26,7 @@ pub(crate) struct Link {
     pub(crate) transport: Box<dyn Transport>,
     pub(crate) role: Role,
     pub(crate) options: Options,
+    pub(crate) info: Info,
     pub(crate) inbound: Lease,
     pub(crate) outgoing: Mutex<Outgoing>,
     /// Something that a sender can wait for has changed in `outgoing`.
@@ -61,12 +63,8 @@ pub enum State {
 }
 
 impl Link {
-    pub(crate) fn new(
-        transport: Box<dyn Transport>,
-        role: Role,
-        received: &[u8],
-        options: Options,
-    ) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Arc<Self>> {
+        let Opening { role, received, greeting, options, info } = opening;
         let attendant = attendant()?;
         let now = sys::now();
         let mut receiver = Receiver::new(role, options.limits);
@@ -79,8 +77,9 @@ impl Link {
         let link = Arc::new(Self {
             transport,
             role,
+            info,
             inbound: Lease::new(receiver),
-            outgoing: Mutex::new(Outgoing::new(sender, keepalive)),
+            outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive)),
             turn: Condvar::new(),
             cork: Cork::default(),
             counters: Counters::default(),
@@ -90,6 +89,7 @@ impl Link {
             options,
         });
         link.counters.heard(received.len());
+        link.flush();
         link.tick(now);
         Ok(link)
     }

@@ -22,6 +22,8 @@ pub(crate) struct Outgoing {
     baton: bool,
     /// The thread that is amid a message, fragment by fragment.
     amid: Option<ThreadId>,
+    /// The connection's reader exists.
+    pub(crate) reader: bool,
     /// Taken from the sender and not written yet: goes first.
     rest: Unwritten,
     /// What waits has to be on its way by then.
@@ -64,12 +66,13 @@ pub(crate) enum Wait {
 }
 
 impl Outgoing {
-    pub(crate) fn new(sender: Sender, keepalive: Option<Keepalive>) -> Self {
+    pub(crate) fn new(sender: Sender, greeting: Vec<u8>, keepalive: Option<Keepalive>) -> Self {
         Self {
             sender,
             baton: false,
             amid: None,
-            rest: Unwritten::default(),
+            reader: true,
+            rest: Unwritten { bytes: greeting, start: 0 },
             stalled_until: None,
             close_deadline: None,
             keepalive,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use raddle_core::{Close, Event, Message, Progress, Receiver, Role};
 
+use crate::connection::Info;
 use crate::end::{Cause, End};
 use crate::lease::Ahead;
 use crate::link::{Link, State};
@@ -22,8 +23,6 @@ pub struct Reader {
     link: Arc<Link>,
     /// The message that was read ahead and is lent.
     lent: Option<Ahead>,
-    /// The last part that was lent has not ended its message.
-    amid_parts: bool,
     done: Option<End>,
 }
 
@@ -62,9 +61,22 @@ enum Delivery {
 }
 
 impl Reader {
-    /// The one reader of a connection.
+    /// The first reader of a connection, which has one at a time.
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, lent: None, amid_parts: false, done: None }
+        Self { link, lent: None, done: None }
+    }
+
+    /// Waits until the reader of a connection is dropped, and takes its place.
+    pub(crate) fn succeed(link: &Arc<Link>) -> Self {
+        let mut outgoing = link.outgoing.lock();
+        while outgoing.reader {
+            link.turn.wait(&mut outgoing);
+        }
+        outgoing.reader = true;
+        let ended = outgoing.ended;
+        drop(outgoing);
+        let done = ended.then(|| link.end());
+        Self { link: Arc::clone(link), lent: None, done }
     }
 
     /// Waits for the next message. `None`: the connection was closed, by a closing handshake.
@@ -93,9 +105,8 @@ impl Reader {
     pub fn next_part(&mut self) -> Result<Option<Part<'_>>, End> {
         match self.step(Delivery::Parts, None)? {
             Step::Message => {
-                self.amid_parts = self.message().1 == Progress::More;
                 let (payload, progress) = self.message();
-                Ok(Some(Part { payload, progress }))
+                Ok(Some(Part { payload, progress: progress.unwrap_or(Progress::Last) }))
             }
             Step::Closed | Step::Timeout => Ok(None),
         }
@@ -104,6 +115,11 @@ impl Reader {
     /// A writer of this connection.
     pub fn writer(&self) -> Writer {
         Writer::new(Arc::clone(&self.link))
+    }
+
+    /// What is known of the connection.
+    pub fn info(&self) -> &Info {
+        &self.link.info
     }
 
     /// Tells whether `writer` is of the same connection.
@@ -145,20 +161,20 @@ impl Reader {
         }
     }
 
-    /// The message that the last step has stopped at.
-    fn message(&mut self) -> (Message<'_>, Progress) {
+    /// The message that the last step has stopped at; its progress, where it is a part of one.
+    fn message(&mut self) -> (Message<'_>, Option<Progress>) {
         match &self.lent {
-            Some(Ahead::Message(message)) => return (message.lend(), Progress::Last),
-            Some(Ahead::Part(message, progress)) => return (message.lend(), *progress),
+            Some(Ahead::Message(message)) => return (message.lend(), None),
+            Some(Ahead::Part(message, progress)) => return (message.lend(), Some(*progress)),
             _ => {}
         }
         // SAFETY: a link has one reader, which is borrowed for as long as the event is.
         #[allow(unsafe_code)]
         let inbound = unsafe { self.link.inbound.lent() };
         match inbound.receiver.event() {
-            Some(Event::Text(text)) => (Message::Text(text), Progress::Last),
-            Some(Event::Binary(bytes)) => (Message::Binary(bytes), Progress::Last),
-            Some(Event::Part(message, progress)) => (message, progress),
+            Some(Event::Text(text)) => (Message::Text(text), None),
+            Some(Event::Binary(bytes)) => (Message::Binary(bytes), None),
+            Some(Event::Part(message, progress)) => (message, Some(progress)),
             _ => unreachable!("the step has found a message"),
         }
     }
@@ -172,9 +188,8 @@ impl Reader {
             let step = self.parse(delivery, deadline);
             match step {
                 Ok(Step::Message) => {
-                    // A message that was begun in parts goes on in parts, which nobody asks for now.
-                    if self.amid_parts && delivery == Delivery::Whole {
-                        self.amid_parts = self.message().1 == Progress::More;
+                    // What is left of a message that was begun in parts is not asked for any more.
+                    if delivery == Delivery::Whole && self.message().1.is_some() {
                         continue;
                     }
                     return Ok(Step::Message);
@@ -249,6 +264,8 @@ impl Drop for Reader {
         if self.link.cork.is_held() {
             self.link.flush();
         }
+        self.link.outgoing.lock().reader = false;
+        self.link.turn.notify_all();
     }
 }
 

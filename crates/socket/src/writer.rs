@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use raddle_core::{Close, CloseCode, Message, Progress};
 
+use crate::connection::Info;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::link::{Link, State};
 use crate::outgoing::Wait;
+use crate::reader::Reader;
 
 /// The half of a connection that sends. Any number of threads may hold a clone and send at the same time: messages never
 /// mix, and those of one thread keep their order.
@@ -76,6 +78,16 @@ impl Writer {
     /// Ends the connection without a closing handshake. The first cause is kept.
     pub fn cut(&self, cause: Cause) {
         self.link.cut(&mut self.link.outgoing.lock(), cause);
+    }
+
+    /// Waits until the reader is dropped, and makes another: for whoever has to see the connection to its end.
+    pub fn take_reader(&self) -> Reader {
+        Reader::succeed(&self.link)
+    }
+
+    /// What is known of the connection.
+    pub fn info(&self) -> &Info {
+        &self.link.info
     }
 
     /// Where the connection stands.
