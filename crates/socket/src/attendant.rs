@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polling::{Event, Events};
+use polling::{Event, Events, PollMode};
 
 use crate::link::Link;
 use crate::sys;
@@ -98,7 +98,9 @@ impl Attendant {
         let Some(socket) = link.transport.descriptor() else { return Ok(()) };
         let mut tasks = self.tasks.lock();
         if let Entry::Vacant(place) = tasks.writers.entry(link.key) {
-            self.watch.add(socket, Event::writable(link.key))?;
+            // SAFETY: `writers` keeps the connection, and with it its socket, until `unwatch` takes it out of both.
+            #[allow(unsafe_code)]
+            unsafe { self.watch.add(socket, Event::writable(link.key), PollMode::Oneshot) }?;
             place.insert(Arc::clone(link));
         }
         Ok(())
@@ -141,12 +143,7 @@ impl Attendant {
                 tasks.wakes = tasks.look.into_iter().chain(tasks.timers.next()).min();
                 tasks.wakes.map(|at| at.saturating_sub(sys::now()))
             };
-            events.clear();
-            if let Err(error) = self.watch.wait(&mut events, timeout) {
-                // Nothing that a connection did can cause this; the pause keeps it from becoming a spin.
-                log::error!("the attendant cannot wait for sockets: {error}");
-                std::thread::sleep(TICK);
-            }
+            self.watch.wait(&mut events, timeout);
             {
                 let mut tasks = self.tasks.lock();
                 for event in events.iter() {

@@ -1,5 +1,6 @@
 //! A connection in one piece, for one thread; and its parts, for several.
 
+use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime};
@@ -101,12 +102,14 @@ pub struct Opening<'a> {
     pub options: Options,
     /// What the handles can tell of the connection.
     pub info: Info,
+    /// Dropped when the connection has ended, while handles may still be held.
+    pub guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Opening<'_> {
     /// A connection of which nothing further is known.
     pub fn new(role: Role, options: Options) -> Self {
-        Self { role, received: b"", greeting: Vec::new(), options, info: Info::default() }
+        Self { role, received: b"", greeting: Vec::new(), options, info: Info::default(), guard: None }
     }
 }
 

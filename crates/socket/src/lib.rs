@@ -27,6 +27,7 @@ pub use link::State;
 pub use options::{Options, WhenFull};
 pub use raddle_core::{Close, CloseCode, Error, Limits, Message, Progress, Role};
 pub use reader::{Next, Part, Reader};
-pub use sys::spawn;
+#[doc(hidden)]
+pub use sys::{Watch, spawn};
 pub use transport::{Interest, Patience, Readiness, Socket, Transport};
 pub use writer::{MessageWriter, Traffic, Writer};

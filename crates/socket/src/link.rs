@@ -64,7 +64,7 @@ pub enum State {
 
 impl Link {
     pub(crate) fn new(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Arc<Self>> {
-        let Opening { role, received, greeting, options, info } = opening;
+        let Opening { role, received, greeting, options, info, guard } = opening;
         let attendant = attendant()?;
         let now = sys::now();
         let mut receiver = Receiver::new(role, options.limits);
@@ -79,7 +79,7 @@ impl Link {
             role,
             info,
             inbound: Lease::new(receiver),
-            outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive)),
+            outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, guard)),
             turn: Condvar::new(),
             cork: Cork::default(),
             counters: Counters::default(),
@@ -125,6 +125,7 @@ impl Link {
             let _ = self.transport.shutdown(Shutdown::Both);
             self.turn.notify_all();
             self.attendant.forget(self);
+            outgoing.guard = None;
         }
     }
 

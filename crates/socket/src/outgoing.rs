@@ -1,5 +1,6 @@
 //! The write baton: one thread writes, without the lock; the others leave what they send for it, or wait their turn.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Outgoing {
     pub(crate) sent: Option<CloseCode>,
     /// The stream is shut down.
     pub(crate) ended: bool,
+    /// Dropped when the connection ends.
+    pub(crate) guard: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) bytes: u64,
     pub(crate) messages: u64,
 }
@@ -66,7 +69,12 @@ pub(crate) enum Wait {
 }
 
 impl Outgoing {
-    pub(crate) fn new(sender: Sender, greeting: Vec<u8>, keepalive: Option<Keepalive>) -> Self {
+    pub(crate) fn new(
+        sender: Sender,
+        greeting: Vec<u8>,
+        keepalive: Option<Keepalive>,
+        guard: Option<Box<dyn Any + Send + Sync>>,
+    ) -> Self {
         Self {
             sender,
             baton: false,
@@ -81,6 +89,7 @@ impl Outgoing {
             received: None,
             sent: None,
             ended: false,
+            guard,
             bytes: 0,
             messages: 0,
         }
