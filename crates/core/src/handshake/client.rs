@@ -1,0 +1,214 @@
+//! The client's side: an offer out, the server's response in (RFC 6455, section 4.1).
+
+use std::fmt;
+
+use super::head::{HeadError, HeadLimits, Headers, Scanner};
+use super::response::{append_header, check_handshake_header, check_header};
+use super::token::{is_token, trim};
+use super::{Agreement, ResponseError, host, key};
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The server's name or address, with its port where that is not the default.
+    pub host: &'a str,
+    /// Path and query, with a `/` at the beginning.
+    pub target: &'a str,
+    /// 16 random bytes, fresh for each offer.
+    pub key: [u8; 16],
+    /// The subprotocols that the client speaks, the one it likes best first.
+    pub subprotocols: &'a [&'a str],
+    /// The page or program that asks, where the server wants to know.
+    pub origin: Option<&'a str>,
+    /// Further headers, as `Authorization`. The handshake's own cannot be set.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+impl Offer<'_> {
+    /// The bytes of the request.
+    pub fn encode(&self) -> Result<Vec<u8>, ResponseError> {
+        let in_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+        if !host::is_host(self.host.as_bytes()) || !self.target.starts_with('/') || !self.target.bytes().all(in_target)
+        {
+            return Err(ResponseError::Target);
+        }
+        let mut output = Vec::with_capacity(256);
+        output.extend_from_slice(b"GET ");
+        output.extend_from_slice(self.target.as_bytes());
+        output.extend_from_slice(b" HTTP/1.1\r\n");
+        append_header(&mut output, "Host", self.host.as_bytes());
+        output.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
+        append_header(&mut output, "Sec-WebSocket-Key", key::encode(self.key).as_bytes());
+        if !self.subprotocols.is_empty() {
+            let unique = |(index, name): (usize, &&str)| !self.subprotocols[..index].contains(name);
+            if !self.subprotocols.iter().enumerate().all(unique)
+                || !self.subprotocols.iter().all(|name| is_token(name.as_bytes()))
+            {
+                return Err(ResponseError::Subprotocol);
+            }
+            append_header(&mut output, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        }
+        if let Some(origin) = self.origin {
+            check_header("Origin", origin.as_bytes())?;
+            append_header(&mut output, "Origin", origin.as_bytes());
+        }
+        for (name, value) in self.headers {
+            check_handshake_header(name, value)?;
+            if ["Host", "Origin"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+                return Err(ResponseError::ReservedHeader);
+            }
+            append_header(&mut output, name, value);
+        }
+        output.extend_from_slice(b"\r\n");
+        Ok(output)
+    }
+}
+
+/// Parses the server's response to an [`Offer`] as it arrives.
+#[derive(Debug)]
+pub struct ResponseParser {
+    limits: HeadLimits,
+    scanner: Scanner,
+    accept: String,
+    subprotocols: Vec<String>,
+    /// Where the response begins, behind the interim ones.
+    start: usize,
+    interim: usize,
+}
+
+/// What is wrong with the server's response.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The response is not HTTP/1.1, or a line of it is malformed (RFC 9112).
+    Malformed,
+    /// The head is larger than the limit, or has more headers.
+    HeadTooLarge,
+    /// Eight interim responses were passed over, and another came.
+    TooManyInterim,
+    /// The server has answered with another status than 101.
+    Refused(Refusal),
+    /// Upgrade does not name `websocket`, or Connection does not name `Upgrade`.
+    NoUpgrade,
+    /// Sec-WebSocket-Accept does not answer the key.
+    Accept,
+    /// The subprotocol was not offered, or there are several.
+    Subprotocol,
+    /// An extension was not offered.
+    Extension,
+}
+
+/// A server's response that opens no connection. Its body, if it has one, follows the head.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// Bytes of all heads so far: where the body begins.
+    pub head_len: usize,
+    headers: Headers,
+}
+
+impl Refusal {
+    /// All headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers.iter()
+    }
+}
+
+impl ResponseParser {
+    /// A parser for the response to `offer`.
+    pub fn new(offer: &Offer<'_>, limits: HeadLimits) -> Self {
+        Self {
+            limits,
+            scanner: Scanner::new(limits),
+            accept: key::accept_value(key::encode(offer.key).as_bytes()),
+            subprotocols: offer.subprotocols.iter().map(|name| (*name).to_owned()).collect(),
+            start: 0,
+            interim: 0,
+        }
+    }
+
+    /// Parses on in `received`, which begins with the first byte of the connection. `None`: more bytes are needed.
+    ///
+    /// With the agreement comes the length of the head in bytes: what follows is frames.
+    pub fn advance(&mut self, received: &[u8]) -> Result<Option<(Agreement, usize)>, ClientError> {
+        loop {
+            let rest = &received[self.start..];
+            let scanned = self.scanner.advance(rest, may_stand_in_line).map_err(|error| match error {
+                HeadError::TooLarge | HeadError::LineTooLong => ClientError::HeadTooLarge,
+                HeadError::Line | HeadError::Header => ClientError::Malformed,
+            })?;
+            let Some(length) = scanned else { return Ok(None) };
+            let line = self.scanner.first_line().expect("the head has ended behind its first line");
+            let headers = Headers::parse(&rest[..length], line.end + 2).map_err(|_| ClientError::Malformed)?;
+            let status = status(&rest[line]).ok_or(ClientError::Malformed)?;
+            self.start += length;
+            match status {
+                101 => return self.agreement(&headers).map(|agreement| Some((agreement, self.start))),
+                // Interim responses are passed over (RFC 9110, section 15.2).
+                100..=199 => {
+                    self.interim += 1;
+                    if self.interim > MAX_INTERIM {
+                        return Err(ClientError::TooManyInterim);
+                    }
+                    self.scanner = Scanner::new(self.limits);
+                }
+                _ => return Err(ClientError::Refused(Refusal { status, head_len: self.start, headers })),
+            }
+        }
+    }
+
+    fn agreement(&self, headers: &Headers) -> Result<Agreement, ClientError> {
+        if !headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "Upgrade") {
+            return Err(ClientError::NoUpgrade);
+        }
+        let accept = headers.single("Sec-WebSocket-Accept").map_err(|_| ClientError::Accept)?;
+        if accept != Some(self.accept.as_bytes()) {
+            return Err(ClientError::Accept);
+        }
+        if headers.all("Sec-WebSocket-Extensions").any(|value| !trim(value).is_empty()) {
+            return Err(ClientError::Extension);
+        }
+        let subprotocol = match headers.single("Sec-WebSocket-Protocol").map_err(|_| ClientError::Subprotocol)? {
+            None => None,
+            Some(chosen) => {
+                let offered = self.subprotocols.iter().find(|name| name.as_bytes() == chosen);
+                Some(offered.ok_or(ClientError::Subprotocol)?.clone())
+            }
+        };
+        Ok(Agreement { subprotocol })
+    }
+}
+
+/// The status of the line `HTTP/1.1 nnn[ reason]`.
+fn status(line: &[u8]) -> Option<u16> {
+    let (status, rest) = line.strip_prefix(b"HTTP/1.1 ")?.split_first_chunk::<3>()?;
+    let follows = matches!(rest, [] | [b' ', ..]);
+    let digits = status.iter().all(u8::is_ascii_digit) && status[0] != b'0';
+    (follows && digits).then(|| status.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')))
+}
+
+/// A reason is text, of any encoding (RFC 9112, section 4).
+fn may_stand_in_line(place: usize, byte: u8) -> bool {
+    const START: &[u8] = b"HTTP/1.1 ";
+    START.get(place).map_or(super::head::is_value_byte(byte), |expected| *expected == byte)
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("the response is malformed"),
+            Self::HeadTooLarge => f.write_str("the head of the response is too large"),
+            Self::TooManyInterim => f.write_str("there are too many interim responses"),
+            Self::Refused(refusal) => write!(f, "the server has answered with status {}", refusal.status),
+            Self::NoUpgrade => f.write_str("the response upgrades to no WebSocket"),
+            Self::Accept => f.write_str("the response does not answer the key"),
+            Self::Subprotocol => f.write_str("the response has a subprotocol that was not offered"),
+            Self::Extension => f.write_str("the response has an extension that was not offered"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+const MAX_INTERIM: usize = 8;
