@@ -1,0 +1,35 @@
+//! A WebSocket server (RFC 6455) for blocking, threaded code: listens, admits, and runs a handler on a thread for each
+//! open connection.
+//!
+//! ```no_run
+//! use raddle_server::Server;
+//!
+//! Server::builder().bind("127.0.0.1:9001")?.serve(|mut reader, writer| {
+//!     while let Some(message) = reader.next_message()? {
+//!         writer.send(message)?;
+//!     }
+//!     Ok(())
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+mod admission;
+mod builder;
+mod lobby;
+mod registry;
+mod request;
+mod server;
+mod threads;
+
+pub use builder::Builder;
+pub use raddle_core::handshake::{HeadLimits, Hosts, Origins, Response, ResponseError};
+pub use raddle_socket::{
+    Cause, Close, CloseCode, Connection, End, Error, Info, Limits, Message, MessageWriter, Next, Options, Part,
+    Progress, Reader, SendError, SendStatus, Traffic, WhenFull, Writer,
+};
+pub use registry::{ConnectionId, Phase, Snapshot};
+pub use request::{Acceptance, DecisionError, Request};
+pub use server::{Running, Server};
+pub use threads::HandlerError;

@@ -1,0 +1,104 @@
+//! Engine `threads`: a thread for each connection decides on its request, runs the handler, and sees it to its end.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, Writer};
+
+use crate::registry::ConnectionId;
+use crate::request::Request;
+use crate::server::Shared;
+
+/// Why a handler has given up: any error. [`End`] and [`SendError::Closed`] say that the connection has ended, which is no
+/// failure; any other closes it with 1011.
+pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) type Handler = dyn Fn(Reader, Writer) -> Result<(), HandlerError> + Send + Sync;
+
+/// Starts a thread that `join` waits for.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    id: ConnectionId,
+    body: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> io::Result<()> {
+    let counted = Counted::new(shared, id);
+    let name = format!("raddle {id}");
+    // A thread that cannot be started drops its body, and so stops counting.
+    raddle_socket::spawn(name, shared.settings.stack_size, move || body(&counted.shared)).map(drop)
+}
+
+/// Counts a handler while it lives.
+struct Counted {
+    shared: Arc<Shared>,
+    id: ConnectionId,
+}
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, id: ConnectionId) -> Self {
+        shared.handler_starts(id);
+        Self { shared: Arc::clone(shared), id }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.handler_returned(self.id);
+    }
+}
+
+/// Has the application decide on a request, and waits for its decision.
+pub(crate) fn decide(shared: &Shared, request: Request) -> Option<Connection> {
+    let desk = request.desk();
+    match &shared.on_request {
+        Some(decide) => {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decide(request))) {
+                log::error!("the decision on a request has panicked: {}", message(&*panic));
+            }
+        }
+        None => {
+            // A request that is no opening handshake was answered.
+            let _ = request.accept();
+        }
+    }
+    desk.wait()
+}
+
+/// Runs the handler of an open connection, and sees the connection to its end.
+pub(crate) fn run(handler: &Handler, connection: Connection) {
+    let (reader, writer) = connection.split();
+    let id = ConnectionId::of(reader.info());
+    let handle = writer.clone();
+    let result = catch_unwind(AssertUnwindSafe(|| handler(reader, writer)));
+    let failed = match result {
+        Ok(Ok(())) => false,
+        Ok(Err(error)) => {
+            let ended = error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed));
+            if !ended {
+                log::error!("the handler of connection {id} has failed: {error}");
+            }
+            !ended
+        }
+        Err(panic) => {
+            log::error!("the handler of connection {id} has panicked: {}", message(&*panic));
+            true
+        }
+    };
+    // The handler may have given its reader to another thread, which then has the connection.
+    let reader = handle.take_reader();
+    drop(handle);
+    let end = if failed {
+        // Without details: they are not the peer's to know.
+        reader.fail(Close::code(CloseCode::INTERNAL_ERROR))
+    } else {
+        reader.close(Close::code(CloseCode::NORMAL))
+    };
+    log::debug!("connection {id} has ended: {end}");
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

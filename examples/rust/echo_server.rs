@@ -1,0 +1,111 @@
+//! Sends every message back. `--help` lists the flags.
+
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+use raddle::{Builder, Origins, Server};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+const HELP: &str = "\
+echo_server [FLAGS]: sends every message back
+
+  --listen HOST:PORT             where to listen; port 0 picks one  [127.0.0.1:9001]
+  --engine threads               a thread for each connection  [threads]
+  --max-message BYTES            the largest message  [1048576]
+  --max-fragments N              the most frames of one message  [16384]
+  --subprotocol NAME             a supported subprotocol (repeatable)
+  --origin ORIGIN                a page that may connect (repeatable)  [the same host]
+  --max-connections N            at a time  [4096]
+  --max-connections-per-ip N     at a time, of one address  [any]
+  --max-handshakes N             opening handshakes at a time  [512]
+  --handshake-timeout SECONDS    for an opening handshake  [10]
+  --ping-interval SECONDS        a Ping after this silence; 0: never  [20]
+  --ping-timeout SECONDS         for the answer  [20]
+";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    env_logger::init();
+    let Some(builder) = parse(Parser::from_env())? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    let server = builder.start(|mut reader, writer| {
+        while let Some(message) = reader.next_message()? {
+            writer.send(message)?;
+        }
+        Ok(())
+    })?;
+    println!("listening on ws://{}", server.local_addr());
+    if let Some(signal) = Signals::new([SIGTERM, SIGINT])?.forever().next() {
+        log::info!("stopping on signal {signal}");
+    }
+    server.stop(Duration::from_secs(10));
+    server.join(Duration::from_secs(12))?;
+    Ok(())
+}
+
+/// The server that the command line asks for; `None`: its help.
+fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
+    let mut listen = String::from("127.0.0.1:9001");
+    let mut origins = Vec::new();
+    let mut builder = Server::builder();
+    while let Some(argument) = arguments.next()? {
+        let Arg::Long(name) = argument else { return Err(argument.unexpected().into()) };
+        let name = name.to_owned();
+        if name == "help" {
+            return Ok(None);
+        }
+        if matches!(name.as_str(), "workers" | "deflate" | "tls-cert" | "tls-key") {
+            return Err(format!("--{name} is not supported by this version").into());
+        }
+        let value = arguments.value()?;
+        builder = match name.as_str() {
+            "listen" => {
+                listen = value.string()?;
+                builder
+            }
+            "engine" if value == "threads" => builder,
+            "engine" => return Err(format!("--engine {} is not supported by this version", value.display()).into()),
+            "max-message" => {
+                let bytes = value.parse()?;
+                builder.with_options(|options| options.limits = options.limits.message(bytes))
+            }
+            "max-fragments" => {
+                let count = value.parse()?;
+                builder.with_options(|options| options.limits.fragments = count)
+            }
+            "subprotocol" => builder.subprotocol(value.string()?),
+            "origin" => {
+                origins.push(value.string()?);
+                builder
+            }
+            "max-connections" => builder.max_connections(value.parse()?),
+            "max-connections-per-ip" => builder.max_connections_per_ip(value.parse()?),
+            "max-handshakes" => builder.max_handshakes(value.parse()?),
+            "handshake-timeout" => builder.handshake_timeout(seconds(&value.string()?)?),
+            "ping-interval" => {
+                let interval = seconds(&value.string()?)?;
+                builder.with_options(|options| options.ping_interval = (!interval.is_zero()).then_some(interval))
+            }
+            "ping-timeout" => {
+                let timeout = seconds(&value.string()?)?;
+                builder.with_options(|options| options.ping_timeout = timeout)
+            }
+            _ => return Err(format!("there is no flag --{name}; --help lists them").into()),
+        };
+    }
+    if !origins.is_empty() {
+        builder = builder.origins(Origins::List(origins));
+    }
+    let builder = builder.bind(&listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    Ok(Some(builder))
+}
+
+fn seconds(text: &str) -> Result<Duration, Box<dyn Error>> {
+    let seconds: f64 = text.parse()?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{text} seconds: {error}").into())
+}
