@@ -1,12 +1,13 @@
 //! The attendant: one thread of the process, started when first needed, that does what no other thread is there to do.
 //!
 //! It looks at every connection when its timer is due, writes output that a socket could not take at once when there is
-//! room again, and lets corked bytes go within 5 ms. It never waits for a single connection.
+//! room again, lets corked bytes go within 5 ms, and looks after connections whose reader is away. It never waits for a
+//! single connection.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -25,14 +26,37 @@ pub(crate) struct Attendant {
 
 struct Tasks {
     timers: Timers<Weak<Link>>,
-    /// Connections that wait for room to write.
-    writers: HashMap<usize, Arc<Link>>,
+    /// Connections whose socket is watched, by their key.
+    watched: HashMap<usize, Watched>,
     /// Connections that have, or had at the last look, corked bytes.
     corked: Vec<Arc<Link>>,
     /// When they are looked at again.
     look: Option<Duration>,
+    /// Connections whose reader was seen lately.
+    readers: Vec<Watcher>,
+    /// When it is looked where those readers are.
+    sweep: Option<Duration>,
     /// When the thread wakes by itself: it has to be woken for what is due earlier.
     wakes: Option<Duration>,
+}
+
+/// What a connection's socket is watched for.
+struct Watched {
+    link: Weak<Link>,
+    /// Input is read for the reader, as long as this is its last visit.
+    input: Option<u32>,
+    /// Output waits for room: it leaves, though every other handle of the connection is dropped.
+    output: Option<Arc<Link>>,
+}
+
+/// How long a connection's reader has been where it is.
+struct Watcher {
+    link: Weak<Link>,
+    /// The reader's visit at the last sweep.
+    visit: u32,
+    /// Sweeps that have found the same visit.
+    sweeps: u32,
+    attended: bool,
 }
 
 /// The process's attendant.
@@ -46,9 +70,11 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
     if ATTENDANT.get().is_none() {
         let tasks = Tasks {
             timers: Timers::new(),
-            writers: HashMap::new(),
+            watched: HashMap::new(),
             corked: Vec::new(),
             look: None,
+            readers: Vec::new(),
+            sweep: None,
             wakes: Some(Duration::ZERO),
         };
         let attendant =
@@ -86,22 +112,55 @@ impl Attendant {
     }
 
     /// Has [`Link::flush`] called while there are corked bytes.
-    pub(crate) fn list(&self, link: Arc<Link>) {
+    pub(crate) fn list_corked(&self, link: Arc<Link>) {
         let mut tasks = self.tasks.lock();
         tasks.corked.push(link);
         let look = *tasks.look.get_or_insert_with(|| sys::now() + TICK);
         self.wake_before(&mut tasks, look);
     }
 
-    /// Has [`Link::flush`] called once there is room to write.
-    pub(crate) fn watch(&self, link: &Arc<Link>) -> io::Result<()> {
-        let Some(socket) = link.transport.descriptor() else { return Ok(()) };
+    /// Has [`Link::attend`] called when the connection's reader stays away.
+    pub(crate) fn list_reader(&self, link: &Arc<Link>) {
         let mut tasks = self.tasks.lock();
-        if let Entry::Vacant(place) = tasks.writers.entry(link.key) {
-            // SAFETY: `writers` keeps the connection, and with it its socket, until `unwatch` takes it out of both.
-            #[allow(unsafe_code)]
-            unsafe { self.watch.add(socket, Event::writable(link.key), PollMode::Oneshot) }?;
-            place.insert(Arc::clone(link));
+        match link.listing.0.swap(LISTED, Ordering::Relaxed) {
+            UNLISTED => {
+                let visit = link.inbound.visits();
+                tasks.readers.push(Watcher { link: Arc::downgrade(link), visit, sweeps: 0, attended: false });
+                let sweep = *tasks.sweep.get_or_insert_with(|| sys::now() + SWEEP);
+                self.wake_before(&mut tasks, sweep);
+            }
+            ENDED => link.listing.0.store(ENDED, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// Has [`Link::flush`] called once there is room to write.
+    pub(crate) fn watch_output(&self, link: &Arc<Link>) -> io::Result<()> {
+        self.watch(link, |watched| watched.output = Some(Arc::clone(link)))
+    }
+
+    /// Has [`Link::attend_arrival`] called once there is something to read, if the reader has not come back since `visit`.
+    pub(crate) fn watch_input(&self, link: &Arc<Link>, visit: u32) -> io::Result<()> {
+        self.watch(link, |watched| watched.input = Some(visit))
+    }
+
+    fn watch(&self, link: &Arc<Link>, change: impl FnOnce(&mut Watched)) -> io::Result<()> {
+        let Some(socket) = link.transport.descriptor() else { return Ok(()) };
+        let tasks = &mut *self.tasks.lock();
+        match tasks.watched.entry(link.key) {
+            Entry::Vacant(place) => {
+                let mut watched = Watched { link: Arc::downgrade(link), input: None, output: None };
+                change(&mut watched);
+                // SAFETY: `forget`, which the end of the connection calls before its socket is closed, takes the socket
+                // out of the poller as it takes the connection out of `watched`.
+                #[allow(unsafe_code)]
+                unsafe { self.watch.add(socket, watched.event(link.key), PollMode::Oneshot) }?;
+                place.insert(watched);
+            }
+            Entry::Occupied(mut place) => {
+                change(place.get_mut());
+                self.watch.change(socket, place.get().event(link.key), PollMode::Oneshot)?;
+            }
         }
         Ok(())
     }
@@ -109,22 +168,18 @@ impl Attendant {
     /// Forgets a connection that has ended.
     pub(crate) fn forget(&self, link: &Link) {
         let mut tasks = self.tasks.lock();
+        link.listing.0.store(ENDED, Ordering::Relaxed);
         if let Some(at) = link.timer.get() {
             tasks.timers.cancel(at, link.key);
             link.timer.set(None);
         }
-        let writer = self.unwatch(&mut tasks, link.key);
-        drop(tasks);
-        // Dropped last: it may be the last handle, whose drop comes back here.
-        drop(writer);
-    }
-
-    fn unwatch(&self, tasks: &mut Tasks, key: usize) -> Option<Arc<Link>> {
-        let link = tasks.writers.remove(&key)?;
-        if let Some(socket) = link.transport.descriptor() {
+        let watched = tasks.watched.remove(&link.key);
+        if let Some(socket) = link.transport.descriptor().filter(|_| watched.is_some()) {
             self.watch.remove(socket);
         }
-        Some(link)
+        drop(tasks);
+        // Dropped last: it may be the last handle, whose drop comes back here.
+        drop(watched);
     }
 
     fn wake_before(&self, tasks: &mut Tasks, at: Duration) {
@@ -140,14 +195,14 @@ impl Attendant {
         loop {
             let timeout = {
                 let mut tasks = self.tasks.lock();
-                tasks.wakes = tasks.look.into_iter().chain(tasks.timers.next()).min();
+                tasks.wakes = [tasks.look, tasks.sweep, tasks.timers.next()].into_iter().flatten().min();
                 tasks.wakes.map(|at| at.saturating_sub(sys::now()))
             };
             self.watch.wait(&mut events, timeout);
             {
-                let mut tasks = self.tasks.lock();
+                let tasks = &mut *self.tasks.lock();
                 for event in events.iter() {
-                    due.extend(self.unwatch(&mut tasks, event.key).map(Task::Flush));
+                    self.found(tasks, event, &mut due);
                 }
                 let now = sys::now();
                 while let Some((_, link)) = tasks.timers.pop(now) {
@@ -160,23 +215,99 @@ impl Attendant {
                     tasks.look = None;
                     due.extend(tasks.corked.drain(..).map(Task::Uncork));
                 }
+                if tasks.sweep.is_some_and(|sweep| sweep <= now) {
+                    tasks.readers.retain_mut(|watcher| watcher.look(&mut due));
+                    tasks.sweep = (!tasks.readers.is_empty()).then_some(now + SWEEP);
+                }
             }
-            // Without the lock: what is done here may ask for more.
+            // Without the lock: what is done here may ask for more, and may drop the last handle of a connection.
             for task in due.drain(..) {
                 match task {
                     Task::Flush(link) => link.flush(),
                     Task::Tick(link) => link.tick(sys::now()),
+                    Task::Attend(link) => link.attend(),
+                    Task::Read(link, visit) => link.attend_arrival(visit),
                     Task::Uncork(link) => {
                         if link.cork.is_held() {
                             link.flush();
                         } else if link.cork.unlist() {
                             continue;
                         }
-                        self.list(link);
+                        self.list_corked(link);
                     }
+                    Task::Nothing(link) => drop(link),
                 }
             }
         }
+    }
+
+    /// A watched socket is ready, and no longer watched for what it was found ready for.
+    fn found(&self, tasks: &mut Tasks, event: Event, due: &mut Vec<Task>) {
+        let Entry::Occupied(mut place) = tasks.watched.entry(event.key) else { return };
+        let watched = place.get_mut();
+        let Some(link) = watched.link.upgrade() else { return };
+        let input = watched.input.take_if(|_| event.readable);
+        if let Some(visit) = input.filter(|visit| link.inbound.visits() == *visit) {
+            due.push(Task::Read(Arc::clone(&link), visit));
+        }
+        if event.writable {
+            due.extend(watched.output.take().map(Task::Flush));
+        }
+        if let Some(socket) = link.transport.descriptor() {
+            if watched.input.is_some() || watched.output.is_some() {
+                if let Err(error) = self.watch.change(socket, watched.event(event.key), PollMode::Oneshot) {
+                    log::error!("a socket cannot be watched any longer: {error}");
+                }
+            } else {
+                place.remove();
+                self.watch.remove(socket);
+            }
+        }
+        due.push(Task::Nothing(link));
+    }
+}
+
+impl Watched {
+    fn event(&self, key: usize) -> Event {
+        Event::new(key, self.input.is_some(), self.output.is_some())
+    }
+}
+
+impl Watcher {
+    /// Looks where the reader is; `false` where there is no need to look again.
+    fn look(&mut self, due: &mut Vec<Task>) -> bool {
+        let Some(link) = self.link.upgrade() else { return false };
+        let listing = link.listing.0.load(Ordering::Relaxed);
+        let (visit, away) = (link.inbound.visits(), link.inbound.is_away());
+        let mut task: fn(Arc<Link>) -> Task = Task::Nothing;
+        let mut again = listing != ENDED;
+        if visit != self.visit {
+            (self.visit, self.sweeps, self.attended) = (visit, 0, false);
+        } else if away {
+            // It was away all the time since the last sweep.
+            if !self.attended {
+                task = Task::Attend;
+            }
+            // A socket that cannot be watched is looked at each time.
+            self.attended = link.transport.descriptor().is_some();
+        } else {
+            // It waits for its peer. A connection is taken off the list in two steps, so that a reader that goes away
+            // between them, and does not see that it is being taken off, is seen in the second.
+            self.sweeps += 1;
+            match listing {
+                LISTED if self.sweeps >= PATIENCE => link.listing.0.store(LEAVING, Ordering::Relaxed),
+                LEAVING => {
+                    link.listing.0.store(UNLISTED, Ordering::Relaxed);
+                    again = false;
+                }
+                _ => {}
+            }
+        }
+        if listing == LEAVING && again {
+            link.listing.0.store(LISTED, Ordering::Relaxed);
+        }
+        due.push(task(link));
+        again
     }
 }
 
@@ -184,7 +315,35 @@ enum Task {
     Flush(Arc<Link>),
     Tick(Arc<Link>),
     Uncork(Arc<Link>),
+    Attend(Arc<Link>),
+    Read(Arc<Link>, u32),
+    /// Is only to be dropped, which must not be done under the lock.
+    Nothing(Arc<Link>),
 }
+
+/// Whether it is looked where a connection's reader is. Changed under the lock of the attendant's tasks only.
+#[derive(Debug)]
+pub(crate) struct Listing(AtomicU8);
+
+impl Listing {
+    /// Tells whether the attendant will see when the reader stays away.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == LISTED
+    }
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self(AtomicU8::new(UNLISTED))
+    }
+}
+
+const UNLISTED: u8 = 0;
+const LISTED: u8 = 1;
+/// Still on the list, and off it at the next sweep.
+const LEAVING: u8 = 2;
+/// The connection has ended.
+const ENDED: u8 = 3;
 
 /// When a connection's timer is due. Changed under the lock of the attendant's tasks only.
 #[derive(Debug)]
@@ -210,3 +369,7 @@ const NEVER: u64 = u64::MAX;
 
 /// How often corked bytes are looked at: often enough for the 5 ms that are promised.
 const TICK: Duration = Duration::from_millis(3);
+/// How often it is looked where readers are: one is found to stay away within 125 to 250 ms.
+const SWEEP: Duration = Duration::from_millis(125);
+/// After so many sweeps, 5 s, a reader that waits for its peer is looked for no more.
+const PATIENCE: u32 = 40;

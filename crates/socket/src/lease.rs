@@ -9,7 +9,7 @@
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use raddle_core::{Message, Progress, Receiver};
@@ -90,6 +90,8 @@ impl Deputy {
 #[derive(Debug)]
 pub(crate) struct Lease {
     state: AtomicU8,
+    /// How many times the reader has come back; changed by the reader alone.
+    visits: AtomicU32,
     /// Changed by the reader alone, while `state` is `HERE` and `deputy` is empty.
     /// Read by others, while `state` is `DEPUTISED` and they hold the lock of `deputy`.
     inbound: UnsafeCell<Inbound>,
@@ -110,7 +112,12 @@ unsafe impl Sync for Lease {}
 impl Lease {
     pub(crate) fn new(receiver: Receiver) -> Self {
         let inbound = Inbound { receiver, ahead: VecDeque::new() };
-        Self { state: AtomicU8::new(AWAY), inbound: UnsafeCell::new(inbound), deputy: Mutex::new(None) }
+        Self {
+            state: AtomicU8::new(AWAY),
+            visits: AtomicU32::new(0),
+            inbound: UnsafeCell::new(inbound),
+            deputy: Mutex::new(None),
+        }
     }
 
     /// The reader comes back, and finds what was received meanwhile.
@@ -119,6 +126,7 @@ impl Lease {
     /// Only the connection's one reader calls this, and no borrow from an earlier call is left.
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn enter(&self) -> &mut Inbound {
+        self.visits.store(self.visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let before = self.state.swap(HERE, Ordering::Acquire);
         let deputy = if before == DEPUTISED {
             // Waits until the deputy's buffer work is done: it never holds the lock across a socket wait.
@@ -153,6 +161,11 @@ impl Lease {
     /// Tells whether the reader is with the application.
     pub(crate) fn is_away(&self) -> bool {
         self.state.load(Ordering::Relaxed) != HERE
+    }
+
+    /// A number that changes each time the reader comes back.
+    pub(crate) fn visits(&self) -> u32 {
+        self.visits.load(Ordering::Relaxed)
     }
 
     /// Lets `work` go on where the reader stands, if the reader is away.

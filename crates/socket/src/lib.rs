@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod ahead;
 mod attendant;
 mod connection;
 mod cork;

@@ -4,22 +4,22 @@ use std::fmt;
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use raddle_core::{Close, CloseCode, Due, Event, Keepalive, Message, Progress, Receiver, Role, Sender};
+use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Receiver, Role, Sender};
 
-use crate::attendant::{Attendant, TimerSlot, attendant};
+use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
 use crate::connection::{Info, Opening};
 use crate::cork::Cork;
 use crate::end::{Cause, End};
 use crate::keys::RandomKeys;
-use crate::lease::{Ahead, Deputy, Lease};
+use crate::lease::Lease;
 use crate::options::Options;
 use crate::outgoing::Outgoing;
 use crate::sys;
-use crate::transport::{Interest, Patience, Transport};
+use crate::transport::Transport;
 
 /// One connection.
 pub(crate) struct Link {
@@ -32,10 +32,14 @@ pub(crate) struct Link {
     /// Something that a sender can wait for has changed in `outgoing`.
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
+    /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
+    pub(crate) reader_exists: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) attendant: &'static Attendant,
     pub(crate) key: usize,
     pub(crate) timer: TimerSlot,
+    /// Whether the attendant looks how long the reader is away.
+    pub(crate) listing: Listing,
 }
 
 /// What the receiving side counts; written by whoever parses, one at a time.
@@ -82,15 +86,19 @@ impl Link {
             outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, guard)),
             turn: Condvar::new(),
             cork: Cork::default(),
+            reader_exists: AtomicBool::new(true),
             counters: Counters::default(),
             attendant,
             key: attendant.new_key(),
             timer: TimerSlot::new(),
+            listing: Listing::default(),
             options,
         });
         link.counters.heard(received.len());
         link.flush();
         link.tick(now);
+        // Its owner may never read.
+        link.attendant.list_reader(&link);
         Ok(link)
     }
 
@@ -151,6 +159,27 @@ impl Link {
         Ok(())
     }
 
+    /// Fails the connection (section 7.1.7): puts a Close in the output, if none was sent.
+    pub(crate) fn fail(&self, error: Error) {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.cause.get_or_insert(Cause::Failed(error));
+        if !outgoing.sender.is_closed() {
+            outgoing.sender.fail(error);
+            outgoing.sent = Some(error.close_code());
+        }
+        self.turn.notify_all();
+    }
+
+    /// Has the connection cut at `deadline`, or before, whatever happens until then.
+    pub(crate) fn end_by(self: &Arc<Self>, deadline: Duration) {
+        let mut outgoing = self.outgoing.lock();
+        if !outgoing.ended {
+            outgoing.close_deadline = Some(outgoing.close_deadline.map_or(deadline, |before| before.min(deadline)));
+            drop(outgoing);
+            self.attendant.schedule(self, deadline);
+        }
+    }
+
     /// Does what an event asks for: the one rule of the protocol, and what this connection keeps of it.
     pub(crate) fn react(&self, event: &Event<'_>) {
         match event {
@@ -182,79 +211,10 @@ impl Link {
         }
     }
 
-    /// Reads ahead for a reader that is away, without waiting. `false`: there is nothing more that may be read.
-    pub(crate) fn read_ahead(&self) -> bool {
-        let more = self.inbound.deputise(|deputy| {
-            loop {
-                if !self.parse_ahead(deputy) {
-                    return false;
-                }
-                match self.transport.receive(deputy.receiver.space(), Patience::DontWait) {
-                    Ok(0) => {
-                        deputy.ahead.push_back(Ahead::End(Cause::EndOfStream));
-                        return false;
-                    }
-                    Ok(count) => {
-                        deputy.receiver.filled(count);
-                        self.counters.heard(count);
-                    }
-                    Err(error) => match error.kind() {
-                        io::ErrorKind::WouldBlock => return true,
-                        io::ErrorKind::Interrupted => {}
-                        kind => {
-                            deputy.ahead.push_back(Ahead::End(Cause::Io(kind)));
-                            return false;
-                        }
-                    },
-                }
-            }
-        });
-        more == Some(true)
-    }
-
-    /// Parses what a deputy has received. `false`: it has enough, or all.
-    fn parse_ahead(&self, deputy: &mut Deputy) -> bool {
-        if matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_))) {
-            return false;
-        }
-        loop {
-            let (messages, bytes) = deputy.waiting();
-            if messages >= MESSAGES_AHEAD || bytes as u64 >= self.options.limits.message {
-                return false;
-            }
-            match deputy.receiver.advance() {
-                Ok(true) => {}
-                Ok(false) => return true,
-                Err(error) => {
-                    deputy.ahead.push_back(Ahead::End(Cause::Failed(error)));
-                    return false;
-                }
-            }
-            let event = deputy.receiver.event().expect("advance() has returned true");
-            self.react(&event);
-            match event {
-                Event::Text(text) => deputy.ahead.push_back(Ahead::Message(Message::Text(text).into())),
-                Event::Binary(bytes) => deputy.ahead.push_back(Ahead::Message(Message::Binary(bytes).into())),
-                Event::Part(message, progress) => deputy.ahead.push_back(Ahead::Part(message.into(), progress)),
-                Event::Ping(_) | Event::Pong(_) => {}
-                Event::Close(_) => {
-                    deputy.ahead.push_back(Ahead::Close);
-                    return false;
-                }
-            }
-        }
-    }
-
     /// For the attendant: does what is due at `now`, and asks to be called again.
     pub(crate) fn tick(self: &Arc<Self>, now: Duration) {
-        if self.inbound.is_away() {
-            // A reader that is away hears nothing: what has arrived meanwhile is read for it, or is life all the same.
-            self.read_ahead();
-            self.flush();
-            if self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.read) {
-                self.counters.heard(0);
-            }
-        }
+        // A reader that is away hears nothing.
+        self.hear_unread();
         let mut outgoing = self.outgoing.lock();
         if outgoing.ended {
             return;
@@ -368,9 +328,6 @@ impl Counters {
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
-
-/// So many messages are read ahead while the reader is away.
-const MESSAGES_AHEAD: usize = 16;
 
 impl fmt::Debug for Link {
     // Without payloads.

@@ -23,8 +23,6 @@ pub(crate) struct Outgoing {
     baton: bool,
     /// The thread that is amid a message, fragment by fragment.
     amid: Option<ThreadId>,
-    /// The connection's reader exists.
-    pub(crate) reader: bool,
     /// Taken from the sender and not written yet: goes first.
     rest: Unwritten,
     /// What waits has to be on its way by then.
@@ -79,7 +77,6 @@ impl Outgoing {
             sender,
             baton: false,
             amid: None,
-            reader: true,
             rest: Unwritten { bytes: greeting, start: 0 },
             stalled_until: None,
             close_deadline: None,
@@ -232,7 +229,7 @@ impl Link {
     pub(crate) fn hold_cork(self: &Arc<Self>) {
         self.cork.hold();
         if self.cork.list() {
-            self.attendant.list(Arc::clone(self));
+            self.attendant.list_corked(Arc::clone(self));
         }
     }
 
@@ -307,7 +304,7 @@ impl Link {
     }
 
     /// Writes without the lock. With [`Wait::Never`], what does not fit is left in `head`.
-    fn write_parts(&self, head: &mut Unwritten, payload: &[u8], wait: Wait) -> Result<(), Cause> {
+    fn write_parts(self: &Arc<Self>, head: &mut Unwritten, payload: &[u8], wait: Wait) -> Result<(), Cause> {
         let mut written = 0;
         let mut deadline = None;
         loop {
@@ -345,7 +342,7 @@ impl Link {
     }
 
     /// Waits for room to write. The peer may itself be waiting for us to read, so what it sends is read ahead meanwhile.
-    fn wait_writable(&self, deadline: Duration) -> Result<(), Cause> {
+    fn wait_writable(self: &Arc<Self>, deadline: Duration) -> Result<(), Cause> {
         let mut interest = Interest::Either;
         loop {
             let now = sys::now();
@@ -377,7 +374,7 @@ impl Link {
             None => now.saturating_add(latest),
         };
         outgoing.stalled_until = Some(until);
-        if let Err(error) = self.attendant.watch(self) {
+        if let Err(error) = self.attendant.watch_output(self) {
             self.cut(outgoing, Cause::Io(error.kind()));
             return Err(SendError::Closed);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raddle_core::{Close, Event, Message, Progress, Receiver, Role};
@@ -69,10 +70,10 @@ impl Reader {
     /// Waits until the reader of a connection is dropped, and takes its place.
     pub(crate) fn succeed(link: &Arc<Link>) -> Self {
         let mut outgoing = link.outgoing.lock();
-        while outgoing.reader {
+        while link.reader_exists.load(Ordering::Relaxed) {
             link.turn.wait(&mut outgoing);
         }
-        outgoing.reader = true;
+        link.reader_exists.store(true, Ordering::Relaxed);
         let ended = outgoing.ended;
         drop(outgoing);
         let done = ended.then(|| link.end());
@@ -254,6 +255,9 @@ impl Reader {
             self.link.hold_cork();
         }
         link.inbound.leave();
+        if !link.listing.is_listed() {
+            link.attendant.list_reader(&self.link);
+        }
         Ok(step)
     }
 }
@@ -264,7 +268,9 @@ impl Drop for Reader {
         if self.link.cork.is_held() {
             self.link.flush();
         }
-        self.link.outgoing.lock().reader = false;
+        let outgoing = self.link.outgoing.lock();
+        self.link.reader_exists.store(false, Ordering::Relaxed);
+        drop(outgoing);
         self.link.turn.notify_all();
     }
 }
@@ -331,13 +337,7 @@ impl Link {
                 (self.role == Role::Client).then_some(self.options.close_timeout)
             }
             Some(Cause::Failed(error)) => {
-                let mut outgoing = self.outgoing.lock();
-                outgoing.cause.get_or_insert(Cause::Failed(error));
-                if !outgoing.sender.is_closed() {
-                    outgoing.sender.fail(error);
-                    outgoing.sent = Some(error.close_code());
-                }
-                drop(outgoing);
+                self.fail(error);
                 self.drain(now + LINGER);
                 Some(LINGER)
             }
@@ -378,5 +378,5 @@ const IDLE_CAPACITY: usize = 2 * 1024;
 /// A larger one is given back after this time.
 const IDLE: Duration = Duration::from_millis(250);
 /// After the connection has failed, so long and so many bytes of the peer's are waited for.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;

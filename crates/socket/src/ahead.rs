@@ -1,0 +1,164 @@
+//! Reading ahead: what the peer sends while the reader is away is received, answered and kept in order, within bounds.
+//!
+//! The application may compute for as long as it likes between two calls of its reader, or only ever send. Its peer gets
+//! its Pongs all the same, its Close is answered, and that it has gone is known at once. Messages wait for the reader, a few
+//! of them; what is beyond stays in the socket, where the peer feels it as back-pressure.
+
+use std::io;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use raddle_core::{Error, Event, Message, Role};
+
+use crate::end::Cause;
+use crate::lease::{Ahead, Deputy};
+use crate::link::Link;
+use crate::reader::LINGER;
+use crate::sys;
+use crate::transport::{Interest, Patience};
+
+/// Why reading ahead has stopped.
+enum Stop {
+    /// The reader is back, or will have enough to do when it is.
+    Enough,
+    /// The peer's Close was received.
+    Close,
+    /// The connection is broken, by the peer or by the network.
+    End(Cause),
+}
+
+impl Link {
+    /// For the attendant: looks after a connection whose reader has been away for some time, from now until it is back.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        let visit = self.inbound.visits();
+        let parsed = self.inbound.deputise(|deputy| self.parse_ahead(deputy));
+        self.go_on(visit, parsed.unwrap_or(Break(Stop::Enough)));
+    }
+
+    /// For the attendant: something has arrived for a reader that is away since its `visit`.
+    pub(crate) fn attend_arrival(self: &Arc<Self>, visit: u32) {
+        let read = self.inbound.deputise(|deputy| self.receive_ahead(deputy));
+        self.go_on(visit, read.unwrap_or(Break(Stop::Enough)));
+    }
+
+    /// Reads ahead as far as it goes without waiting. `false`: there is nothing more that may be read.
+    pub(crate) fn read_ahead(self: &Arc<Self>) -> bool {
+        match self.inbound.deputise(|deputy| self.receive_ahead(deputy)) {
+            Some(Continue(())) => true,
+            Some(Break(stop)) => {
+                self.stop_reading(stop);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Notes that the peer lives, where what it has sent waits unread.
+    pub(crate) fn hear_unread(&self) {
+        if self.inbound.is_away() && self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|it| it.read) {
+            self.counters.heard(0);
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, visit: u32, step: ControlFlow<Stop>) {
+        self.flush();
+        match step {
+            Break(stop) => self.stop_reading(stop),
+            Continue(()) => {
+                if let Err(error) = self.attendant.watch_input(self, visit) {
+                    self.cut(&mut self.outgoing.lock(), Cause::Io(error.kind()));
+                }
+            }
+        }
+    }
+
+    /// Receives and parses until the socket has no more, or there is enough.
+    fn receive_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
+        loop {
+            self.parse_ahead(deputy)?;
+            let stop = match self.transport.receive(deputy.receiver.space(), Patience::DontWait) {
+                Ok(0) => Cause::EndOfStream,
+                Ok(count) => {
+                    deputy.receiver.filled(count);
+                    self.counters.heard(count);
+                    continue;
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Continue(()),
+                    io::ErrorKind::Interrupted => continue,
+                    kind => Cause::Io(kind),
+                },
+            };
+            deputy.ahead.push_back(Ahead::End(stop));
+            return Break(Stop::End(stop));
+        }
+    }
+
+    /// Parses what was received, as far as it may be kept.
+    fn parse_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
+        if matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_))) {
+            return Break(Stop::Enough);
+        }
+        let wanted = self.reader_exists.load(Ordering::Relaxed);
+        loop {
+            let (messages, bytes) = deputy.waiting();
+            if messages >= MESSAGES_AHEAD || bytes as u64 >= self.options.limits.message {
+                return Break(Stop::Enough);
+            }
+            match deputy.receiver.advance() {
+                Ok(true) => {}
+                Ok(false) => return Continue(()),
+                Err(error) => {
+                    deputy.ahead.push_back(Ahead::End(Cause::Failed(error)));
+                    return Break(Stop::End(Cause::Failed(error)));
+                }
+            }
+            let event = deputy.receiver.event().expect("advance() has returned true");
+            self.react(&event);
+            match event {
+                Event::Ping(_) | Event::Pong(_) => {}
+                Event::Close(_) => {
+                    deputy.ahead.push_back(Ahead::Close);
+                    return Break(Stop::Close);
+                }
+                // Nobody has asked for messages whose reader was dropped.
+                _ if !wanted => {}
+                Event::Text(text) => deputy.ahead.push_back(Ahead::Message(Message::Text(text).into())),
+                Event::Binary(bytes) => deputy.ahead.push_back(Ahead::Message(Message::Binary(bytes).into())),
+                Event::Part(message, progress) => deputy.ahead.push_back(Ahead::Part(message.into(), progress)),
+            }
+        }
+    }
+
+    /// Does at once what the reader would do if it were there, and leaves it to find out later.
+    fn stop_reading(self: &Arc<Self>, stop: Stop) {
+        match stop {
+            Stop::Enough => {}
+            Stop::Close => self.leave_after_close(),
+            Stop::End(Cause::Failed(error)) => self.fail_for_reader(error),
+            Stop::End(cause) => self.cut(&mut self.outgoing.lock(), cause),
+        }
+    }
+
+    /// The closing handshake is complete once our Close is written. A server ends the stream then (RFC 6455, section 7.1.1).
+    fn leave_after_close(self: &Arc<Self>) {
+        let deadline = sys::now().saturating_add(self.options.close_timeout);
+        self.end_by(deadline);
+        let mut outgoing = self.outgoing.lock();
+        self.flush_locked(&mut outgoing);
+        if self.role == Role::Server && outgoing.queued() == 0 {
+            self.cut(&mut outgoing, Cause::PeerClose);
+        }
+    }
+
+    fn fail_for_reader(self: &Arc<Self>, error: Error) {
+        self.fail(error);
+        self.flush();
+        self.end_by(sys::now().saturating_add(LINGER));
+    }
+}
+
+/// So many messages are read ahead while the reader is away.
+const MESSAGES_AHEAD: usize = 16;
