@@ -40,6 +40,8 @@ impl CloseCode {
     pub const RESTART: Self = Self(1012);
     /// 1013: the server is overloaded, try again later.
     pub const TRY_AGAIN: Self = Self(1013);
+    /// 4409, of this library's own: another connection of the same client has the place. Not worth a retry.
+    pub const CONFLICT: Self = Self(4409);
 
     /// Tells whether the code may stand in a Close frame: assigned by RFC 6455 or IANA, or in 3000-4999.
     pub fn may_be_sent(self) -> bool {

@@ -18,11 +18,12 @@
 pub use raddle_core as core;
 #[cfg(feature = "server")]
 pub use raddle_server::{
-    Acceptance, Builder, ConnectionId, DecisionError, HandlerError, HeadLimits, Hosts, Origins, Phase, Request,
-    Response, ResponseError, Running, Server, Snapshot,
+    Acceptance, AddressSource, Builder, ConnectionId, DecisionError, HandlerError, HeadLimits, Hosts, IdentityPolicy,
+    Metrics, Origins, Phase, Refusal, Request, Response, ResponseError, Running, Server, Snapshot, Surplus,
+    TrustedProxy, TrustedProxyError,
 };
 pub use raddle_socket::{
-    Cause, Close, CloseCode, Connection, End, Error, Info, Interest, Limits, Message, MessageWriter, Next, Opening,
-    Options, Part, Patience, Progress, Reader, Readiness, Role, SendError, SendStatus, Socket, State, Traffic,
-    Transport, WhenFull, Writer,
+    Cause, Close, CloseCode, Connection, End, Error, Info, Interest, Limits, Message, MessageWriter, Next, OnEnd,
+    Opening, Options, Part, Patience, Progress, Reader, Readiness, Role, SendError, SendStatus, Socket, State, Traffic,
+    Transport, WeakWriter, WhenFull, Writer,
 };

@@ -1,30 +1,51 @@
 //! Admission: who may connect at all, decided before a byte is parsed.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 /// Counts the connections of a server, in all and by address.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    limits: Caps,
+    caps: Caps,
     counts: Mutex<Counts>,
 }
 
-/// How many connections there may be at a time, those in the opening handshake included.
+/// How many connections there may be, those in the opening handshake included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
+    /// At a time.
     pub(crate) total: usize,
+    /// At a time, of one address.
     pub(crate) per_address: usize,
+    /// New ones of one address.
+    pub(crate) rate: Option<Rate>,
 }
 
-#[derive(Debug, Default)]
+/// So many in any period, at once or spread over it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) count: u32,
+    pub(crate) period: Duration,
+}
+
+#[derive(Debug)]
 struct Counts {
     total: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, Visits>,
+    /// With so many addresses, those that need not be remembered are forgotten.
+    sweep_at: usize,
+}
+
+/// What is remembered of an address.
+#[derive(Debug)]
+struct Visits {
+    connections: usize,
+    /// When the address has its whole allowance again.
+    rested_at: Instant,
 }
 
 /// Why a connection is not admitted.
@@ -32,6 +53,7 @@ struct Counts {
 pub(crate) enum Full {
     Server,
     Address,
+    Rate,
 }
 
 /// A place in the server, given back when dropped.
@@ -42,26 +64,51 @@ pub(crate) struct Ticket {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Caps) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+    pub(crate) fn new(caps: Caps) -> Arc<Self> {
+        let counts = Counts { total: 0, by_address: HashMap::new(), sweep_at: MIN_SWEEP };
+        Arc::new(Self { caps, counts: Mutex::new(counts) })
     }
 
-    /// Gives a place to a connection from `address`.
-    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Ticket, Full> {
-        let address = address.map(network);
+    /// Gives a place to a connection whose address does not count, or is not known yet.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Ticket, Full> {
         let mut counts = self.counts.lock();
-        if counts.total >= self.limits.total {
+        if counts.total >= self.caps.total {
             return Err(Full::Server);
         }
-        if let Some(address) = address {
-            let count = counts.by_address.entry(address).or_default();
-            if *count >= self.limits.per_address {
-                return Err(Full::Address);
-            }
-            *count += 1;
-        }
         counts.total += 1;
-        Ok(Ticket { admission: Arc::clone(self), address })
+        Ok(Ticket { admission: Arc::clone(self), address: None })
+    }
+}
+
+impl Ticket {
+    /// Counts the connection as one of `address`, for good. Called once.
+    pub(crate) fn locate(&mut self, address: IpAddr, now: Instant) -> Result<(), Full> {
+        let caps = self.admission.caps;
+        if caps.per_address == usize::MAX && caps.rate.is_none() {
+            return Ok(());
+        }
+        let address = network(address);
+        let counts = &mut *self.admission.counts.lock();
+        if counts.by_address.len() >= counts.sweep_at {
+            counts.by_address.retain(|_, visits| visits.connections > 0 || visits.rested_at > now);
+            counts.sweep_at = (2 * counts.by_address.len()).max(MIN_SWEEP);
+        }
+        let visits = counts.by_address.entry(address).or_insert(Visits { connections: 0, rested_at: now });
+        if visits.connections >= caps.per_address {
+            return Err(Full::Address);
+        }
+        if let Some(Rate { count, period }) = caps.rate {
+            // Each connection uses up its share of the period; the whole period's shares may be used at once.
+            let share = period / count.max(1);
+            let rested_at = visits.rested_at.max(now) + share;
+            if rested_at > now + period {
+                return Err(Full::Rate);
+            }
+            visits.rested_at = rested_at;
+        }
+        visits.connections += 1;
+        self.address = Some(address);
+        Ok(())
     }
 }
 
@@ -69,10 +116,11 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = self.admission.counts.lock();
         counts.total -= 1;
-        if let Some(Entry::Occupied(mut count)) = self.address.map(|address| counts.by_address.entry(address)) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        let Some(address) = self.address else { return };
+        if let Some(visits) = counts.by_address.get_mut(&address) {
+            visits.connections -= 1;
+            if visits.connections == 0 && self.admission.caps.rate.is_none() {
+                counts.by_address.remove(&address);
             }
         }
     }
@@ -86,21 +134,60 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+const MIN_SWEEP: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn admission(per_address: usize, rate: Option<Rate>) -> Arc<Admission> {
+        Admission::new(Caps { total: 3, per_address, rate })
+    }
+
+    fn enter(admission: &Arc<Admission>, address: &str, now: Instant) -> Result<Ticket, Full> {
+        let mut ticket = admission.admit()?;
+        ticket.locate(address.parse().expect("an address"), now)?;
+        Ok(ticket)
+    }
+
     #[test]
     fn a_place_is_given_back_and_a_slash_64_is_one_address() {
-        let admission = Admission::new(Caps { total: 3, per_address: 2 });
-        let at = |text: &str| Some(text.parse().expect("an address"));
-        let first = admission.admit(at("2001:db8::1")).expect("the first");
-        let _second = admission.admit(at("2001:db8::2")).expect("the second");
-        assert_eq!(admission.admit(at("2001:db8:0:0:ffff::3")).err(), Some(Full::Address));
-        let _other = admission.admit(at("2001:db8:0:1::1")).expect("another network");
-        assert_eq!(admission.admit(at("127.0.0.1")).err(), Some(Full::Server));
+        let now = Instant::now();
+        let admission = admission(2, None);
+        let first = enter(&admission, "2001:db8::1", now).expect("the first");
+        let _second = enter(&admission, "2001:db8::2", now).expect("the second");
+        assert_eq!(enter(&admission, "2001:db8:0:0:ffff::3", now).err(), Some(Full::Address));
+        let _other = enter(&admission, "2001:db8:0:1::1", now).expect("another network");
+        assert_eq!(enter(&admission, "127.0.0.1", now).err(), Some(Full::Server));
         drop(first);
-        let mapped = admission.admit(at("::ffff:127.0.0.1")).expect("a place is free again");
-        assert_eq!(mapped.address, at("127.0.0.1"));
+        let mapped = enter(&admission, "::ffff:127.0.0.1", now).expect("a place is free again");
+        assert_eq!(mapped.address, Some("127.0.0.1".parse().expect("an address")));
+        assert_eq!(admission.counts.lock().by_address.len(), 3);
+    }
+
+    #[test]
+    fn an_address_may_use_its_allowance_at_once_and_then_waits_for_more() {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let admission = admission(usize::MAX, Some(Rate { count: 2, period: Duration::from_secs(10) }));
+        let arrive = |address, at| enter(&admission, address, at).map(drop);
+        assert_eq!([arrive("10.0.0.1", now), arrive("10.0.0.1", now)], [Ok(()), Ok(())]);
+        assert_eq!(arrive("10.0.0.1", now), Err(Full::Rate));
+        assert_eq!(arrive("10.0.0.1", after(4)), Err(Full::Rate));
+        assert_eq!(arrive("10.0.0.2", now), Ok(()), "another address has its own");
+        assert_eq!(arrive("10.0.0.1", after(5)), Ok(()));
+        assert_eq!(arrive("10.0.0.1", after(5)), Err(Full::Rate));
+    }
+
+    #[test]
+    fn addresses_that_have_rested_are_forgotten() {
+        let now = Instant::now();
+        let admission = admission(usize::MAX, Some(Rate { count: 1, period: Duration::from_secs(1) }));
+        for number in 0..100_000_u32 {
+            let address = IpAddr::V4(number.into());
+            let mut ticket = admission.admit().expect("a place");
+            ticket.locate(address, now + Duration::from_millis(u64::from(number))).expect("the first of its address");
+        }
+        assert!(admission.counts.lock().by_address.len() <= 3 * MIN_SWEEP);
     }
 }

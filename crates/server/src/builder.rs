@@ -3,18 +3,24 @@
 use std::fmt;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use raddle_core::handshake::{HeadLimits, Hosts, Origins};
 use raddle_socket::{Options, Reader, Writer};
 
+use crate::admission::Rate;
+use crate::identity::IdentityPolicy;
+use crate::listener::Listener;
+use crate::proxy::{AddressSource, Proxies, TrustedProxy};
 use crate::request::Request;
 use crate::server::Server;
 use crate::threads::HandlerError;
 
 /// Sets up a [`Server`]. Every setting has a default that suits a server on the open Internet.
 pub struct Builder {
-    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) on_request: Option<Box<OnRequest>>,
     pub(crate) settings: Settings,
 }
@@ -33,6 +39,9 @@ pub(crate) struct Settings {
     pub(crate) handshake_timeout: Duration,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_ip: usize,
+    pub(crate) connection_rate_per_ip: Option<Rate>,
+    pub(crate) identity_policy: Option<IdentityPolicy>,
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) max_handshakes: usize,
     pub(crate) stack_size: Option<usize>,
 }
@@ -51,6 +60,9 @@ impl Builder {
                 handshake_timeout: Duration::from_secs(10),
                 max_connections: 4096,
                 max_connections_per_ip: usize::MAX,
+                connection_rate_per_ip: None,
+                identity_policy: None,
+                proxies: None,
                 max_handshakes: 512,
                 stack_size: None,
             },
@@ -59,11 +71,37 @@ impl Builder {
 
     /// Listens on a TCP address, with a backlog of 1,024; port 0 lets the system choose one. May be called several times.
     pub fn bind(mut self, address: impl ToSocketAddrs) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        // The standard library has given a shorter one.
-        rustix::net::listen(&listener, BACKLOG)?;
-        self.listeners.push(listener);
+        self.listeners.push(Listener::bind(address)?);
+        Ok(self)
+    }
+
+    /// Listens on a Unix socket at `path`, whose permissions the process's umask decides. A socket that nobody listens to
+    /// any more is replaced; the file is removed when the server has stopped. May be called several times.
+    pub fn bind_unix(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
+        self.listeners.push(Listener::bind_unix(path.as_ref())?);
+        Ok(self)
+    }
+
+    /// Takes a TCP socket that listens already: from a service manager, or with options of its own.
+    pub fn tcp_listener(mut self, listener: TcpListener) -> io::Result<Self> {
+        self.listeners.push(Listener::tcp(listener)?);
+        Ok(self)
+    }
+
+    /// Takes a Unix socket that listens already. Its file is left alone.
+    pub fn unix_listener(mut self, listener: UnixListener) -> io::Result<Self> {
+        self.listeners.push(Listener::unix(listener, None)?);
+        Ok(self)
+    }
+
+    /// Takes the sockets that the process was started with, as systemd's socket activation passes them (`LISTEN_FDS`). The
+    /// first call gets them all. An error where there are none.
+    pub fn inherited_listeners(mut self) -> io::Result<Self> {
+        let inherited = Listener::inherited()?;
+        if inherited.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no sockets were passed to this process"));
+        }
+        self.listeners.extend(inherited);
         Ok(self)
     }
 
@@ -123,6 +161,26 @@ impl Builder {
         self
     }
 
+    /// The number of new connections of one address, an IPv6 /64 being one, in any `period`; more are closed unheard.
+    /// Default: any.
+    pub fn connection_rate_per_ip(mut self, count: u32, period: Duration) -> Self {
+        self.settings.connection_rate_per_ip = Some(Rate { count, period });
+        self
+    }
+
+    /// How many connections of one identity there may be at a time, and what becomes of one more. Default: any.
+    pub fn identity_policy(mut self, policy: IdentityPolicy) -> Self {
+        self.settings.identity_policy = Some(policy);
+        self
+    }
+
+    /// Takes the client's address from `source` on connections that come from one of `trusted`: limits, registry and logs
+    /// use that address. Default: nobody is trusted.
+    pub fn trusted_proxies(mut self, source: AddressSource, trusted: impl IntoIterator<Item = TrustedProxy>) -> Self {
+        self.settings.proxies = Some(Proxies { source, trusted: trusted.into_iter().collect() });
+        self
+    }
+
     /// The number of opening handshakes at a time; for one more, the oldest is closed. Default: 512.
     pub fn max_handshakes(mut self, count: usize) -> Self {
         self.settings.max_handshakes = count.max(1);
@@ -177,5 +235,3 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
-
-const BACKLOG: i32 = 1024;

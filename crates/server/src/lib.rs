@@ -17,13 +17,24 @@
 
 mod admission;
 mod builder;
+mod farewell;
+mod guest;
+mod identity;
+mod journal;
+mod listener;
 mod lobby;
+mod metrics;
+mod proxy;
+mod proxy_protocol;
 mod registry;
 mod request;
 mod server;
 mod threads;
 
 pub use builder::Builder;
+pub use identity::{IdentityPolicy, Surplus};
+pub use metrics::{Metrics, Refusal};
+pub use proxy::{AddressSource, TrustedProxy, TrustedProxyError};
 pub use raddle_core::handshake::{HeadLimits, Hosts, Origins, Response, ResponseError};
 pub use raddle_socket::{
     Cause, Close, CloseCode, Connection, End, Error, Info, Limits, Message, MessageWriter, Next, Options, Part,

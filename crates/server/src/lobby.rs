@@ -3,22 +3,26 @@
 //! No user code runs here, and nothing waits for a single client: a thousand that drip their requests cost no thread. A
 //! complete request leaves for where it is decided on; an HTTP answer is written here, whoever has given it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use parking_lot::Mutex;
 use polling::{Event, Events, PollMode};
-use raddle_core::handshake::{HandshakeError, Hosts, RequestParser, Response};
-use raddle_socket::{Cause, Patience, Socket, Transport, Watch};
+use raddle_core::handshake::{Hosts, RequestParser, Response};
+use raddle_socket::{Socket, Transport, Watch};
 
-use crate::admission::{Full, Ticket};
-use crate::registry::Place;
-use crate::request::{Request, Visitor};
-use crate::server::Shared;
+use crate::admission::Full;
+use crate::farewell::Farewell;
+use crate::guest::{Guest, Next, Stage, locate};
+use crate::listener::{AcceptFailure, Listener, Spare};
+use crate::metrics::Refusal;
+use crate::request::{Desk, Destination, Request, Visitor};
+use crate::server::{Service, Shared};
 use crate::threads::Handler;
 
 /// What other threads have of the lobby.
@@ -32,7 +36,7 @@ pub(crate) struct Lobby {
 type Answer = (Visitor, Vec<u8>);
 
 impl Lobby {
-    pub(crate) fn new(listeners: &[TcpListener], handler: Option<Arc<Handler>>) -> io::Result<Self> {
+    pub(crate) fn new(listeners: &[Listener], handler: Option<Arc<Handler>>) -> io::Result<Self> {
         let watch = Watch::new()?;
         for (key, listener) in listeners.iter().enumerate() {
             add(&watch, listener, Event::readable(key))?;
@@ -60,19 +64,24 @@ impl Lobby {
 }
 
 /// Runs the lobby until the server is stopped and its connections have ended.
-pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<TcpListener>) {
-    let listeners = listeners.into_iter().map(|socket| Listener::new(shared, socket)).collect();
+pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>) {
+    let listeners = listeners.into_iter().map(|socket| {
+        let hosts = shared.settings.hosts.clone().unwrap_or_else(|| socket.default_hosts());
+        Some(Entrance { socket, hosts })
+    });
     let mut host = Host {
         shared,
         lobby,
-        listeners,
+        listeners: listeners.collect(),
+        spare: Spare::new(),
         guests: HashMap::new(),
         next_key: FIRST_GUEST,
         asking: BTreeSet::new(),
         leaving: BTreeSet::new(),
+        undecided: VecDeque::new(),
         resume_at: None,
         scratch: vec![0; SCRATCH],
-        stopping: false,
+        farewell: None,
     };
     let mut events = Events::new();
     while let Some(timeout) = host.timeout() {
@@ -90,73 +99,32 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<TcpListene
     *lobby.handler.lock() = None;
 }
 
-/// A listening socket, and under which names it may be addressed.
-struct Listener {
-    socket: TcpListener,
+/// A listening socket, and under which names the server may be addressed there.
+struct Entrance {
+    socket: Listener,
     hosts: Hosts,
-}
-
-impl Listener {
-    fn new(shared: &Shared, socket: TcpListener) -> Self {
-        let hosts = socket.local_addr().map_or(Hosts::Any, |address| shared.hosts(address));
-        Self { socket, hosts }
-    }
 }
 
 /// The lobby's own state.
 struct Host<'a> {
     shared: &'a Arc<Shared>,
     lobby: &'a Lobby,
-    listeners: Vec<Listener>,
+    /// By the keys that they are watched with; `None`: closed.
+    listeners: Vec<Option<Entrance>>,
+    spare: Spare,
     guests: HashMap<usize, Guest>,
     next_key: usize,
     /// Those that make their request, by deadline: the oldest first.
     asking: BTreeSet<(Instant, usize)>,
     /// Those that get an answer, likewise.
     leaving: BTreeSet<(Instant, usize)>,
+    /// Requests that no thread of ours waits for, by deadline: they have the same time each, so the oldest is the first.
+    undecided: VecDeque<(Instant, Weak<Desk>)>,
     /// No connection is accepted before: descriptors or memory have run out.
     resume_at: Option<Instant>,
     scratch: Vec<u8>,
-    stopping: bool,
-}
-
-/// A connection in the lobby.
-struct Guest {
-    socket: Socket,
-    peer: Option<SocketAddr>,
-    listener: usize,
-    /// `None` for one that was not admitted.
-    ticket: Option<Ticket>,
-    place: Option<Place>,
-    /// When the lobby gives it up.
-    until: Instant,
-    stage: Stage,
-}
-
-enum Stage {
-    Asking {
-        parser: RequestParser,
-        received: Vec<u8>,
-    },
-    Answering {
-        response: Vec<u8>,
-        written: usize,
-    },
-    /// The answer is written. What the client still sends is dropped, so that it gets the answer and not a reset.
-    Lingering {
-        dropped: usize,
-    },
-}
-
-/// What becomes of a guest after a step.
-enum Next {
-    Stays,
-    Leaves,
-    /// There is room for more of its answer.
-    Writes,
-    /// The request is complete, with the length of its head.
-    Asks(Box<raddle_core::handshake::Request>),
-    Refused(HandshakeError),
+    /// The server is being stopped.
+    farewell: Option<Farewell>,
 }
 
 impl Host<'_> {
@@ -167,17 +135,17 @@ impl Host<'_> {
         for queue in [&self.asking, &self.leaving] {
             next = next.into_iter().chain(queue.first().map(|(at, _)| *at)).min();
         }
-        if self.stopping {
-            let at = self.shared.stops_at().unwrap_or(now);
+        next = next.into_iter().chain(self.undecided.front().map(|(at, _)| *at)).min();
+        if self.shared.service() != Service::On {
             if self.shared.registry.is_empty() && self.guests.is_empty() {
                 return None;
             }
-            if now >= at {
-                self.shared.registry.writers().iter().for_each(|writer| writer.cut(Cause::Shutdown));
+            let late = self.farewell.as_mut().is_some_and(|farewell| farewell.advance(self.shared, now));
+            if late {
                 return None;
             }
             // The registry does not tell when it is empty.
-            next = Some(next.unwrap_or(at).min(at).min(now + LOOK_AGAIN));
+            next = Some(next.unwrap_or(now + LOOK_AGAIN).min(now + LOOK_AGAIN));
         }
         Some(next.map(|at| at.saturating_duration_since(now)))
     }
@@ -185,51 +153,63 @@ impl Host<'_> {
     /// Accepts what a listener has.
     fn welcome(&mut self, listener: usize) {
         for _ in 0..AT_ONCE {
-            let Some(Listener { socket, .. }) = self.listeners.get(listener) else { return };
+            let Some(Some(Entrance { socket, .. })) = self.listeners.get(listener) else { return };
             match socket.accept() {
-                Ok((stream, peer)) => {
-                    // What fails here concerns this client alone, which has gone perhaps.
-                    if let Ok(socket) = Socket::tcp(stream) {
-                        self.enter(socket, Some(peer), listener);
+                Ok((Ok(socket), peer)) => {
+                    self.shared.metrics.accepted();
+                    self.enter(socket, peer, listener);
+                }
+                // The client has gone.
+                Ok((Err(_), _)) | Err(AcceptFailure::OfOneClient) => {}
+                Err(AcceptFailure::NoMore) => return,
+                Err(AcceptFailure::NoDescriptor) => {
+                    if self.spare.turn_away(socket) {
+                        self.shared.refused(Refusal::NoDescriptor, None);
+                    } else {
+                        return self.pause();
                     }
                 }
-                Err(error) => match accept_failure(&error) {
-                    AcceptFailure::NoMore => return,
-                    AcceptFailure::OfOneClient => {}
-                    AcceptFailure::Exhausted => {
-                        log::warn!("no connection can be accepted: {error}");
-                        self.resume_at = Some(Instant::now() + BACK_OFF);
-                        self.listen(false);
-                        return;
-                    }
-                },
+                Err(AcceptFailure::NoMemory) => return self.pause(),
+                Err(AcceptFailure::Broken(error)) => {
+                    log::error!("a listener has failed: {error}");
+                    self.close(listener);
+                    return self.shared.fail(error);
+                }
             }
         }
     }
 
     fn enter(&mut self, socket: Socket, peer: Option<SocketAddr>, listener: usize) {
         let settings = &self.shared.settings;
-        match self.shared.admission.admit(peer.map(|peer| peer.ip())) {
-            Ok(ticket) => {
-                if self.asking.len() >= settings.max_handshakes {
-                    self.shed();
-                }
-                let deadline = Instant::now() + settings.handshake_timeout;
-                let stage = Stage::Asking { parser: RequestParser::new(settings.head), received: Vec::new() };
-                let place = Some(self.shared.registry.enter(peer));
-                let guest = Guest { socket, peer, listener, ticket: Some(ticket), place, until: deadline, stage };
-                if let Some(key) = self.seat(guest, Event::readable) {
-                    self.asking.insert((deadline, key));
-                    // The request is often there already.
-                    self.attend(key);
-                }
-            }
-            Err(Full::Server) => {
+        let ticket = match self.shared.admission.admit() {
+            Ok(ticket) => ticket,
+            Err(_) => {
+                self.shared.refused(Refusal::ServerFull, peer);
                 let stage = Stage::Answering { response: Response::refusal(503).encode(), written: 0 };
                 let until = Instant::now() + LINGER;
-                self.dismiss(Guest { socket, peer, listener, ticket: None, place: None, until, stage });
+                return self.dismiss(Guest { socket, peer, listener, ticket: None, place: None, until, stage });
             }
-            Err(Full::Address) => {}
+        };
+        let proxies = settings.proxies.as_ref().filter(|proxies| proxies.trust(peer.map(|peer| peer.ip())));
+        let (mut ticket, mut place) = (Some(ticket), Some(self.shared.registry.enter(peer)));
+        if proxies.is_none()
+            && let Err(full) = locate(&mut ticket, &mut place, peer)
+        {
+            return self.shared.refused(full.into(), peer);
+        }
+        if self.asking.len() >= settings.max_handshakes {
+            self.shed();
+        }
+        let until = Instant::now() + settings.handshake_timeout;
+        let stage = Stage::Asking {
+            parser: RequestParser::new(settings.head),
+            received: Vec::new(),
+            proxied: proxies.map(|proxies| proxies.source),
+        };
+        if let Some(key) = self.seat(Guest { socket, peer, listener, ticket, place, until, stage }, Event::readable) {
+            self.asking.insert((until, key));
+            // The request is often there already.
+            self.attend(key);
         }
     }
 
@@ -239,7 +219,7 @@ impl Host<'_> {
         self.next_key = self.next_key.checked_add(1).filter(|key| *key != usize::MAX).unwrap_or(FIRST_GUEST);
         let descriptor = guest.socket.descriptor()?;
         if let Err(error) = add(&self.lobby.watch, descriptor, interest(key)) {
-            log::warn!("a connection cannot be watched: {error}");
+            self.shared.journal.note(Level::Warn, format_args!("a connection cannot be watched: {error}"));
             return None;
         }
         self.guests.insert(key, guest);
@@ -249,31 +229,27 @@ impl Host<'_> {
     /// Does what a guest's socket is ready for.
     fn attend(&mut self, key: usize) {
         let Some(guest) = self.guests.get_mut(&key) else { return };
-        let hosts = &self.listeners.get(guest.listener).map_or(Hosts::Any, |listener| listener.hosts.clone());
-        match guest.step(&mut self.scratch, self.shared, hosts) {
-            Next::Stays => {}
-            Next::Leaves => drop(self.remove(key)),
-            Next::Writes => {
-                if let Some(guest) = self.remove(key) {
-                    self.dismiss(guest);
-                }
+        let entrance = self.listeners.get(guest.listener).and_then(Option::as_ref);
+        let hosts = entrance.map_or(&Hosts::Any, |entrance| &entrance.hosts);
+        let next = guest.step(&mut self.scratch, self.shared, hosts);
+        if matches!(next, Next::Stays) {
+            return;
+        }
+        let Some(mut guest) = self.remove(key) else { return };
+        match next {
+            Next::Stays | Next::Leaves => {}
+            Next::Writes => self.dismiss(guest),
+            Next::Asks(head) => self.deliver(guest, *head),
+            Next::Refused(reason, response) => {
+                self.shared.refused(reason, guest.peer);
+                guest.stage = Stage::Answering { response: response.encode(), written: 0 };
+                self.dismiss(guest);
             }
-            Next::Asks(head) => {
-                if let Some(guest) = self.remove(key) {
-                    self.deliver(guest, *head);
-                }
-            }
-            Next::Refused(error) => {
-                if let Some(mut guest) = self.remove(key) {
-                    log::debug!("an opening handshake was refused: {error}");
-                    guest.stage = Stage::Answering { response: error.response().encode(), written: 0 };
-                    self.dismiss(guest);
-                }
-            }
+            Next::Dropped(reason) => self.shared.refused(reason, guest.peer),
         }
     }
 
-    fn deliver(&self, guest: Guest, head: raddle_core::handshake::Request) {
+    fn deliver(&mut self, guest: Guest, head: raddle_core::handshake::Request) {
         let Guest { socket, peer, ticket: Some(ticket), place: Some(place), until: deadline, stage, .. } = guest else {
             return;
         };
@@ -281,8 +257,17 @@ impl Host<'_> {
         received.drain(..head.head_len());
         let id = place.id;
         let visitor = Visitor { socket, peer, received, deadline, ticket, place };
-        let request = Request::new(Arc::clone(self.shared), head, visitor);
-        self.shared.deliver(self.lobby.handler(), id, request);
+        match self.lobby.handler() {
+            Some(handler) => {
+                let request = Request::new(Arc::clone(self.shared), head, visitor, Destination::Waiting);
+                self.shared.deliver(handler, id, request);
+            }
+            None => {
+                let request = Request::new(Arc::clone(self.shared), head, visitor, Destination::Arrivals);
+                self.undecided.push_back((deadline, Arc::downgrade(&request.desk())));
+                self.shared.arrive_asking(request);
+            }
+        }
     }
 
     fn take_leave(&mut self, visitor: Visitor, response: Vec<u8>) {
@@ -320,45 +305,77 @@ impl Host<'_> {
 
     /// Lets the guest go that has been asking for the longest time.
     fn shed(&mut self) {
-        if let Some((_, key)) = self.asking.first().copied() {
-            self.remove(key);
+        let oldest = self.asking.first().map(|(_, key)| *key);
+        if let Some(guest) = oldest.and_then(|key| self.remove(key)) {
+            self.shared.refused(Refusal::Shed, guest.peer);
         }
     }
 
-    /// Lets those go whose time is up, and notes that the server is stopped.
+    /// Lets those go whose time is up, and notes that the server takes no more.
     fn expire(&mut self) {
         let now = Instant::now();
-        let late = |queue: &BTreeSet<(Instant, usize)>| queue.first().copied().filter(|(at, _)| *at <= now);
-        while let Some((_, key)) = late(&self.asking).or_else(|| late(&self.leaving)) {
+        let late = |queue: &BTreeSet<(Instant, usize)>| queue.first().filter(|(at, _)| *at <= now).map(|(_, key)| *key);
+        while let Some(key) = late(&self.asking) {
+            if let Some(guest) = self.remove(key) {
+                self.shared.refused(Refusal::Timeout, guest.peer);
+            }
+        }
+        while let Some(key) = late(&self.leaving) {
             self.remove(key);
+        }
+        while self.undecided.front().is_some_and(|(at, desk)| *at <= now || desk.strong_count() == 0) {
+            if let Some(desk) = self.undecided.pop_front().and_then(|(_, desk)| desk.upgrade()) {
+                desk.expire();
+            }
         }
         if self.resume_at.is_some_and(|at| at <= now) {
             self.resume_at = None;
             self.listen(true);
         }
-        if !self.stopping && self.shared.is_stopping() {
-            self.stopping = true;
-            self.close();
+        match self.shared.service() {
+            Service::On => {}
+            Service::Draining => (0..self.listeners.len()).for_each(|listener| self.close(listener)),
+            Service::Stopping(stop) => {
+                (0..self.listeners.len()).for_each(|listener| self.close(listener));
+                self.turn_out();
+                match &mut self.farewell {
+                    Some(farewell) => farewell.hasten(stop),
+                    None => self.farewell = Some(Farewell::new(self.shared, stop)),
+                }
+            }
         }
+    }
+
+    /// Accepts nothing for a moment, in which others may give back what has run out.
+    fn pause(&mut self) {
+        self.shared.journal.note(Level::Warn, format_args!("connections cannot be accepted: resources have run out"));
+        self.resume_at = Some(Instant::now() + BACK_OFF);
+        self.listen(false);
     }
 
     /// Listens on, or not for a while.
     fn listen(&self, on: bool) {
-        for (key, listener) in self.listeners.iter().enumerate() {
+        for (key, entrance) in self.listeners.iter().enumerate() {
+            let Some(entrance) = entrance else { continue };
             let interest = if on { Event::readable(key) } else { Event::none(key) };
-            if let Err(error) = self.lobby.watch.change(listener.socket.as_fd(), interest, PollMode::Level) {
+            if let Err(error) = self.lobby.watch.change(entrance.socket.as_fd(), interest, PollMode::Level) {
                 log::error!("a listener cannot be watched: {error}");
             }
         }
     }
 
-    /// Closes the listeners, and lets go all that make their request.
-    fn close(&mut self) {
-        for listener in self.listeners.drain(..) {
-            self.lobby.watch.remove(listener.socket.as_fd());
+    /// Closes a listener.
+    fn close(&mut self, listener: usize) {
+        if let Some(entrance) = self.listeners.get_mut(listener).and_then(Option::take) {
+            self.lobby.watch.remove(entrance.socket.as_fd());
         }
+    }
+
+    /// Sends away all that make their request.
+    fn turn_out(&mut self) {
         while let Some((_, key)) = self.asking.first().copied() {
             if let Some(mut guest) = self.remove(key) {
+                self.shared.refused(Refusal::Stopping, guest.peer);
                 guest.stage = Stage::Answering { response: Response::refusal(503).encode(), written: 0 };
                 self.dismiss(guest);
             }
@@ -366,78 +383,13 @@ impl Host<'_> {
     }
 }
 
-impl Guest {
-    /// Does what the socket is ready for, as far as it goes.
-    fn step(&mut self, scratch: &mut [u8], shared: &Shared, hosts: &Hosts) -> Next {
-        match &mut self.stage {
-            Stage::Asking { parser, received } => match self.socket.receive(scratch, Patience::DontWait) {
-                Ok(0) => Next::Leaves,
-                Ok(count) => {
-                    received.extend_from_slice(&scratch[..count]);
-                    match parser.advance(received) {
-                        Ok(None) => Next::Stays,
-                        Ok(Some(head)) => match head.check(&shared.settings.origins, hosts) {
-                            Ok(()) => Next::Asks(Box::new(head)),
-                            Err(error) => Next::Refused(error),
-                        },
-                        Err(error) => Next::Refused(error),
-                    }
-                }
-                Err(error) => after(&error),
-            },
-            Stage::Answering { .. } => Next::Writes,
-            Stage::Lingering { dropped } => match self.socket.receive(scratch, Patience::DontWait) {
-                Ok(0) => Next::Leaves,
-                Ok(count) => {
-                    *dropped += count;
-                    if *dropped < LINGER_BYTES { Next::Stays } else { Next::Leaves }
-                }
-                Err(error) => after(&error),
-            },
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Server => Self::ServerFull,
+            Full::Address => Self::AddressFull,
+            Full::Rate => Self::AddressRate,
         }
-    }
-
-    /// Writes what fits of the answer, and ends the stream behind it.
-    fn answer(&mut self) -> Next {
-        let Stage::Answering { response, written } = &mut self.stage else { return Next::Stays };
-        while *written < response.len() {
-            match self.socket.send(&[IoSlice::new(&response[*written..])]) {
-                Ok(0) => return Next::Leaves,
-                Ok(count) => *written += count,
-                Err(error) => return after(&error),
-            }
-        }
-        self.stage = Stage::Lingering { dropped: 0 };
-        match self.socket.shutdown(Shutdown::Write) {
-            Ok(()) => Next::Stays,
-            Err(_) => Next::Leaves,
-        }
-    }
-}
-
-/// What becomes of a guest whose socket has failed, or has nothing more for the moment.
-fn after(error: &io::Error) -> Next {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Next::Stays,
-        _ => Next::Leaves,
-    }
-}
-
-enum AcceptFailure {
-    NoMore,
-    /// The client has gone, or its network has: the next one may do better.
-    OfOneClient,
-    /// Descriptors or memory have run out: for some time the next one would fail as well.
-    Exhausted,
-}
-
-fn accept_failure(error: &io::Error) -> AcceptFailure {
-    use rustix::io::Errno;
-    match Errno::from_io_error(error) {
-        Some(Errno::AGAIN) => AcceptFailure::NoMore,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => AcceptFailure::Exhausted,
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => AcceptFailure::Exhausted,
-        _ => AcceptFailure::OfOneClient,
     }
 }
 
@@ -453,9 +405,8 @@ const FIRST_GUEST: usize = 1024;
 const AT_ONCE: usize = 64;
 /// The space for one read of a request.
 const SCRATCH: usize = 16 * 1024;
-/// So long and so many bytes the lobby reads on behind an answer.
+/// So long the lobby reads on behind an answer.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 64 * 1024;
 /// The pause after running out of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// How often a stopping server looks whether all have gone.

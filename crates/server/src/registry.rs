@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raddle_socket::{Info, State, Traffic, Writer};
+use raddle_socket::{Info, State, Traffic, WeakWriter, Writer};
 
 /// Names a connection of a server. The id of a connection that has ended names nothing, for ever.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,7 +103,8 @@ struct Slot {
 #[derive(Clone, Debug)]
 enum Entry {
     Connecting(Option<SocketAddr>),
-    Open(Writer),
+    /// Weak, so that the connection ends with the application's handles.
+    Open(WeakWriter),
 }
 
 /// A place in the registry, given back when dropped.
@@ -128,36 +129,47 @@ impl Registry {
     }
 
     /// Notes that the opening handshake of a connection is done.
-    pub(crate) fn open(&self, id: ConnectionId, writer: Writer) {
+    pub(crate) fn open(&self, id: ConnectionId, writer: &Writer) {
         if let Some(entry) = self.slots.lock().get_mut(id) {
-            *entry = Entry::Open(writer);
+            *entry = Entry::Open(writer.downgrade());
         }
     }
 
     /// The writer of an open connection.
     pub(crate) fn writer(&self, id: ConnectionId) -> Option<Writer> {
         match self.slots.lock().get_mut(id)? {
-            Entry::Open(writer) => Some(writer.clone()),
+            Entry::Open(writer) => writer.upgrade(),
             Entry::Connecting(_) => None,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// What is known of a connection; `None` where the id names none any more.
+    pub(crate) fn snapshot(&self, id: ConnectionId) -> Option<Snapshot> {
+        let entry = self.slots.lock().get_mut(id)?.clone();
+        snapshot(id, &entry)
+    }
+
+    /// Connections, those in the opening handshake included.
+    pub(crate) fn len(&self) -> usize {
         let slots = self.slots.lock();
-        slots.free.len() == slots.slots.len()
+        slots.slots.len() - slots.free.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The writers of all open connections.
     pub(crate) fn writers(&self) -> Vec<Writer> {
         self.entries()
             .into_iter()
-            .filter_map(|(_, entry)| if let Entry::Open(writer) = entry { Some(writer) } else { None })
+            .filter_map(|(_, entry)| if let Entry::Open(writer) = entry { writer.upgrade() } else { None })
             .collect()
     }
 
     pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
         // The entries' own locks are taken without this one.
-        self.entries().into_iter().map(|(id, entry)| snapshot(id, &entry)).collect()
+        self.entries().into_iter().filter_map(|(id, entry)| snapshot(id, &entry)).collect()
     }
 
     fn entries(&self) -> Vec<(ConnectionId, Entry)> {
@@ -175,6 +187,15 @@ impl Slots {
     }
 }
 
+impl Place {
+    /// Notes the client's address, which a proxy has told.
+    pub(crate) fn locate(&self, peer: SocketAddr) {
+        if let Some(Entry::Connecting(known)) = self.registry.slots.lock().get_mut(self.id) {
+            *known = Some(peer);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let (_, index) = self.id.parts();
@@ -182,13 +203,13 @@ impl Drop for Place {
         let entry = slots.slots[index].entry.take();
         slots.free.push(index);
         drop(slots);
-        // Without the lock: it may be the last handle of the connection.
         drop(entry);
     }
 }
 
-fn snapshot(id: ConnectionId, entry: &Entry) -> Snapshot {
-    match entry {
+/// `None`: the last handle of the connection is just being dropped.
+fn snapshot(id: ConnectionId, entry: &Entry) -> Option<Snapshot> {
+    Some(match entry {
         Entry::Connecting(peer) => Snapshot {
             id,
             phase: Phase::Connecting,
@@ -197,19 +218,22 @@ fn snapshot(id: ConnectionId, entry: &Entry) -> Snapshot {
             traffic: Traffic::default(),
             round_trip: None,
         },
-        Entry::Open(writer) => Snapshot {
-            id,
-            phase: match writer.state() {
-                State::Open => Phase::Open,
-                State::Closing => Phase::Closing,
-                State::Closed => Phase::Closed,
-            },
-            peer: writer.info().peer,
-            info: Some(writer.info().clone()),
-            traffic: writer.traffic(),
-            round_trip: writer.round_trip(),
-        },
-    }
+        Entry::Open(writer) => {
+            let writer = writer.upgrade()?;
+            Snapshot {
+                id,
+                phase: match writer.state() {
+                    State::Open => Phase::Open,
+                    State::Closing => Phase::Closing,
+                    State::Closed => Phase::Closed,
+                },
+                peer: writer.info().peer,
+                info: Some(writer.info().clone()),
+                traffic: writer.traffic(),
+                round_trip: writer.round_trip(),
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use raddle_core::Role;
 use raddle_core::handshake::{Accept, AcceptError, HandshakeError, Request as Head, Response, ResponseError};
-use raddle_socket::{Connection, Info, Opening, Socket};
+use raddle_core::{Role, Sender};
+use raddle_socket::{Close, CloseCode, Connection, Info, Opening, Socket};
 
 use crate::admission::Ticket;
+use crate::farewell;
+use crate::identity::Surplus;
+use crate::metrics::Refusal;
 use crate::registry::Place;
 use crate::server::Shared;
 
@@ -22,13 +25,25 @@ use crate::server::Shared;
 pub struct Request {
     head: Head,
     desk: Arc<Desk>,
+    /// The application has it, or had it.
+    heard: bool,
 }
 
 /// How a request is accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Acceptance {
-    subprotocol: Option<String>,
+    subprotocol: Subprotocol,
     headers: Vec<(String, Vec<u8>)>,
+    identity: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Subprotocol {
+    /// The first of the client's that the server supports.
+    #[default]
+    Supported,
+    None,
+    Exactly(String),
 }
 
 /// A decision that could not be carried out.
@@ -37,6 +52,8 @@ pub struct Acceptance {
 pub enum DecisionError {
     /// It was decided before, or the handshake deadline has passed.
     TooLate,
+    /// The identity has all the connections it may have: the client got 409, or Close 4409.
+    IdentityTaken,
     /// The request is no opening handshake, or not a valid one: it was answered as this error asks for.
     Handshake(HandshakeError),
     /// The answer breaks a rule; the client got 500 instead.
@@ -49,8 +66,18 @@ pub enum DecisionError {
 #[derive(Debug)]
 pub(crate) struct Desk {
     shared: Arc<Shared>,
+    destination: Destination,
     stage: Mutex<Stage>,
     decided: Condvar,
+}
+
+/// Where a connection goes that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To the thread that waits for the decision.
+    Waiting,
+    /// To whoever asks the server for the next connection.
+    Arrivals,
 }
 
 #[derive(Debug)]
@@ -75,9 +102,16 @@ pub(crate) struct Visitor {
 }
 
 impl Request {
-    pub(crate) fn new(shared: Arc<Shared>, head: Head, visitor: Visitor) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, head: Head, visitor: Visitor, destination: Destination) -> Self {
         let stage = Mutex::new(Stage::Undecided(Box::new(visitor)));
-        Self { head, desk: Arc::new(Desk { shared, stage, decided: Condvar::new() }) }
+        let desk = Desk { shared, destination, stage, decided: Condvar::new() };
+        Self { head, desk: Arc::new(desk), heard: false }
+    }
+
+    /// Notes that the application gets it.
+    pub(crate) fn hand_over(mut self) -> Self {
+        self.heard = true;
+        self
     }
 
     pub(crate) fn desk(&self) -> Arc<Desk> {
@@ -124,24 +158,29 @@ impl Request {
 
     /// Opens the connection, with the first subprotocol of the client's that the server supports.
     pub fn accept(self) -> Result<(), DecisionError> {
-        let supported = self.desk.shared.subprotocols();
-        let supported: Vec<&str> = supported.iter().map(String::as_str).collect();
-        let subprotocol = self.head.choose_subprotocol(&supported).map(str::to_owned);
-        self.accept_with(Acceptance { subprotocol, headers: Vec::new() })
+        self.accept_with(Acceptance::new())
     }
 
     /// Opens the connection as `acceptance` says.
     pub fn accept_with(self, acceptance: Acceptance) -> Result<(), DecisionError> {
         let headers: Vec<(&str, &[u8])> =
             acceptance.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        let accept = Accept { subprotocol: acceptance.subprotocol.as_deref(), headers: &headers };
-        match self.head.accept(&accept) {
+        let supported: Vec<&str> = self.desk.shared.subprotocols().iter().map(String::as_str).collect();
+        let subprotocol = match &acceptance.subprotocol {
+            Subprotocol::Supported => self.head.choose_subprotocol(&supported),
+            Subprotocol::None => None,
+            Subprotocol::Exactly(name) => Some(name.as_str()),
+        };
+        match self.head.accept(&Accept { subprotocol, headers: &headers }) {
             Ok((greeting, agreement)) => {
-                let subprotocol = agreement.subprotocol.map(String::into_boxed_str);
-                self.desk.open(self.head.target(), greeting, subprotocol)
+                let mut info = Info::default();
+                info.target = self.head.target().into();
+                info.subprotocol = agreement.subprotocol.map(String::into_boxed_str);
+                info.identity = acceptance.identity;
+                self.desk.open(greeting, info)
             }
             Err(error) => {
-                self.desk.answer(&error.response())?;
+                self.desk.answer(&error.response(), Some(Refusal::Application))?;
                 Err(error.into())
             }
         }
@@ -154,26 +193,42 @@ impl Request {
 
     /// Answers the request as HTTP does, and ends the connection: a page, a health check, a refusal in the application's words.
     pub fn respond(self, response: Response) -> Result<(), DecisionError> {
-        self.desk.answer(&response)
+        let refusal = (response.status() >= 400).then_some(Refusal::Application);
+        self.desk.answer(&response, refusal)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
         // Does nothing where a decision was made.
-        let _ = self.desk.answer(&Response::refusal(500));
+        let _ = if self.heard {
+            self.desk.answer(&Response::refusal(500), Some(Refusal::Application))
+        } else {
+            self.desk.answer(&Response::refusal(503), Some(Refusal::NoThread))
+        };
     }
 }
 
 impl Acceptance {
-    /// Accepts with no subprotocol and no further headers.
+    /// Accepts as [`Request::accept`] does: with the first subprotocol of the client's that the server supports.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Agrees on this subprotocol, which the client must have offered.
     pub fn subprotocol(self, name: impl Into<String>) -> Self {
-        Self { subprotocol: Some(name.into()), ..self }
+        Self { subprotocol: Subprotocol::Exactly(name.into()), ..self }
+    }
+
+    /// Agrees on no subprotocol.
+    pub fn no_subprotocol(self) -> Self {
+        Self { subprotocol: Subprotocol::None, ..self }
+    }
+
+    /// Says who the client is, by its token, cookie or user id: [`Builder::identity_policy`](crate::Builder) counts its
+    /// connections by that.
+    pub fn identity(self, identity: impl Into<Arc<str>>) -> Self {
+        Self { identity: Some(identity.into()), ..self }
     }
 
     /// Adds a header to the response, as `Set-Cookie`. The handshake's own cannot be set.
@@ -198,8 +253,8 @@ impl Desk {
             };
             if self.decided.wait_until(&mut stage, deadline).timed_out() {
                 drop(stage);
-                let _ = self.answer(&Response::refusal(503));
-                return None;
+                self.expire();
+                stage = self.stage.lock();
             }
         }
         match std::mem::replace(&mut *stage, Stage::Done) {
@@ -208,26 +263,41 @@ impl Desk {
         }
     }
 
-    fn open(&self, target: &str, greeting: Vec<u8>, subprotocol: Option<Box<str>>) -> Result<(), DecisionError> {
+    /// Gives the client up whose request was not decided in time, if it is still undecided.
+    pub(crate) fn expire(&self) {
+        if let Some(visitor) = self.take_whatever_the_time() {
+            self.give_up(*visitor);
+        }
+    }
+
+    fn open(&self, greeting: Vec<u8>, mut info: Info) -> Result<(), DecisionError> {
         let visitor = self.take().ok_or(DecisionError::TooLate)?;
+        let id = visitor.place.id;
+        let slot = match self.shared.reserve(info.identity.as_ref(), id) {
+            Ok(slot) => slot,
+            Err(surplus) => {
+                self.shared.refused(Refusal::Identity, visitor.peer);
+                self.settle(Stage::Done);
+                self.shared.answer(*visitor, refuse_identity(surplus, greeting));
+                return Err(DecisionError::IdentityTaken);
+            }
+        };
         let Visitor { socket, peer, received, ticket, place, .. } = *visitor;
-        let id = place.id;
-        let mut info = Info::default();
         info.id = id.get();
         info.peer = peer;
-        info.target = target.into();
-        info.subprotocol = subprotocol;
-        let opening = Opening {
-            received: &received,
-            greeting,
-            info,
-            guard: Some(Box::new((place, ticket))),
-            ..Opening::new(Role::Server, self.shared.options())
-        };
+        let on_end = self.shared.on_end(place, ticket, slot);
+        let options = self.shared.options();
+        let opening = Opening { received: &received, greeting, info, on_end, ..Opening::new(Role::Server, options) };
         match Connection::open(socket, opening) {
             Ok(connection) => {
                 self.shared.opened(id, &connection);
-                self.settle(Stage::Opened(Box::new(connection)));
+                match self.destination {
+                    Destination::Waiting => self.settle(Stage::Opened(Box::new(connection))),
+                    Destination::Arrivals => {
+                        self.settle(Stage::Done);
+                        self.shared.arrive_open(connection);
+                    }
+                }
                 Ok(())
             }
             Err(error) => {
@@ -237,11 +307,22 @@ impl Desk {
         }
     }
 
-    fn answer(&self, response: &Response) -> Result<(), DecisionError> {
+    /// Has an answer written; what it counts as, unless it is no refusal.
+    fn answer(&self, response: &Response, refusal: Option<Refusal>) -> Result<(), DecisionError> {
         let visitor = self.take().ok_or(DecisionError::TooLate)?;
         self.settle(Stage::Done);
+        match refusal {
+            Some(refusal) => self.shared.refused(refusal, visitor.peer),
+            None => self.shared.metrics.answered(),
+        }
         self.shared.answer(*visitor, response.encode());
         Ok(())
+    }
+
+    fn give_up(&self, visitor: Visitor) {
+        self.settle(Stage::Done);
+        self.shared.refused(Refusal::Timeout, visitor.peer);
+        self.shared.answer(visitor, Response::refusal(503).encode());
     }
 
     fn settle(&self, stage: Stage) {
@@ -249,8 +330,17 @@ impl Desk {
         self.decided.notify_all();
     }
 
-    /// Takes the visitor: whoever has it has the decision.
+    /// Takes the visitor, if it is in time: whoever has it has the decision.
     fn take(&self) -> Option<Box<Visitor>> {
+        let visitor = self.take_whatever_the_time()?;
+        if visitor.deadline <= Instant::now() {
+            self.give_up(*visitor);
+            return None;
+        }
+        Some(visitor)
+    }
+
+    fn take_whatever_the_time(&self) -> Option<Box<Visitor>> {
         let mut stage = self.stage.lock();
         match std::mem::replace(&mut *stage, Stage::Deciding) {
             Stage::Undecided(visitor) => Some(visitor),
@@ -260,6 +350,18 @@ impl Desk {
             }
         }
     }
+}
+
+/// What a client gets whose identity has all that it is allowed.
+fn refuse_identity(surplus: Surplus, greeting: Vec<u8>) -> Vec<u8> {
+    if surplus == Surplus::Refuse {
+        return Response::refusal(409).encode();
+    }
+    // The connection is opened and closed in one breath, and needs no more than these bytes.
+    let mut sender = Sender::server();
+    let close = Close { code: CloseCode::CONFLICT, reason: farewell::CONNECTED_ALREADY };
+    sender.close(Some(close)).expect("the code may be sent, and the reason is short");
+    [&greeting, sender.output()].concat()
 }
 
 impl From<AcceptError> for DecisionError {
@@ -281,6 +383,7 @@ impl fmt::Display for DecisionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLate => f.write_str("the request was decided before, or not in time"),
+            Self::IdentityTaken => f.write_str("the client is connected already"),
             Self::Handshake(error) => error.fmt(f),
             Self::Response(error) => error.fmt(f),
             Self::Io(error) => write!(f, "the connection could not be opened: {error}"),

@@ -4,20 +4,23 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use parking_lot::{Condvar, Mutex};
-use raddle_core::handshake::Hosts;
-use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Info, Opening, Options, Reader, Role, Socket, Transport, Writer,
-};
+use raddle_socket::{Connection, Info, OnEnd, Opening, Options, Reader, Role, Socket, Transport, Writer};
 
-use crate::admission::{Admission, Caps};
+use crate::admission::{Admission, Caps, Ticket};
 use crate::builder::{Builder, OnRequest, Settings};
+use crate::farewell::{self, Stop};
+use crate::identity::{Identities, Slot, Surplus};
+use crate::journal::Journal;
+use crate::listener::Listener;
 use crate::lobby::{self, Lobby};
-use crate::registry::{ConnectionId, Registry, Snapshot};
+use crate::metrics::{Counter, Metrics, Refusal};
+use crate::registry::{ConnectionId, Place, Registry, Snapshot};
 use crate::request::{Request, Visitor};
 use crate::threads::{self, HandlerError};
 
@@ -56,9 +59,12 @@ pub(crate) struct Shared {
     pub(crate) on_request: Option<Box<OnRequest>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) identities: Arc<Identities>,
+    pub(crate) metrics: Arc<Counter>,
+    pub(crate) journal: Journal,
     addresses: Vec<SocketAddr>,
     /// What the lobby takes with it when it starts.
-    listeners: Mutex<Option<Vec<TcpListener>>>,
+    listeners: Mutex<Option<Vec<Listener>>>,
     lobby: OnceLock<Arc<Lobby>>,
     state: Mutex<State>,
     changed: Condvar,
@@ -70,9 +76,21 @@ struct State {
     handlers: HashSet<ConnectionId>,
     /// For [`Server::accept`].
     arrivals: VecDeque<Arrival>,
-    /// When `stop` cuts what is left.
-    stop: Option<Instant>,
+    service: Service,
+    /// Why the server has stopped by itself.
+    failure: Option<io::Error>,
     lobby: LobbyState,
+}
+
+/// Whether a server takes new connections, and keeps those it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Service {
+    #[default]
+    On,
+    /// No new ones.
+    Draining,
+    /// No new ones, and those that are there end.
+    Stopping(Stop),
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -98,13 +116,20 @@ impl Server {
 
     pub(crate) fn new(builder: Builder) -> io::Result<Self> {
         let Builder { listeners, on_request, settings } = builder;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let caps = Caps { total: settings.max_connections, per_address: settings.max_connections_per_ip };
+        let addresses = listeners.iter().filter_map(Listener::local_addr).collect();
+        let caps = Caps {
+            total: settings.max_connections,
+            per_address: settings.max_connections_per_ip,
+            rate: settings.connection_rate_per_ip,
+        };
         let shared = Shared {
-            settings,
             on_request,
             admission: Admission::new(caps),
             registry: Arc::default(),
+            identities: Identities::new(settings.identity_policy),
+            metrics: Arc::default(),
+            journal: Journal::new(),
+            settings,
             addresses,
             listeners: Mutex::new(Some(listeners)),
             lobby: OnceLock::new(),
@@ -114,20 +139,21 @@ impl Server {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The address of the first listener, with the port that was chosen for port 0.
+    /// The address of the first TCP listener, with the port that was chosen for port 0.
     ///
     /// # Panics
-    /// Where there is no listener.
+    /// Where there is no such listener.
     pub fn local_addr(&self) -> SocketAddr {
-        *self.local_addrs().first().expect("the server has a listener")
+        *self.local_addrs().first().expect("the server has a TCP listener")
     }
 
-    /// The addresses of all listeners.
+    /// The addresses of all TCP listeners.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.shared.addresses
     }
 
-    /// Serves until [`stop`](Self::stop): runs `handler` on a thread of its own for each open connection.
+    /// Serves until [`stop`](Self::stop): runs `handler` on a thread of its own for each open connection. Fails where the
+    /// server cannot start, or a listener breaks, which stops the server.
     ///
     /// When the handler returns, the connection is closed: with 1000 after `Ok`, with 1011 after an error of its own. That
     /// the connection has ended is no error of the handler. A panic ends this connection with 1011, and no other.
@@ -137,7 +163,7 @@ impl Server {
     {
         self.start(handler)?;
         self.shared.wait(None);
-        Ok(())
+        self.shared.state.lock().failure.take().map_or(Ok(()), Err)
     }
 
     /// Serves as [`serve`](Self::serve) does, and returns at once.
@@ -161,11 +187,8 @@ impl Server {
         while let Some(arrival) = self.shared.next_arrival(deadline) {
             match arrival {
                 Arrival::Open(connection) => return Ok(Some(*connection)),
-                Arrival::Asking(request) => {
-                    if let Some(connection) = threads::decide(&self.shared, request) {
-                        return Ok(Some(connection));
-                    }
-                }
+                // What is accepted, now or later, arrives as an open connection.
+                Arrival::Asking(request) => threads::decide(&self.shared, request),
             }
         }
         Ok(None)
@@ -176,21 +199,25 @@ impl Server {
     pub fn adopt(&self, stream: TcpStream, received: &[u8], mut info: Info) -> io::Result<ConnectionId> {
         let shared = &self.shared;
         info.peer = info.peer.or(stream.peer_addr().ok());
-        if shared.is_stopping() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server was stopped"));
+        if shared.service() != Service::On {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server takes no more connections"));
         }
-        let full = |_| io::Error::new(io::ErrorKind::ConnectionRefused, "the server has no place for the connection");
-        let ticket = shared.admission.admit(info.peer.map(|peer| peer.ip())).map_err(full)?;
+        let full = || io::Error::new(io::ErrorKind::ConnectionRefused, "the server has no place for the connection");
+        let mut ticket = shared.admission.admit().map_err(|_| full())?;
+        if let Some(peer) = info.peer {
+            ticket.locate(peer.ip(), Instant::now()).map_err(|_| full())?;
+        }
         let place = shared.registry.enter(info.peer);
         let id = place.id;
+        let slot = shared.reserve(info.identity.as_ref(), id).map_err(|_| full())?;
         info.id = id.get();
-        let guard = Some(Box::new((place, ticket)) as _);
-        let opening = Opening { received, info, guard, ..Opening::new(Role::Server, shared.options()) };
+        let on_end = shared.on_end(place, ticket, slot);
+        let opening = Opening { received, info, on_end, ..Opening::new(Role::Server, shared.options()) };
         let connection = Connection::open(Socket::tcp(stream)?, opening)?;
         shared.opened(id, &connection);
         match shared.lobby.get().and_then(|lobby| lobby.handler()) {
-            Some(handler) => threads::start(shared, id, move |_| threads::run(&*handler, connection))?,
-            None => shared.arrive(Arrival::Open(Box::new(connection))),
+            Some(handler) => threads::start(shared, id, move |shared| threads::run(shared, &*handler, connection))?,
+            None => shared.arrive_open(connection),
         }
         Ok(id)
     }
@@ -198,6 +225,23 @@ impl Server {
     /// All connections, in no particular order.
     pub fn connections(&self) -> Vec<Snapshot> {
         self.shared.registry.snapshots()
+    }
+
+    /// The open connections of an identity, as [`Acceptance::identity`](crate::Acceptance::identity) has named it; the oldest
+    /// first.
+    pub fn connections_of(&self, identity: &str) -> Vec<Snapshot> {
+        let ids = self.shared.identities.of(identity);
+        ids.into_iter().filter_map(|id| self.shared.registry.snapshot(id)).collect()
+    }
+
+    /// What the server has counted so far, and how it stands.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.shared.metrics.snapshot();
+        let writers = self.shared.registry.writers();
+        metrics.connections = self.shared.registry.len();
+        metrics.queued_bytes = writers.iter().map(Writer::queued).sum();
+        writers.iter().for_each(|writer| metrics.traffic += writer.traffic());
+        metrics
     }
 
     /// A writer of an open connection; `None` where the id names none any more.
@@ -209,7 +253,19 @@ impl Server {
     ///
     /// Returns at once, may be called from a handler and more than once: the shortest grace counts.
     pub fn stop(&self, grace: Duration) {
-        self.shared.stop(grace);
+        self.shared.stop(Stop::within(grace));
+    }
+
+    /// Stops the server as [`stop`](Self::stop) does, but tells the clients one after the other, over the time `spread` of
+    /// the grace: so they do not all come back, to this server or another, at the same moment.
+    pub fn stop_spread(&self, grace: Duration, spread: Duration) {
+        self.shared.stop(Stop::spread(grace, spread));
+    }
+
+    /// Takes no new connections, and serves those that are there until they end by themselves; opening handshakes that have
+    /// begun are finished. [`join`](Self::join) then waits for the last one. Can be followed by a [`stop`](Self::stop).
+    pub fn drain(&self) {
+        self.shared.drain();
     }
 
     /// Waits until the server has ended and all handlers have returned, for at most `timeout`. Does not stop it.
@@ -232,7 +288,7 @@ impl Shared {
         let Some(taken) = listeners.take() else {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the server serves already"));
         };
-        if self.is_stopping() {
+        if self.service() != Service::On {
             return Ok(());
         }
         let lobby = match Lobby::new(&taken, handler) {
@@ -269,13 +325,33 @@ impl Shared {
         &self.settings.subprotocols
     }
 
-    /// Under which names a listener may be addressed.
-    pub(crate) fn hosts(&self, listener: SocketAddr) -> Hosts {
-        match &self.settings.hosts {
-            Some(hosts) => hosts.clone(),
-            None if listener.ip().to_canonical().is_loopback() => Hosts::Loopback,
-            None => Hosts::Any,
+    /// Counts and notes a connection that is not opened.
+    pub(crate) fn refused(&self, reason: Refusal, peer: Option<SocketAddr>) {
+        self.metrics.refused(reason);
+        match peer {
+            Some(peer) => self.journal.note(Level::Debug, format_args!("a connection of {peer} was refused: {reason}")),
+            None => self.journal.note(Level::Debug, format_args!("a connection was refused: {reason}")),
         }
+    }
+
+    /// Takes a place for a connection among those of its identity, and lets go those that have to make room.
+    pub(crate) fn reserve(&self, identity: Option<&Arc<str>>, id: ConnectionId) -> Result<Option<Slot>, Surplus> {
+        let Some(identity) = identity else { return Ok(None) };
+        let (slot, replaced) = self.identities.reserve(identity, id)?;
+        // One that is still being opened finds out by itself that it was replaced.
+        for writer in replaced.into_iter().filter_map(|id| self.registry.writer(id)) {
+            farewell::replace(&writer);
+        }
+        Ok(Some(slot))
+    }
+
+    /// What happens at the end of an open connection: its places are given back, and it is counted.
+    pub(crate) fn on_end(&self, place: Place, ticket: Ticket, slot: Option<Slot>) -> Option<OnEnd> {
+        let metrics = Arc::clone(&self.metrics);
+        Some(Box::new(move |cause, traffic| {
+            metrics.ended(cause, traffic);
+            drop((slot, place, ticket));
+        }))
     }
 
     /// Has the lobby write an HTTP answer and close the connection.
@@ -289,30 +365,42 @@ impl Shared {
 
     /// Enters an open connection in the registry.
     pub(crate) fn opened(&self, id: ConnectionId, connection: &Connection) {
-        self.registry.open(id, connection.writer());
-        // `stop` closes what it finds in the registry, which this one may have missed.
-        if self.is_stopping() {
-            close(&connection.writer());
+        self.metrics.opened();
+        let writer = connection.writer();
+        self.registry.open(id, &writer);
+        // `stop`, and whoever takes the place of an identity's oldest connection, close what they find in the registry: they
+        // may have missed this one.
+        if matches!(self.service(), Service::Stopping(_)) {
+            farewell::close(&writer);
+        }
+        if writer.info().identity.as_ref().is_some_and(|identity| !self.identities.has(identity, id)) {
+            farewell::replace(&writer);
         }
     }
 
-    /// Takes a request to where it is decided on.
-    pub(crate) fn deliver(
-        self: &Arc<Self>,
-        handler: Option<Arc<threads::Handler>>,
-        id: ConnectionId,
-        request: Request,
-    ) {
-        let Some(handler) = handler else { return self.arrive(Arrival::Asking(request)) };
+    /// Has a request decided on by a thread of its own, which then runs the handler.
+    pub(crate) fn deliver(self: &Arc<Self>, handler: Arc<threads::Handler>, id: ConnectionId, request: Request) {
+        let desk = request.desk();
         let started = threads::start(self, id, move |shared| {
-            if let Some(connection) = threads::decide(shared, request) {
-                threads::run(&*handler, connection);
+            threads::decide(shared, request);
+            if let Some(connection) = desk.wait() {
+                threads::run(shared, &*handler, connection);
             }
         });
         if let Err(error) = started {
             // The request was dropped with the thread's body, and is answered.
-            log::warn!("no thread for connection {id}: {error}");
+            self.journal.note(Level::Warn, format_args!("no thread for connection {id}: {error}"));
         }
+    }
+
+    /// Leaves a request to [`Server::accept`].
+    pub(crate) fn arrive_asking(&self, request: Request) {
+        self.arrive(Arrival::Asking(request));
+    }
+
+    /// Leaves an open connection to [`Server::accept`].
+    pub(crate) fn arrive_open(&self, connection: Connection) {
+        self.arrive(Arrival::Open(Box::new(connection)));
     }
 
     fn arrive(&self, arrival: Arrival) {
@@ -326,7 +414,8 @@ impl Shared {
             if let Some(arrival) = state.arrivals.pop_front() {
                 return Some(arrival);
             }
-            if state.stop.is_some() || self.changed.wait_until(&mut state, deadline).timed_out() {
+            let ended = matches!(state.service, Service::Stopping(_)) || state.lobby == LobbyState::Ended;
+            if ended || self.changed.wait_until(&mut state, deadline).timed_out() {
                 return state.arrivals.pop_front();
             }
         }
@@ -342,33 +431,50 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.state.lock().stop.is_some()
+    pub(crate) fn service(&self) -> Service {
+        self.state.lock().service
     }
 
-    /// When the connections that are left are cut.
-    pub(crate) fn stops_at(&self) -> Option<Instant> {
-        self.state.lock().stop
+    /// Stops the server for a failure, which [`Server::serve`] gives.
+    pub(crate) fn fail(&self, error: io::Error) {
+        self.state.lock().failure.get_or_insert(error);
+        self.stop(Stop::within(GRACE));
     }
 
-    fn stop(&self, grace: Duration) {
-        let at = Instant::now() + grace;
-        let first = {
+    fn stop(&self, stop: Stop) {
+        {
             let mut state = self.state.lock();
-            let first = state.stop.is_none();
-            state.stop = Some(state.stop.map_or(at, |before| before.min(at)));
-            first
-        };
+            state.service = Service::Stopping(match state.service {
+                Service::Stopping(before) => before.min(stop),
+                _ => stop,
+            });
+        }
+        self.service_changed();
+    }
+
+    fn drain(&self) {
+        {
+            let mut state = self.state.lock();
+            if state.service == Service::On {
+                state.service = Service::Draining;
+            }
+        }
+        self.service_changed();
+    }
+
+    fn service_changed(&self) {
         self.changed.notify_all();
-        if let Some(lobby) = self.lobby.get() {
-            lobby.wake();
-        } else {
-            // Nothing was started, and nothing will be.
-            drop(self.listeners.lock().take());
+        // Waits for a start that is under way, and keeps another from beginning.
+        let unused = self.listeners.lock().take();
+        match self.lobby.get() {
+            Some(lobby) => lobby.wake(),
+            // Nothing was started, and nothing will be. Connections may have been adopted.
+            None if matches!(self.service(), Service::Stopping(_)) => {
+                self.registry.writers().iter().for_each(farewell::close);
+            }
+            None => {}
         }
-        if first {
-            self.registry.writers().iter().for_each(close);
-        }
+        drop(unused);
     }
 
     /// Waits until the lobby has ended and no handler runs.
@@ -386,12 +492,6 @@ impl Shared {
         }
         true
     }
-}
-
-/// Tells a client that the server goes down.
-fn close(writer: &Writer) {
-    // It fails where the connection ends anyway.
-    let _ = writer.close_for(Close { code: CloseCode::GOING_AWAY, reason: "the server stops" }, Cause::Shutdown);
 }
 
 impl fmt::Debug for Server {
@@ -413,3 +513,6 @@ impl fmt::Display for Running {
 }
 
 impl std::error::Error for Running {}
+
+/// The grace of a server that stops by itself.
+const GRACE: Duration = Duration::from_secs(10);

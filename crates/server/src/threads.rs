@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
 use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, Writer};
 
 use crate::registry::ConnectionId;
@@ -48,13 +49,14 @@ impl Drop for Counted {
     }
 }
 
-/// Has the application decide on a request, and waits for its decision.
-pub(crate) fn decide(shared: &Shared, request: Request) -> Option<Connection> {
-    let desk = request.desk();
+/// Has the application decide on a request, now or later.
+pub(crate) fn decide(shared: &Shared, request: Request) {
+    let request = request.hand_over();
     match &shared.on_request {
         Some(decide) => {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decide(request))) {
-                log::error!("the decision on a request has panicked: {}", message(&*panic));
+                let message = message(&*panic);
+                shared.journal.note(Level::Error, format_args!("the decision on a request has panicked: {message}"));
             }
         }
         None => {
@@ -62,11 +64,10 @@ pub(crate) fn decide(shared: &Shared, request: Request) -> Option<Connection> {
             let _ = request.accept();
         }
     }
-    desk.wait()
 }
 
 /// Runs the handler of an open connection, and sees the connection to its end.
-pub(crate) fn run(handler: &Handler, connection: Connection) {
+pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     let (reader, writer) = connection.split();
     let id = ConnectionId::of(reader.info());
     let handle = writer.clone();
@@ -76,12 +77,13 @@ pub(crate) fn run(handler: &Handler, connection: Connection) {
         Ok(Err(error)) => {
             let ended = error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed));
             if !ended {
-                log::error!("the handler of connection {id} has failed: {error}");
+                shared.journal.note(Level::Error, format_args!("the handler of connection {id} has failed: {error}"));
             }
             !ended
         }
         Err(panic) => {
-            log::error!("the handler of connection {id} has panicked: {}", message(&*panic));
+            let message = message(&*panic);
+            shared.journal.note(Level::Error, format_args!("the handler of connection {id} has panicked: {message}"));
             true
         }
     };
@@ -94,7 +96,7 @@ pub(crate) fn run(handler: &Handler, connection: Connection) {
     } else {
         reader.close(Close::code(CloseCode::NORMAL))
     };
-    log::debug!("connection {id} has ended: {end}");
+    shared.journal.note(Level::Debug, format_args!("connection {id} has ended: {end}"));
 }
 
 /// What a panic says.

@@ -1,18 +1,19 @@
 //! A connection in one piece, for one thread; and its parts, for several.
 
-use std::any::Any;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use raddle_core::{Close, Message, Role};
 
-use crate::end::{End, SendError, SendStatus};
+use crate::end::{Cause, End, SendError, SendStatus};
 use crate::link::{Link, State};
 use crate::options::Options;
 use crate::reader::{Next, Reader};
 use crate::transport::{Socket, Transport};
-use crate::writer::Writer;
+use crate::writer::{Traffic, Writer};
 
 /// An open WebSocket connection.
 ///
@@ -90,7 +91,6 @@ impl Connection {
 }
 
 /// How a connection begins.
-#[derive(Debug)]
 pub struct Opening<'a> {
     /// Which side this endpoint is.
     pub role: Role,
@@ -102,14 +102,24 @@ pub struct Opening<'a> {
     pub options: Options,
     /// What the handles can tell of the connection.
     pub info: Info,
-    /// Dropped when the connection has ended, while handles may still be held.
-    pub guard: Option<Box<dyn Any + Send + Sync>>,
+    /// Called once when the connection has ended, on the thread that has found out, while handles may still be held.
+    pub on_end: Option<OnEnd>,
 }
+
+/// What is called at the end of a connection, with its cause and what has passed on it. It must not wait.
+pub type OnEnd = Box<dyn FnOnce(Cause, Traffic) + Send + Sync>;
 
 impl Opening<'_> {
     /// A connection of which nothing further is known.
     pub fn new(role: Role, options: Options) -> Self {
-        Self { role, received: b"", greeting: Vec::new(), options, info: Info::default(), guard: None }
+        Self { role, received: b"", greeting: Vec::new(), options, info: Info::default(), on_end: None }
+    }
+}
+
+impl fmt::Debug for Opening<'_> {
+    // Without payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").field("role", &self.role).field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -119,19 +129,21 @@ impl Opening<'_> {
 pub struct Info {
     /// A number that no other connection of the same server ever has; 0 where there is no server.
     pub id: u64,
-    /// The peer's address, where it has one.
+    /// The peer's address, where it has one. Where a trusted proxy tells it without a port, that is 0.
     pub peer: Option<SocketAddr>,
     /// The path and query that the client asked for, as it sent them.
     pub target: Box<str>,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<Box<str>>,
+    /// Who the client is, where the application has said so.
+    pub identity: Option<Arc<str>>,
     /// When the connection was opened.
     pub since: SystemTime,
 }
 
 impl Default for Info {
     fn default() -> Self {
-        Self { id: 0, peer: None, target: "/".into(), subprotocol: None, since: SystemTime::now() }
+        Self { id: 0, peer: None, target: "/".into(), subprotocol: None, identity: None, since: SystemTime::now() }
     }
 }
 

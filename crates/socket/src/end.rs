@@ -20,7 +20,7 @@ pub struct End {
 }
 
 /// What has ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
     /// The peer has begun the closing handshake.
@@ -29,6 +29,8 @@ pub enum Cause {
     LocalClose,
     /// The server was stopped.
     Shutdown,
+    /// Another connection of the same client has taken its place.
+    Replaced,
     /// The peer has broken a rule of the protocol, or a limit: its rule.
     Failed(Error),
     /// The peer has answered no Ping and sent nothing else.
@@ -86,6 +88,7 @@ impl fmt::Display for Cause {
             Self::PeerClose => "closed by the peer",
             Self::LocalClose => "closed",
             Self::Shutdown => "the server was stopped",
+            Self::Replaced => "replaced by another connection of the same client",
             Self::Failed(error) => return write!(f, "failed: {error}"),
             Self::KeepaliveTimeout => "ping timeout",
             Self::MessageTimeout => "a message did not arrive in time",

@@ -22,7 +22,7 @@ mod timers;
 mod transport;
 mod writer;
 
-pub use connection::{Connection, Info, Opening};
+pub use connection::{Connection, Info, OnEnd, Opening};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use link::State;
 pub use options::{Options, WhenFull};
@@ -31,4 +31,4 @@ pub use reader::{Next, Part, Reader};
 #[doc(hidden)]
 pub use sys::{Watch, spawn};
 pub use transport::{Interest, Patience, Readiness, Socket, Transport};
-pub use writer::{MessageWriter, Traffic, Writer};
+pub use writer::{MessageWriter, Traffic, WeakWriter, Writer};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Receiver, Role, Sender};
 
 use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::outgoing::Outgoing;
 use crate::sys;
 use crate::transport::Transport;
+use crate::writer::Traffic;
 
 /// One connection.
 pub(crate) struct Link {
@@ -68,7 +69,7 @@ pub enum State {
 
 impl Link {
     pub(crate) fn new(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Arc<Self>> {
-        let Opening { role, received, greeting, options, info, guard } = opening;
+        let Opening { role, received, greeting, options, info, on_end } = opening;
         let attendant = attendant()?;
         let now = sys::now();
         let mut receiver = Receiver::new(role, options.limits);
@@ -83,7 +84,7 @@ impl Link {
             role,
             info,
             inbound: Lease::new(receiver),
-            outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, guard)),
+            outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, on_end)),
             turn: Condvar::new(),
             cork: Cork::default(),
             reader_exists: AtomicBool::new(true),
@@ -125,15 +126,18 @@ impl Link {
     }
 
     /// Ends the connection: wakes all that wait for it. The first cause is kept.
-    pub(crate) fn cut(&self, outgoing: &mut Outgoing, cause: Cause) {
-        outgoing.cause.get_or_insert(cause);
+    pub(crate) fn cut(&self, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause) {
+        let cause = *outgoing.cause.get_or_insert(cause);
         if !outgoing.ended {
             outgoing.ended = true;
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Both);
             self.turn.notify_all();
             self.attendant.forget(self);
-            outgoing.guard = None;
+            if let Some(on_end) = outgoing.on_end.take() {
+                let traffic = self.counters.traffic(outgoing);
+                MutexGuard::unlocked(outgoing, || on_end(cause, traffic));
+            }
         }
     }
 
@@ -282,6 +286,10 @@ impl Drop for Link {
             let _ = self.transport.shutdown(Shutdown::Both);
         }
         self.attendant.forget(self);
+        let outgoing = self.outgoing.get_mut();
+        if let Some(on_end) = outgoing.on_end.take() {
+            on_end(outgoing.cause.unwrap_or(Cause::Dropped), self.counters.traffic(outgoing));
+        }
     }
 }
 
@@ -314,9 +322,14 @@ impl Counters {
         (since != 0).then(|| (Duration::from_nanos(since), self.amid_from.load(Ordering::Relaxed)))
     }
 
-    /// Bytes and messages so far.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.bytes.load(Ordering::Relaxed), self.messages.load(Ordering::Relaxed))
+    /// What has passed so far, with what `outgoing` counts.
+    pub(crate) fn traffic(&self, outgoing: &Outgoing) -> Traffic {
+        Traffic {
+            received_bytes: self.bytes.load(Ordering::Relaxed),
+            received_messages: self.messages.load(Ordering::Relaxed),
+            sent_bytes: outgoing.bytes,
+            sent_messages: outgoing.messages,
+        }
     }
 
     fn message(&self) {

@@ -1,6 +1,5 @@
 //! The write baton: one thread writes, without the lock; the others leave what they send for it, or wait their turn.
 
-use std::any::Any;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 use raddle_core::{CloseCode, Keepalive, Message, Progress, Sender};
 
+use crate::connection::OnEnd;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::link::Link;
 use crate::options::WhenFull;
@@ -36,8 +36,8 @@ pub(crate) struct Outgoing {
     pub(crate) sent: Option<CloseCode>,
     /// The stream is shut down.
     pub(crate) ended: bool,
-    /// Dropped when the connection ends.
-    pub(crate) guard: Option<Box<dyn Any + Send + Sync>>,
+    /// Called when the connection ends.
+    pub(crate) on_end: Option<OnEnd>,
     pub(crate) bytes: u64,
     pub(crate) messages: u64,
 }
@@ -67,12 +67,7 @@ pub(crate) enum Wait {
 }
 
 impl Outgoing {
-    pub(crate) fn new(
-        sender: Sender,
-        greeting: Vec<u8>,
-        keepalive: Option<Keepalive>,
-        guard: Option<Box<dyn Any + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn new(sender: Sender, greeting: Vec<u8>, keepalive: Option<Keepalive>, on_end: Option<OnEnd>) -> Self {
         Self {
             sender,
             baton: false,
@@ -86,7 +81,7 @@ impl Outgoing {
             received: None,
             sent: None,
             ended: false,
-            guard,
+            on_end,
             bytes: 0,
             messages: 0,
         }

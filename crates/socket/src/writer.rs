@@ -1,7 +1,8 @@
 //! The writing half: messages in, from any thread.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::AddAssign;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use raddle_core::{Close, CloseCode, Message, Progress};
@@ -107,12 +108,31 @@ impl Writer {
 
     /// What has passed on this connection so far.
     pub fn traffic(&self) -> Traffic {
-        let (sent_bytes, sent_messages) = {
-            let outgoing = self.link.outgoing.lock();
-            (outgoing.bytes, outgoing.messages)
-        };
-        let (received_bytes, received_messages) = self.link.counters.totals();
-        Traffic { received_bytes, received_messages, sent_bytes, sent_messages }
+        self.link.counters.traffic(&self.link.outgoing.lock())
+    }
+
+    /// A handle that does not keep the connection open.
+    pub fn downgrade(&self) -> WeakWriter {
+        WeakWriter { link: Arc::downgrade(&self.link) }
+    }
+}
+
+/// A handle of a connection that ends with its other handles, where nothing else ends it before.
+#[derive(Clone)]
+pub struct WeakWriter {
+    link: Weak<Link>,
+}
+
+impl WeakWriter {
+    /// The writer; `None`: the connection's other handles were dropped.
+    pub fn upgrade(&self) -> Option<Writer> {
+        self.link.upgrade().map(Writer::new)
+    }
+}
+
+impl fmt::Debug for WeakWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakWriter").finish_non_exhaustive()
     }
 }
 
@@ -127,6 +147,15 @@ pub struct Traffic {
     pub sent_bytes: u64,
     /// Messages sent or queued.
     pub sent_messages: u64,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, more: Self) {
+        self.received_bytes += more.received_bytes;
+        self.received_messages += more.received_messages;
+        self.sent_bytes += more.sent_bytes;
+        self.sent_messages += more.sent_messages;
+    }
 }
 
 impl fmt::Debug for Writer {

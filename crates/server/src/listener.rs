@@ -1,0 +1,180 @@
+//! Listening sockets: TCP, Unix, inherited; and what a failing `accept(2)` means.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use raddle_core::handshake::Hosts;
+use raddle_socket::Socket;
+use rustix::io::Errno;
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        /// Removed with the listener.
+        _file: Option<SocketFile>,
+    },
+}
+
+/// The file of a Unix listener that was made here: removed with it.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// The file's own number: another one may stand at the path by now.
+    inode: u64,
+}
+
+impl Listener {
+    pub(crate) fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::tcp(TcpListener::bind(address)?)
+    }
+
+    /// Takes a socket that listens already.
+    pub(crate) fn tcp(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        // The standard library has given a shorter backlog.
+        rustix::net::listen(&listener, BACKLOG)?;
+        Ok(Self::Tcp(listener))
+    }
+
+    /// Takes a socket that listens already.
+    pub(crate) fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        Ok(Self::Unix { listener, _file: file })
+    }
+
+    /// Listens at a path. A socket that a server which is no more has left there is removed.
+    pub(crate) fn bind_unix(path: &Path) -> io::Result<Self> {
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
+                fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            bound => bound?,
+        };
+        let file = SocketFile { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
+        Self::unix(listener, Some(file))
+    }
+
+    /// All sockets that the process was started with by systemd's protocol.
+    pub(crate) fn inherited() -> io::Result<Vec<Self>> {
+        let mut inherited = listenfd::ListenFd::from_env();
+        let mut listeners = Vec::with_capacity(inherited.len());
+        for index in 0..inherited.len() {
+            let listener = match inherited.take_tcp_listener(index) {
+                Ok(Some(listener)) => Self::tcp(listener)?,
+                Ok(None) => continue,
+                Err(_) => match inherited.take_unix_listener(index)? {
+                    Some(listener) => Self::unix(listener, None)?,
+                    None => continue,
+                },
+            };
+            listeners.push(listener);
+        }
+        Ok(listeners)
+    }
+
+    /// The address of a TCP listener.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// Under which names the server may be addressed here, where nothing else was said.
+    pub(crate) fn default_hosts(&self) -> Hosts {
+        match self.local_addr() {
+            Some(address) if address.ip().to_canonical().is_loopback() => Hosts::Loopback,
+            _ => Hosts::Any,
+        }
+    }
+
+    /// Accepts a connection: its socket, which is an error where the client has gone already, and the peer's address.
+    pub(crate) fn accept(&self) -> Result<(io::Result<Socket>, Option<SocketAddr>), AcceptFailure> {
+        match self {
+            Self::Tcp(listener) => listener.accept().map(|(stream, peer)| (Socket::tcp(stream), Some(peer))),
+            Self::Unix { listener, .. } => listener.accept().map(|(stream, _)| (Socket::unix(stream), None)),
+        }
+        .map_err(AcceptFailure::from)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix { listener, .. } => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Tells whether a path holds a socket that nobody listens to.
+fn is_left_over(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
+        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Why no connection was accepted.
+#[derive(Debug)]
+pub(crate) enum AcceptFailure {
+    /// Nobody is waiting.
+    NoMore,
+    /// The client has gone, or its network has: the next one may do better.
+    OfOneClient,
+    /// The descriptors have run out: somebody waits, and cannot be let in.
+    NoDescriptor,
+    /// Memory has run out: for some time the next one would fail as well.
+    NoMemory,
+    /// The socket is none that listens.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for AcceptFailure {
+    fn from(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Self::NoMore,
+            Some(Errno::MFILE | Errno::NFILE) => Self::NoDescriptor,
+            Some(Errno::NOBUFS | Errno::NOMEM) => Self::NoMemory,
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => Self::Broken(error),
+            _ => Self::OfOneClient,
+        }
+    }
+}
+
+/// A descriptor that is kept for when all others are in use: with its place, a client that waits can be turned away, and
+/// need not hang until its own patience ends.
+#[derive(Debug)]
+pub(crate) struct Spare(Option<File>);
+
+impl Spare {
+    pub(crate) fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Closes the next connection of `listener` unheard; `false`: there was none, or no place for it.
+    pub(crate) fn turn_away(&mut self, listener: &Listener) -> bool {
+        drop(self.0.take());
+        let turned_away = listener.accept().is_ok();
+        *self = Self::new();
+        turned_away
+    }
+}
+
+const BACKLOG: i32 = 1024;
