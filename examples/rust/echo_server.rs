@@ -6,14 +6,16 @@ use std::error::Error;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use raddle::{Builder, Origins, Server};
+use raddle::{AddressSource, Builder, Origins, Server};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 const HELP: &str = "\
 echo_server [FLAGS]: sends every message back
 
-  --listen HOST:PORT             where to listen; port 0 picks one  [127.0.0.1:9001]
+  --listen HOST:PORT             where to listen (repeatable); port 0 picks one  [127.0.0.1:9001]
+  --listen-unix PATH             the same, on a Unix socket (repeatable)
+  --listen-inherited             on the sockets that systemd has passed
   --engine threads               a thread for each connection  [threads]
   --max-message BYTES            the largest message  [1048576]
   --max-fragments N              the most frames of one message  [16384]
@@ -21,6 +23,9 @@ echo_server [FLAGS]: sends every message back
   --origin ORIGIN                a page that may connect (repeatable)  [the same host]
   --max-connections N            at a time  [4096]
   --max-connections-per-ip N     at a time, of one address  [any]
+  --max-rate-per-ip N/SECONDS    new ones in that time, of one address  [any]
+  --trusted-proxy NETWORK        a proxy that tells the client's address, as 10.0.0.0/8 or unix (repeatable)
+  --proxy-header NAME            where it does: proxy-protocol, forwarded, x-forwarded-for  [x-forwarded-for]
   --max-handshakes N             opening handshakes at a time  [512]
   --handshake-timeout SECONDS    for an opening handshake  [10]
   --ping-interval SECONDS        a Ping after this silence; 0: never  [20]
@@ -39,7 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     })?;
-    println!("listening on ws://{}", server.local_addr());
+    for address in server.local_addrs() {
+        println!("listening on ws://{address}");
+    }
     if let Some(signal) = Signals::new([SIGTERM, SIGINT])?.forever().next() {
         log::info!("stopping on signal {signal}");
     }
@@ -50,8 +57,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The server that the command line asks for; `None`: its help.
 fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
-    let mut listen = String::from("127.0.0.1:9001");
+    let mut listens = false;
     let mut origins = Vec::new();
+    let mut proxies = Vec::new();
+    let mut source = AddressSource::XForwardedFor;
     let mut builder = Server::builder();
     while let Some(argument) = arguments.next()? {
         let Arg::Long(name) = argument else { return Err(argument.unexpected().into()) };
@@ -62,11 +71,21 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
         if matches!(name.as_str(), "workers" | "deflate" | "tls-cert" | "tls-key") {
             return Err(format!("--{name} is not supported by this version").into());
         }
+        if name == "listen-inherited" {
+            builder = builder.inherited_listeners()?;
+            listens = true;
+            continue;
+        }
         let value = arguments.value()?;
         builder = match name.as_str() {
             "listen" => {
-                listen = value.string()?;
-                builder
+                listens = true;
+                listen(builder, &value.string()?)?
+            }
+            "listen-unix" => {
+                listens = true;
+                let path = value.display();
+                builder.bind_unix(&value).map_err(|error| format!("cannot listen on {path}: {error}"))?
             }
             "engine" if value == "threads" => builder,
             "engine" => return Err(format!("--engine {} is not supported by this version", value.display()).into()),
@@ -85,6 +104,24 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
             }
             "max-connections" => builder.max_connections(value.parse()?),
             "max-connections-per-ip" => builder.max_connections_per_ip(value.parse()?),
+            "max-rate-per-ip" => {
+                let value = value.string()?;
+                let (count, period) = value.split_once('/').ok_or("--max-rate-per-ip takes N/SECONDS")?;
+                builder.connection_rate_per_ip(count.parse()?, seconds(period)?)
+            }
+            "trusted-proxy" => {
+                proxies.push(value.parse()?);
+                builder
+            }
+            "proxy-header" => {
+                source = match value.string()?.as_str() {
+                    "proxy-protocol" => AddressSource::ProxyProtocol,
+                    "forwarded" => AddressSource::Forwarded,
+                    "x-forwarded-for" => AddressSource::XForwardedFor,
+                    other => return Err(format!("--proxy-header {other}: no such header is known").into()),
+                };
+                builder
+            }
             "max-handshakes" => builder.max_handshakes(value.parse()?),
             "handshake-timeout" => builder.handshake_timeout(seconds(&value.string()?)?),
             "ping-interval" => {
@@ -101,8 +138,17 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
     if !origins.is_empty() {
         builder = builder.origins(Origins::List(origins));
     }
-    let builder = builder.bind(&listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    if !proxies.is_empty() {
+        builder = builder.trusted_proxies(source, proxies);
+    }
+    if !listens {
+        builder = listen(builder, "127.0.0.1:9001")?;
+    }
     Ok(Some(builder))
+}
+
+fn listen(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {
+    Ok(builder.bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?)
 }
 
 fn seconds(text: &str) -> Result<Duration, Box<dyn Error>> {

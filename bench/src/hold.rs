@@ -1,0 +1,183 @@
+//! How the server holds while some clients behave badly, and after many have come and gone.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Effort;
+use crate::honest;
+use crate::peers::RADDLE_THREADS;
+use crate::process::{self, Server};
+use crate::report::{median, table};
+use crate::wire::{self, Wire};
+
+/// 2,000 clients send a byte of their opening handshake each second; one that is let go comes back.
+pub fn drip(effort: Effort) -> Result<(), Box<dyn Error>> {
+    const CLIENTS: usize = 2000;
+    for flags in [&["--max-handshakes", "4000"][..], &[]] {
+        println!("\n{CLIENTS} clients that drip their opening handshake; echo_server {}", flags.join(" "));
+        compare(effort, flags, |address, stop| {
+            let mut streams: Vec<Option<TcpStream>> = (0..CLIENTS).map(|_| None).collect();
+            for second in 0.. {
+                let start = Instant::now();
+                for (index, stream) in streams.iter_mut().enumerate() {
+                    if stop.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    let byte = &wire::OPENING[second % wire::OPENING.len()..][..1];
+                    if stream.as_mut().is_none_or(|stream| stream.write_all(byte).is_err()) {
+                        *stream = TcpStream::connect(address).ok();
+                    }
+                    // A second for all of them.
+                    let due = start + Duration::from_secs(1) * index as u32 / CLIENTS as u32;
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// 1,000 clients send and never read, until their sockets are full.
+pub fn stalled(effort: Effort) -> Result<(), Box<dyn Error>> {
+    const CLIENTS: usize = 1000;
+    println!("{CLIENTS} clients that never read what is echoed to them");
+    compare(effort, &[], |address, stop| {
+        let request = wire::request(16 * 1024);
+        let mut streams = Vec::new();
+        for _ in 0..CLIENTS {
+            let stream = Wire::WebSocket.connect(address)?;
+            stream.set_nonblocking(true)?;
+            streams.push(stream);
+        }
+        while !stop.load(Ordering::Relaxed) {
+            for mut stream in &streams {
+                // A write that is cut short would tear the frames: the rest of such a connection is silence.
+                if stream.write(&request).is_ok_and(|count| count < request.len()) {
+                    stream.shutdown(std::net::Shutdown::Write).ok();
+                }
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    })
+}
+
+/// Serves an honest client alone and beside the others, in turns.
+fn compare(
+    effort: Effort,
+    flags: &[&str],
+    disturb: impl Fn(SocketAddr, &AtomicBool) -> io::Result<()> + Sync,
+) -> Result<(), Box<dyn Error>> {
+    process::pin_load();
+    let time = Duration::from_secs_f64(effort.seconds * 3.0);
+    let (mut rows, mut ratios) = (Vec::new(), Vec::new());
+    for round in 1..=effort.rounds {
+        let server = Server::start(&RADDLE_THREADS, flags)?;
+        let alone = honest::serve(server.address, time)?;
+        let threads = server.threads();
+        let stop = AtomicBool::new(false);
+        let (beside, most) = thread::scope(|scope| {
+            let disturber = scope.spawn(|| disturb(server.address, &stop));
+            // Until they are all there.
+            thread::sleep(Duration::from_secs(2));
+            let most = server.threads();
+            let beside = honest::serve(server.address, time).map_err(|error| error.to_string());
+            stop.store(true, Ordering::Relaxed);
+            disturber.join().expect("the disturber does not panic")?;
+            Ok::<_, Box<dyn Error>>((beside?, most))
+        })?;
+        ratios.push(beside.p99 / alone.p99);
+        rows.push(vec![
+            round.to_string(),
+            format!("{:.0} / {:.0}", alone.median, alone.p99),
+            format!("{:.0} / {:.0}", beside.median, beside.p99),
+            format!("{:.0} / {:.0}", alone.connect_p99, beside.connect_p99),
+            format!("{} + {}", alone.round_trips, beside.round_trips),
+            format!("{} + {}", alone.lost, beside.lost),
+            format!("{threads} / {most}"),
+        ]);
+    }
+    let head = ["round", "alone: median / p99 µs", "beside", "connect p99 µs", "round trips", "lost", "threads"];
+    table(&head.map(str::to_owned), &rows);
+    println!("p99 beside / alone: {:.2} (median)", median(&ratios));
+    Ok(())
+}
+
+/// Connects and disconnects 100,000 times, at every stage of a connection's life.
+pub fn churn() -> Result<(), Box<dyn Error>> {
+    const ROUNDS: usize = 100_000;
+    const WARM_UP: usize = 5_000;
+    let server = Server::start(&RADDLE_THREADS, &[])?;
+    let request = wire::request(1024);
+    let mut reply = vec![0; Wire::WebSocket.reply(1024).len()];
+    let mut live = |round: usize| -> io::Result<()> {
+        let stream = TcpStream::connect(server.address)?;
+        match round % 5 {
+            0 => {}
+            1 => (&stream).write_all(&wire::OPENING[..round % wire::OPENING.len()])?,
+            2 => wire::shake_hands(&stream)?,
+            3 => {
+                wire::shake_hands(&stream)?;
+                (&stream).write_all(&request[..round % request.len()])?;
+            }
+            _ => {
+                wire::shake_hands(&stream)?;
+                wire::round_trip(&stream, &request, &mut reply)?;
+                // A Close of code 1000, masked with a key of zeros; the server answers and ends the stream.
+                (&stream).write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8])?;
+                (&stream).read_to_end(&mut Vec::new())?;
+            }
+        }
+        Ok(())
+    };
+    let start = Instant::now();
+    let mut rows = Vec::new();
+    for round in 0..=ROUNDS {
+        if round == WARM_UP || round == ROUNDS / 2 || round == ROUNDS {
+            // The last ones are on their way out.
+            thread::sleep(Duration::from_secs(2));
+            rows.push(vec![
+                round.to_string(),
+                server.descriptors().to_string(),
+                server.threads().to_string(),
+                server.memory().to_string(),
+            ]);
+        }
+        live(round)?;
+    }
+    println!("{ROUNDS} connections, one after the other, in {:.0} s", start.elapsed().as_secs_f64());
+    table(&["after", "descriptors", "threads", "memory KiB"].map(str::to_owned), &rows);
+    Ok(())
+}
+
+/// 5,000 clients connect, 64 at a time, and stay.
+pub fn crowd() -> Result<(), Box<dyn Error>> {
+    const CLIENTS: usize = 5000;
+    const AT_A_TIME: usize = 64;
+    let server = Server::start(&RADDLE_THREADS, &[])?;
+    let (next, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let start = Instant::now();
+    let connected: usize = thread::scope(|scope| {
+        let connect = || {
+            let mut streams = Vec::new();
+            while next.fetch_add(1, Ordering::Relaxed) < CLIENTS {
+                match Wire::WebSocket.connect(server.address) {
+                    Ok(stream) => streams.push(stream),
+                    Err(_) => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                }
+            }
+            streams
+        };
+        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(connect)).collect();
+        let streams: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect();
+        streams.len()
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{connected} of {CLIENTS} connected in {seconds:.1} s, {} refused", refused.into_inner());
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What goes over the wire: opening handshakes and frames, made once and sent many times.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// Whatever comes is sent back.
+    Raw,
+    WebSocket,
+}
+
+/// A masked binary message of `length` bytes.
+pub fn request(length: usize) -> Vec<u8> {
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = header(length, 0x80);
+    frame.extend_from_slice(&KEY);
+    frame.extend(payload(length).zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+impl Wire {
+    /// What comes back for [`request`].
+    pub fn reply(self, length: usize) -> Vec<u8> {
+        match self {
+            Self::Raw => request(length),
+            Self::WebSocket => header(length, 0).into_iter().chain(payload(length)).collect(),
+        }
+    }
+
+    /// Connects, and carries out the opening handshake where there is one.
+    pub fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        if self == Self::WebSocket {
+            shake_hands(&stream)?;
+        }
+        Ok(stream)
+    }
+}
+
+/// The request of the opening handshake.
+pub const OPENING: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// Carries out the opening handshake.
+pub fn shake_hands(mut stream: &TcpStream) -> io::Result<()> {
+    stream.write_all(OPENING)?;
+    let mut head = Vec::new();
+    let mut byte = [0; 512];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => head.extend_from_slice(&byte[..count]),
+        }
+    }
+    if head.starts_with(b"HTTP/1.1 101 ") { Ok(()) } else { Err(io::Error::other("the server has refused")) }
+}
+
+/// Sends a message and waits for its echo.
+pub fn round_trip(mut stream: &TcpStream, request: &[u8], reply: &mut [u8]) -> io::Result<()> {
+    stream.write_all(request)?;
+    stream.read_exact(reply)
+}
+
+fn header(length: usize, mask: u8) -> Vec<u8> {
+    match length {
+        0..=125 => vec![0x82, mask | length as u8],
+        126..=0xffff => [&[0x82, mask | 126][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[0x82, mask | 127][..], &(length as u64).to_be_bytes()].concat(),
+    }
+}
+
+fn payload(length: usize) -> impl Iterator<Item = u8> {
+    (0..length).map(|index| (index % 251) as u8)
+}
