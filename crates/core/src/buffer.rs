@@ -108,7 +108,7 @@ impl Buffer {
         assert!(count <= space, "more bytes were filled than there was space");
         self.unread.end += count;
         self.hungry = count == space;
-        self.calm = if count < self.bytes.len() / 4 && self.bytes.len() > SMALL_READ { self.calm + 1 } else { 0 };
+        self.calm = if count < self.bytes.len() / 8 && self.bytes.len() > SMALL_READ { self.calm + 1 } else { 0 };
         self.calm = self.calm.min(CALM);
     }
 

@@ -291,16 +291,12 @@ impl Link {
             self.flush();
         }
         loop {
-            let mut patience = Patience::Block;
-            if let Some(deadline) = deadline {
-                if !self.wait_readable(deadline.saturating_sub(sys::now()))? {
-                    return Ok(false);
-                }
-                patience = Patience::DontWait;
-            } else if receiver.capacity() > IDLE_CAPACITY && !amid_message && !self.wait_readable(IDLE)? {
-                receiver.shrink();
-                self.outgoing.lock().shrink();
-            }
+            let patience = match deadline {
+                Some(deadline) if !self.wait_readable(deadline.saturating_sub(sys::now()))? => return Ok(false),
+                Some(_) => Patience::DontWait,
+                None if receiver.capacity() > IDLE_CAPACITY => Patience::BlockFor(IDLE),
+                None => Patience::Block,
+            };
             match self.transport.receive(receiver.space(), patience) {
                 Ok(0) => return Err(Cause::EndOfStream),
                 Ok(count) => {
@@ -309,6 +305,10 @@ impl Link {
                     return Ok(true);
                 }
                 Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock if matches!(patience, Patience::BlockFor(_)) && !amid_message => {
+                        receiver.shrink();
+                        self.outgoing.lock().shrink();
+                    }
                     io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
                     kind => return Err(Cause::Io(kind)),
                 },

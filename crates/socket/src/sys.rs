@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use polling::{Event, Events, PollMode, Poller};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::keys::FORKS;
@@ -17,11 +17,17 @@ use crate::transport::{Interest, Patience, Readiness};
 
 pub(crate) fn receive(socket: BorrowedFd<'_>, space: &mut [u8], patience: Patience) -> io::Result<usize> {
     let flags = match patience {
-        Patience::Block => RecvFlags::empty(),
+        Patience::Block | Patience::BlockFor(_) => RecvFlags::empty(),
         Patience::DontWait => RecvFlags::DONTWAIT,
     };
     let (count, _) = net::recv(socket, space, flags)?;
     Ok(count)
+}
+
+/// Has reads that wait fail after `timeout`; zero: never.
+pub(crate) fn set_read_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    let timeout = (!timeout.is_zero()).then_some(timeout);
+    Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, timeout)?)
 }
 
 /// Writes with MSG_NOSIGNAL: a peer that has gone is an error of this call, not a SIGPIPE for the whole process.

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::sys;
@@ -13,6 +14,8 @@ use crate::sys;
 pub enum Patience {
     /// Waits as long as it takes, or until the stream is shut down.
     Block,
+    /// Waits for about this time, and fails with [`io::ErrorKind::WouldBlock`] then.
+    BlockFor(Duration),
     /// Fails with [`io::ErrorKind::WouldBlock`].
     DontWait,
 }
@@ -69,6 +72,8 @@ pub trait Transport: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Socket {
     descriptor: OwnedFd,
+    /// How long a read waits that waits, in milliseconds, as the system was told; 0: as long as it takes.
+    read_timeout: AtomicU32,
 }
 
 impl Socket {
@@ -76,18 +81,28 @@ impl Socket {
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
-        Ok(Self { descriptor: stream.into() })
+        Ok(Self { descriptor: stream.into(), read_timeout: AtomicU32::new(0) })
     }
 
     /// Takes a Unix stream and puts it in blocking mode.
     pub fn unix(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
-        Ok(Self { descriptor: stream.into() })
+        Ok(Self { descriptor: stream.into(), read_timeout: AtomicU32::new(0) })
     }
 }
 
 impl Transport for Socket {
     fn receive(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
+        let timeout = match patience {
+            Patience::DontWait => return sys::receive(self.descriptor.as_fd(), space, Patience::DontWait),
+            Patience::Block => 0,
+            Patience::BlockFor(time) => u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1),
+        };
+        // The system is told when it changes: no call is added to each read. Only readers come here, one at a time.
+        if self.read_timeout.load(Ordering::Relaxed) != timeout {
+            sys::set_read_timeout(self.descriptor.as_fd(), Duration::from_millis(timeout.into()))?;
+            self.read_timeout.store(timeout, Ordering::Relaxed);
+        }
         sys::receive(self.descriptor.as_fd(), space, patience)
     }
 
