@@ -163,6 +163,11 @@ impl Receiver {
         !self.closed && (self.message.is_some() || !self.buffer.unread().is_empty())
     }
 
+    /// Tells whether the event is a part of a message of which more follows.
+    pub fn is_amid_part(&self) -> bool {
+        matches!(self.current, Some(Current::Part(_, _, Progress::More)))
+    }
+
     /// Tells whether the peer's Close was received.
     pub fn is_closed(&self) -> bool {
         self.closed

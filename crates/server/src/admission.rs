@@ -93,10 +93,10 @@ impl Ticket {
             counts.by_address.retain(|_, visits| visits.connections > 0 || visits.rested_at > now);
             counts.sweep_at = (2 * counts.by_address.len()).max(MIN_SWEEP);
         }
-        let visits = counts.by_address.entry(address).or_insert(Visits { connections: 0, rested_at: now });
-        if visits.connections >= caps.per_address {
+        if counts.by_address.get(&address).map_or(0, |visits| visits.connections) >= caps.per_address {
             return Err(Full::Address);
         }
+        let visits = counts.by_address.entry(address).or_insert(Visits { connections: 0, rested_at: now });
         if let Some(Rate { count, period }) = caps.rate {
             // Each connection uses up its share of the period; the whole period's shares may be used at once.
             let share = period / count.max(1);

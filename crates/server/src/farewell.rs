@@ -79,6 +79,14 @@ pub(crate) fn close(writer: &Writer) {
     let _ = writer.close_for(Close { code: CloseCode::GOING_AWAY, reason: "the server stops" }, Cause::Shutdown);
 }
 
+/// The farewell of a server that has no lobby, but connections that it has adopted.
+pub(crate) fn without_lobby(writers: &[Writer], stop: Stop) {
+    for writer in writers {
+        close(writer);
+        writer.cut_within(stop.cut_at.saturating_duration_since(Instant::now()));
+    }
+}
+
 /// Tells a client that another connection has its place.
 pub(crate) fn replace(writer: &Writer) {
     let _ = writer.close_for(Close { code: CloseCode::CONFLICT, reason: CONNECTED_ALREADY }, Cause::Replaced);
@@ -88,7 +96,7 @@ pub(crate) fn replace(writer: &Writer) {
 pub(crate) const CONNECTED_ALREADY: &str = "this client is connected already";
 
 /// A time that may be as long as one likes.
-fn after(now: Instant, time: Duration) -> Instant {
+pub(crate) fn after(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or_else(|| now + FAR)
 }
 

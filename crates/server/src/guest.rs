@@ -62,6 +62,17 @@ pub(crate) enum Next {
 }
 
 impl Guest {
+    /// One that is about to get an answer.
+    pub(crate) fn leaving(
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        ticket: Option<Ticket>,
+        place: Option<Place>,
+    ) -> Self {
+        let stage = Stage::Lingering { dropped: 0 };
+        Self { socket, peer, listener: 0, ticket, place, until: Instant::now(), stage }
+    }
+
     /// Does what the socket is ready for, as far as it goes. `scratch` is space for one read.
     pub(crate) fn step(&mut self, scratch: &mut [u8], shared: &Shared, hosts: &Hosts) -> Next {
         match &mut self.stage {

@@ -17,7 +17,7 @@ use raddle_core::handshake::{Hosts, RequestParser, Response};
 use raddle_socket::{Socket, Transport, Watch};
 
 use crate::admission::Full;
-use crate::farewell::Farewell;
+use crate::farewell::{Farewell, after};
 use crate::guest::{Guest, Next, Stage, locate};
 use crate::listener::{AcceptFailure, Listener, Spare};
 use crate::metrics::Refusal;
@@ -185,9 +185,8 @@ impl Host<'_> {
             Ok(ticket) => ticket,
             Err(_) => {
                 self.shared.refused(Refusal::ServerFull, peer);
-                let stage = Stage::Answering { response: Response::refusal(503).encode(), written: 0 };
-                let until = Instant::now() + LINGER;
-                return self.dismiss(Guest { socket, peer, listener, ticket: None, place: None, until, stage });
+                let guest = Guest::leaving(socket, peer, None, None);
+                return self.answer(guest, Response::refusal(503).encode());
             }
         };
         let proxies = settings.proxies.as_ref().filter(|proxies| proxies.trust(peer.map(|peer| peer.ip())));
@@ -200,7 +199,7 @@ impl Host<'_> {
         if self.asking.len() >= settings.max_handshakes {
             self.shed();
         }
-        let until = Instant::now() + settings.handshake_timeout;
+        let until = after(Instant::now(), settings.handshake_timeout);
         let stage = Stage::Asking {
             parser: RequestParser::new(settings.head),
             received: Vec::new(),
@@ -235,15 +234,14 @@ impl Host<'_> {
         if matches!(next, Next::Stays) {
             return;
         }
-        let Some(mut guest) = self.remove(key) else { return };
+        let Some(guest) = self.remove(key) else { return };
         match next {
             Next::Stays | Next::Leaves => {}
             Next::Writes => self.dismiss(guest),
             Next::Asks(head) => self.deliver(guest, *head),
             Next::Refused(reason, response) => {
                 self.shared.refused(reason, guest.peer);
-                guest.stage = Stage::Answering { response: response.encode(), written: 0 };
-                self.dismiss(guest);
+                self.answer(guest, response.encode());
             }
             Next::Dropped(reason) => self.shared.refused(reason, guest.peer),
         }
@@ -272,9 +270,7 @@ impl Host<'_> {
 
     fn take_leave(&mut self, visitor: Visitor, response: Vec<u8>) {
         let Visitor { socket, peer, ticket, place, .. } = visitor;
-        let stage = Stage::Answering { response, written: 0 };
-        let until = Instant::now() + LINGER;
-        self.dismiss(Guest { socket, peer, listener: 0, ticket: Some(ticket), place: Some(place), until, stage });
+        self.answer(Guest::leaving(socket, peer, Some(ticket), Some(place)), response);
     }
 
     /// Writes a guest's answer, and sees it off.
@@ -282,15 +278,29 @@ impl Host<'_> {
         if matches!(guest.answer(), Next::Leaves) {
             return;
         }
-        let (time, interest): (_, fn(usize) -> Event) = match guest.stage {
-            Stage::Lingering { .. } => (LINGER, Event::readable),
-            _ => (self.shared.settings.handshake_timeout, Event::writable),
+        let interest: fn(usize) -> Event = match guest.stage {
+            Stage::Lingering { .. } => {
+                guest.until = Instant::now() + LINGER;
+                Event::readable
+            }
+            _ => Event::writable,
         };
-        guest.until = Instant::now() + time;
+        // Those that leave are bounded as those that come are.
+        if self.leaving.len() >= self.shared.settings.max_handshakes {
+            let oldest = self.leaving.first().map(|(_, key)| *key);
+            drop(oldest.and_then(|key| self.remove(key)));
+        }
         let until = guest.until;
         if let Some(key) = self.seat(guest, interest) {
             self.leaving.insert((until, key));
         }
+    }
+
+    /// Begins a guest's answer, for which it has the time of an opening handshake.
+    fn answer(&mut self, mut guest: Guest, response: Vec<u8>) {
+        guest.stage = Stage::Answering { response, written: 0 };
+        guest.until = after(Instant::now(), self.shared.settings.handshake_timeout);
+        self.dismiss(guest);
     }
 
     fn remove(&mut self, key: usize) -> Option<Guest> {
@@ -374,10 +384,9 @@ impl Host<'_> {
     /// Sends away all that make their request.
     fn turn_out(&mut self) {
         while let Some((_, key)) = self.asking.first().copied() {
-            if let Some(mut guest) = self.remove(key) {
+            if let Some(guest) = self.remove(key) {
                 self.shared.refused(Refusal::Stopping, guest.peer);
-                guest.stage = Stage::Answering { response: Response::refusal(503).encode(), written: 0 };
-                self.dismiss(guest);
+                self.answer(guest, Response::refusal(503).encode());
             }
         }
     }

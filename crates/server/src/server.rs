@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -14,7 +14,7 @@ use raddle_socket::{Connection, Info, OnEnd, Opening, Options, Reader, Role, Soc
 
 use crate::admission::{Admission, Caps, Ticket};
 use crate::builder::{Builder, OnRequest, Settings};
-use crate::farewell::{self, Stop};
+use crate::farewell::{self, Stop, after};
 use crate::identity::{Identities, Slot, Surplus};
 use crate::journal::Journal;
 use crate::listener::Listener;
@@ -183,7 +183,7 @@ impl Server {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let deadline = Instant::now() + timeout;
+        let deadline = after(Instant::now(), timeout);
         while let Some(arrival) = self.shared.next_arrival(deadline) {
             match arrival {
                 Arrival::Open(connection) => return Ok(Some(*connection)),
@@ -270,14 +270,31 @@ impl Server {
 
     /// Waits until the server has ended and all handlers have returned, for at most `timeout`. Does not stop it.
     ///
+    /// A server that was never started has ended, and connections of [`accept`](Self::accept) have no handler.
     /// From inside a handler it would wait for itself, and so for the whole time.
     pub fn join(&self, timeout: Duration) -> Result<(), Running> {
-        if self.shared.wait(Some(Instant::now() + timeout)) {
+        if self.shared.wait(Some(after(Instant::now(), timeout))) {
             return Ok(());
         }
         let mut handlers: Vec<_> = self.shared.state.lock().handlers.iter().copied().collect();
         handlers.sort_unstable();
         Err(Running { handlers })
+    }
+}
+
+/// Says that the lobby has ended, however it has.
+struct RunningLobby {
+    shared: Arc<Shared>,
+}
+
+impl Drop for RunningLobby {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.lobby = LobbyState::Ended;
+        let unheard = mem::take(&mut state.arrivals);
+        drop(state);
+        self.shared.changed.notify_all();
+        drop(unheard);
     }
 }
 
@@ -298,23 +315,42 @@ impl Shared {
                 return Err(error);
             }
         };
-        let (shared, of_thread) = (Arc::clone(self), Arc::clone(&lobby));
-        self.state.lock().lobby = LobbyState::Running;
+        // The thread takes over once it is known to run, and the lobby is known to all that come from it.
+        let (hand_over, taken_over) = mpsc::channel::<(Arc<Lobby>, Vec<Listener>)>();
+        let shared = Arc::clone(self);
         let started = raddle_socket::spawn("raddle lobby".into(), None, move || {
-            lobby::run(&shared, &of_thread, taken);
-            let mut state = shared.state.lock();
-            state.lobby = LobbyState::Ended;
-            let unheard = mem::take(&mut state.arrivals);
-            drop(state);
-            shared.changed.notify_all();
-            drop(unheard);
+            if let Ok((lobby, listeners)) = taken_over.recv() {
+                let running = RunningLobby { shared };
+                lobby::run(&running.shared, &lobby, listeners);
+            }
         });
         if let Err(error) = started {
-            self.state.lock().lobby = LobbyState::NotStarted;
+            *listeners = Some(taken);
             return Err(error);
         }
-        let _ = self.lobby.set(lobby);
+        self.state.lock().lobby = LobbyState::Running;
+        let _ = self.lobby.set(Arc::clone(&lobby));
+        let _ = hand_over.send((Arc::clone(&lobby), taken));
+        drop(listeners);
+        if let Some(handler) = lobby.handler() {
+            self.serve_adopted(&handler);
+        }
         Ok(())
+    }
+
+    /// Gives the handler what was adopted before it was there.
+    fn serve_adopted(self: &Arc<Self>, handler: &Arc<threads::Handler>) {
+        let adopted = mem::take(&mut self.state.lock().arrivals);
+        for arrival in adopted {
+            if let Arrival::Open(connection) = arrival {
+                let (id, handler) = (ConnectionId::of(connection.info()), Arc::clone(handler));
+                let run = move |shared: &Arc<Self>| threads::run(shared, &*handler, *connection);
+                if let Err(error) = threads::start(self, id, run) {
+                    // The connection was dropped with the thread's body, and is closed.
+                    self.journal.note(Level::Warn, format_args!("no thread for connection {id}: {error}"));
+                }
+            }
+        }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -469,10 +505,11 @@ impl Shared {
         match self.lobby.get() {
             Some(lobby) => lobby.wake(),
             // Nothing was started, and nothing will be. Connections may have been adopted.
-            None if matches!(self.service(), Service::Stopping(_)) => {
-                self.registry.writers().iter().for_each(farewell::close);
+            None => {
+                if let Service::Stopping(stop) = self.service() {
+                    farewell::without_lobby(&self.registry.writers(), stop);
+                }
             }
-            None => {}
         }
         drop(unused);
     }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use log::Level;
-use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, Writer};
+use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, State, Writer};
 
 use crate::registry::ConnectionId;
 use crate::request::Request;
@@ -75,7 +75,10 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     let failed = match result {
         Ok(Ok(())) => false,
         Ok(Err(error)) => {
-            let ended = error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed));
+            // It may be of another connection that the handler has.
+            let of_end =
+                error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed | SendError::Timeout));
+            let ended = of_end && handle.state() != State::Open;
             if !ended {
                 shared.journal.note(Level::Error, format_args!("the handler of connection {id} has failed: {error}"));
             }

@@ -43,7 +43,7 @@ impl Link {
         self.go_on(visit, read.unwrap_or(Break(Stop::Enough)));
     }
 
-    /// Reads ahead as far as it goes without waiting. `false`: there is nothing more that may be read.
+    /// Reads ahead without waiting, and not for long. `false`: there is nothing more that may be read.
     pub(crate) fn read_ahead(self: &Arc<Self>) -> bool {
         match self.inbound.deputise(|deputy| self.receive_ahead(deputy)) {
             Some(Continue(())) => true,
@@ -56,10 +56,13 @@ impl Link {
     }
 
     /// Notes that the peer lives, where what it has sent waits unread.
-    pub(crate) fn hear_unread(&self) {
-        if self.inbound.is_away() && self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|it| it.read) {
-            self.counters.heard(0);
+    pub(crate) fn hears_unread(&self) -> bool {
+        let unread = self.inbound.is_away()
+            && self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.read);
+        if unread {
+            self.counters.alive();
         }
+        unread
     }
 
     fn go_on(self: &Arc<Self>, visit: u32, step: ControlFlow<Stop>) {
@@ -74,9 +77,9 @@ impl Link {
         }
     }
 
-    /// Receives and parses until the socket has no more, or there is enough.
+    /// Receives and parses until the socket has no more, there is enough, or others have waited long enough for this thread.
     fn receive_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
-        loop {
+        for _ in 0..READS {
             self.parse_ahead(deputy)?;
             let stop = match self.transport.receive(deputy.receiver.space(), Patience::DontWait) {
                 Ok(0) => Cause::EndOfStream,
@@ -94,6 +97,7 @@ impl Link {
             deputy.ahead.push_back(Ahead::End(stop));
             return Break(Stop::End(stop));
         }
+        self.parse_ahead(deputy)
     }
 
     /// Parses what was received, as far as it may be kept.
@@ -148,7 +152,7 @@ impl Link {
         self.end_by(deadline);
         let mut outgoing = self.outgoing.lock();
         self.flush_locked(&mut outgoing);
-        if self.role == Role::Server && outgoing.queued() == 0 {
+        if self.role == Role::Server && outgoing.is_written() {
             self.cut(&mut outgoing, Cause::PeerClose);
         }
     }
@@ -162,3 +166,5 @@ impl Link {
 
 /// So many messages are read ahead while the reader is away.
 const MESSAGES_AHEAD: usize = 16;
+/// Reads in a row for one connection.
+const READS: u32 = 4;

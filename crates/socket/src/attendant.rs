@@ -100,6 +100,7 @@ impl Attendant {
 
     /// Has [`Link::tick`] called at `at`, or before.
     pub(crate) fn schedule(&self, link: &Arc<Link>, at: Duration) {
+        let at = at.min(LATEST);
         let mut tasks = self.tasks.lock();
         match link.timer.get() {
             Some(before) if before <= at => return,
@@ -360,12 +361,14 @@ impl TimerSlot {
     }
 
     fn set(&self, at: Option<Duration>) {
-        let at = at.map_or(NEVER, |at| u64::try_from(at.as_nanos()).unwrap_or(NEVER - 1));
+        let at = at.map_or(NEVER, |at| at.min(LATEST).as_nanos() as u64);
         self.0.store(at, Ordering::Relaxed);
     }
 }
 
 const NEVER: u64 = u64::MAX;
+/// In 584 years.
+const LATEST: Duration = Duration::from_nanos(NEVER - 1);
 
 /// How often corked bytes are looked at: often enough for the 5 ms that are promised.
 const TICK: Duration = Duration::from_millis(3);

@@ -84,6 +84,11 @@ impl Connection {
         self.reader.close(close)
     }
 
+    /// What is known of the connection.
+    pub fn info(&self) -> &Info {
+        self.writer.info()
+    }
+
     /// Where the connection stands.
     pub fn state(&self) -> State {
         self.writer.state()

@@ -33,6 +33,8 @@ pub(crate) struct Link {
     /// Something that a sender can wait for has changed in `outgoing`.
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
+    /// The application has cut the connection, and wants nothing more of it.
+    pub(crate) abandoned: AtomicBool,
     /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
     pub(crate) reader_exists: AtomicBool,
     pub(crate) counters: Counters,
@@ -50,10 +52,14 @@ pub(crate) struct Counters {
     messages: AtomicU64,
     /// When the last byte was received, in nanoseconds of the clock.
     heard: AtomicU64,
+    /// When the peer has last taken a part of what is sent; not noted for what is taken whole.
+    progressed: AtomicU64,
     /// When the message that is being received began; 0: none is.
     amid_since: AtomicU64,
     /// `bytes` at that moment.
     amid_from: AtomicU64,
+    /// When the reader went away amid that message; 0: it is there.
+    amid_paused: AtomicU64,
 }
 
 /// Where a connection stands.
@@ -70,6 +76,7 @@ pub enum State {
 impl Link {
     pub(crate) fn new(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let Opening { role, received, greeting, options, info, on_end } = opening;
+        let options = options.usable();
         let attendant = attendant()?;
         let now = sys::now();
         let mut receiver = Receiver::new(role, options.limits);
@@ -87,6 +94,7 @@ impl Link {
             outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, on_end)),
             turn: Condvar::new(),
             cork: Cork::default(),
+            abandoned: AtomicBool::new(false),
             reader_exists: AtomicBool::new(true),
             counters: Counters::default(),
             attendant,
@@ -130,6 +138,10 @@ impl Link {
         let cause = *outgoing.cause.get_or_insert(cause);
         if !outgoing.ended {
             outgoing.ended = true;
+            if outgoing.queued() > 0 {
+                // Our Close would have been the last of it.
+                outgoing.sent = None;
+            }
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Both);
             self.turn.notify_all();
@@ -154,13 +166,21 @@ impl Link {
         outgoing.sender.close(close)?;
         outgoing.cause.get_or_insert(cause);
         outgoing.sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
-        let deadline = sys::now() + self.options.close_timeout;
+        let deadline = sys::now().saturating_add(self.options.close_timeout);
         outgoing.close_deadline = Some(deadline);
         self.turn.notify_all();
         self.flush_locked(&mut outgoing);
         drop(outgoing);
         self.attendant.schedule(self, deadline);
         Ok(())
+    }
+
+    /// Begins the closing handshake in any case: where the Close may not be sent, with 1011. One that was sent before stands.
+    pub(crate) fn close_somehow(self: &Arc<Self>, close: Close<'_>, cause: Cause) {
+        if self.close(Some(close), cause).is_err() {
+            // It fails where there is nothing left to close.
+            let _ = self.close(Some(Close::code(CloseCode::INTERNAL_ERROR)), cause);
+        }
     }
 
     /// Fails the connection (section 7.1.7): puts a Close in the output, if none was sent.
@@ -178,7 +198,7 @@ impl Link {
     pub(crate) fn end_by(self: &Arc<Self>, deadline: Duration) {
         let mut outgoing = self.outgoing.lock();
         if !outgoing.ended {
-            outgoing.close_deadline = Some(outgoing.close_deadline.map_or(deadline, |before| before.min(deadline)));
+            outgoing.cut_at = Some(outgoing.cut_at.map_or(deadline, |before| before.min(deadline)));
             drop(outgoing);
             self.attendant.schedule(self, deadline);
         }
@@ -217,8 +237,6 @@ impl Link {
 
     /// For the attendant: does what is due at `now`, and asks to be called again.
     pub(crate) fn tick(self: &Arc<Self>, now: Duration) {
-        // A reader that is away hears nothing.
-        self.hear_unread();
         let mut outgoing = self.outgoing.lock();
         if outgoing.ended {
             return;
@@ -253,19 +271,28 @@ impl Link {
                     let _ = outgoing.sender.ping(&payload);
                     self.flush_locked(&mut outgoing);
                 }
+                // A reader that is away hears nothing.
+                Due::Silent if self.hears_unread() => {}
                 Due::Silent => return self.cut(&mut outgoing, Cause::KeepaliveTimeout),
             }
         }
-        for deadline in [outgoing.close_deadline, outgoing.stalled_until].into_iter().flatten() {
+        for deadline in [self.close_deadline(&outgoing), outgoing.cut_at, outgoing.stalled_until].into_iter().flatten()
+        {
             next = next.min(deadline);
         }
         drop(outgoing);
         self.attendant.schedule(self, next);
     }
 
+    /// When the closing handshake has to be done. While the peer takes what goes before our Close, its own can come later.
+    fn close_deadline(&self, outgoing: &Outgoing) -> Option<Duration> {
+        let progress = self.counters.last_progressed().saturating_add(self.options.close_timeout);
+        outgoing.close_deadline.map(|deadline| deadline.max(progress))
+    }
+
     fn overdue(&self, outgoing: &Outgoing, now: Duration) -> Option<Cause> {
         let past = |deadline: Option<Duration>| deadline.is_some_and(|deadline| now >= deadline);
-        if past(outgoing.close_deadline) {
+        if past(self.close_deadline(outgoing)) || past(outgoing.cut_at) {
             Some(Cause::LocalClose)
         } else if past(outgoing.stalled_until) {
             Some(Cause::WriteTimeout)
@@ -296,30 +323,65 @@ impl Drop for Link {
 impl Counters {
     /// Notes that `count` bytes were received now.
     pub(crate) fn heard(&self, count: usize) {
-        let now = sys::coarse_now().as_nanos() as u64;
-        self.heard.store(now, Ordering::Relaxed);
+        self.alive();
         add(&self.bytes, count as u64);
+    }
+
+    /// Notes that the peer lives.
+    pub(crate) fn alive(&self) {
+        self.heard.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that the peer takes what is sent.
+    pub(crate) fn progressed(&self) {
+        self.progressed.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn last_progressed(&self) -> Duration {
+        Duration::from_nanos(self.progressed.load(Ordering::Relaxed))
     }
 
     pub(crate) fn last_heard(&self) -> Duration {
         Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
-    /// Notes before a read whether a message has begun that is not complete.
-    pub(crate) fn note_amid_message(&self, amid: bool) {
-        let before = self.amid_since.load(Ordering::Relaxed);
-        if amid && before == 0 {
+    /// Notes before a read that a message has begun that is not complete.
+    pub(crate) fn note_amid_message(&self) {
+        if self.amid_since.load(Ordering::Relaxed) == 0 {
             self.amid_from.store(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
             self.amid_since.store(self.heard.load(Ordering::Relaxed), Ordering::Relaxed);
-        } else if !amid && before != 0 {
+        }
+    }
+
+    /// Notes that the message is complete.
+    pub(crate) fn note_message_complete(&self) {
+        if self.amid_since.load(Ordering::Relaxed) != 0 {
             self.amid_since.store(0, Ordering::Relaxed);
         }
     }
 
-    /// When the message that is being received began, and the count of bytes then.
+    /// Notes that the reader goes away amid a message: the time that it is away does not count.
+    pub(crate) fn pause_message(&self) {
+        if self.amid_since.load(Ordering::Relaxed) != 0 {
+            self.amid_paused.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the reader is back.
+    pub(crate) fn resume_message(&self) {
+        let paused = self.amid_paused.load(Ordering::Relaxed);
+        if paused != 0 {
+            let away = (sys::coarse_now().as_nanos() as u64).saturating_sub(paused);
+            add(&self.amid_since, away);
+            self.amid_paused.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// When the message that is being waited for began, and the count of bytes then.
     fn amid_message(&self) -> Option<(Duration, u64)> {
         let since = self.amid_since.load(Ordering::Relaxed);
-        (since != 0).then(|| (Duration::from_nanos(since), self.amid_from.load(Ordering::Relaxed)))
+        let waited_for = since != 0 && self.amid_paused.load(Ordering::Relaxed) == 0;
+        waited_for.then(|| (Duration::from_nanos(since), self.amid_from.load(Ordering::Relaxed)))
     }
 
     /// What has passed so far, with what `outgoing` counts.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use raddle_core::Limits;
 
 /// The limits and time-outs of a connection. The defaults suit a server on the open Internet.
+///
+/// A time of less than a millisecond is taken as one millisecond. [`Duration::MAX`] means no limit.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
@@ -43,6 +45,18 @@ pub enum WhenFull {
 }
 
 impl Options {
+    /// The options with times that a timer can keep.
+    pub(crate) fn usable(mut self) -> Self {
+        let least = |time: Duration| time.max(Duration::from_millis(1));
+        self.ping_interval = self.ping_interval.map(least);
+        for time in
+            [&mut self.ping_timeout, &mut self.close_timeout, &mut self.write_timeout, &mut self.message_timeout]
+        {
+            *time = least(*time);
+        }
+        self
+    }
+
     /// The time that `bytes` may take on their way, above `base`.
     pub(crate) fn allowed(&self, base: Duration, bytes: u64) -> Duration {
         base.saturating_add(Duration::from_secs(bytes / self.min_rate.max(1)))

@@ -27,8 +27,10 @@ pub(crate) struct Outgoing {
     rest: Unwritten,
     /// What waits has to be on its way by then.
     pub(crate) stalled_until: Option<Duration>,
-    /// The peer's Close has to be here by then.
+    /// The peer's Close has to be here by then, or more of what goes before ours has to be taken.
     pub(crate) close_deadline: Option<Duration>,
+    /// The connection is cut then, whatever happens until then.
+    pub(crate) cut_at: Option<Duration>,
     pub(crate) keepalive: Option<Keepalive>,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) cause: Option<Cause>,
@@ -53,6 +55,14 @@ impl Unwritten {
     fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
+
+    /// Drops what was written, once that is the larger part: so each byte is moved once at most.
+    fn compact(&mut self) {
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
 }
 
 /// How long a send may take.
@@ -75,6 +85,7 @@ impl Outgoing {
             rest: Unwritten { bytes: greeting, start: 0 },
             stalled_until: None,
             close_deadline: None,
+            cut_at: None,
             keepalive,
             round_trip: None,
             cause: None,
@@ -87,9 +98,14 @@ impl Outgoing {
         }
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes that wait to be written; without those that a thread is writing.
     pub(crate) fn queued(&self) -> usize {
         self.rest.len() + self.sender.queued()
+    }
+
+    /// Tells whether all that was sent is written.
+    pub(crate) fn is_written(&self) -> bool {
+        self.queued() == 0 && !self.baton
     }
 
     /// Writes what fits at once, where nobody else can be writing.
@@ -134,7 +150,7 @@ impl Link {
                     return Err(raddle_core::SendError::MessageOpen.into());
                 }
             } else if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
-                if !full && length <= self.options.fragment_size {
+                if !full && (length <= self.options.fragment_size || wait == Wait::Never) {
                     outgoing.queue(message, self.options.fragment_size)?;
                     return Ok(SendStatus::Queued);
                 }
@@ -205,7 +221,7 @@ impl Link {
     /// Writes all that waits, until `deadline`; `false` where something is left.
     pub(crate) fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
         let mut outgoing = self.outgoing.lock();
-        while outgoing.queued() > 0 && !outgoing.ended {
+        while !outgoing.is_written() && !outgoing.ended {
             if !outgoing.baton {
                 if self.write(&mut outgoing, &[], Wait::Until(deadline)).is_err() {
                     return false;
@@ -244,39 +260,74 @@ impl Link {
         }
         for (fragment, progress) in fragments(message, limit) {
             outgoing.check_open()?;
-            if outgoing.sender.is_unmasked() {
-                outgoing.sender.send_header(fragment, progress)?;
-                self.write(outgoing, fragment.as_bytes(), wait)?;
-            } else {
-                outgoing.sender.send_fragment(fragment, progress)?;
-                self.write(outgoing, &[], wait)?;
+            let unmasked = outgoing.sender.is_unmasked();
+            let begun = outgoing.sender.is_amid_message();
+            let put = match unmasked {
+                true => outgoing.sender.send_header(fragment, progress),
+                false => outgoing.sender.send_fragment(fragment, progress),
+            };
+            if let Err(error) = put {
+                if begun {
+                    // The peer would wait for the rest for ever.
+                    self.cut(outgoing, Cause::Io(io::ErrorKind::Other));
+                }
+                return Err(error.into());
             }
+            self.write(outgoing, if unmasked { fragment.as_bytes() } else { &[] }, wait)?;
         }
         outgoing.messages += 1;
-        self.flush_locked(outgoing);
         self.turn.notify_all();
         Ok(SendStatus::Sent)
     }
 
     /// Takes the baton, which is free: writes what waits and then `payload`, and gives the baton back.
     ///
-    /// With [`Wait::Never`], what does not fit at once is kept and leaves when there is room. A failure ends the
-    /// connection.
+    /// With [`Wait::Never`], what does not fit at once is kept and leaves when there is room; so does what others have sent
+    /// meanwhile. A failure ends the connection.
     fn write(
         self: &Arc<Self>,
         outgoing: &mut MutexGuard<'_, Outgoing>,
         payload: &[u8],
         wait: Wait,
     ) -> Result<(), SendError> {
-        debug_assert!(!outgoing.baton, "the baton is held by one thread");
         self.cork.release();
+        self.pass(outgoing, payload, wait)?;
+        // The others have left it to this thread. It is not kept for them, though: one look, and the attendant goes on.
+        if outgoing.queued() > 0 && outgoing.stalled_until.is_none() && !outgoing.ended {
+            self.pass(outgoing, &[], Wait::Never)?;
+            if outgoing.queued() > 0 && outgoing.stalled_until.is_none() && !outgoing.ended {
+                let queued = outgoing.queued();
+                self.park(outgoing, queued)?;
+            }
+        }
+        self.turn.notify_all();
+        Ok(())
+    }
+
+    /// Writes once what is there, with the baton.
+    fn pass(
+        self: &Arc<Self>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
+        payload: &[u8],
+        wait: Wait,
+    ) -> Result<(), SendError> {
+        debug_assert!(!outgoing.baton, "the baton is held by one thread");
         let mut head = mem::take(&mut outgoing.rest);
+        head.compact();
         outgoing.sender.take_output(&mut head.bytes);
         outgoing.baton = true;
+        if wait != Wait::Never {
+            // What waits goes along, under the deadline of this write.
+            outgoing.stalled_until = None;
+        }
         let before = head.len() + payload.len();
         let result = MutexGuard::unlocked(outgoing, || self.write_parts(&mut head, payload, wait));
         outgoing.baton = false;
-        outgoing.bytes += (before - head.len()) as u64;
+        let written = before - head.len();
+        outgoing.bytes += written as u64;
+        if written > 0 && outgoing.close_deadline.is_some() {
+            self.counters.progressed();
+        }
         match result {
             Ok(()) if head.len() == 0 => {
                 head.bytes.clear();
@@ -284,18 +335,17 @@ impl Link {
                 outgoing.rest = Unwritten { bytes: head.bytes, start: 0 };
                 outgoing.sender.taken_written();
                 outgoing.stalled_until = None;
+                Ok(())
             }
             Ok(()) => {
                 outgoing.rest = head;
-                self.park(outgoing, before)?;
+                self.park(outgoing, before)
             }
             Err(cause) => {
                 self.cut(outgoing, cause);
-                return Err(if cause == Cause::WriteTimeout { SendError::Timeout } else { SendError::Closed });
+                Err(if cause == Cause::WriteTimeout { SendError::Timeout } else { SendError::Closed })
             }
         }
-        self.turn.notify_all();
-        Ok(())
     }
 
     /// Writes without the lock. With [`Wait::Never`], what does not fit is left in `head`.
@@ -318,6 +368,9 @@ impl Link {
                     let of_head = count.min(head.len());
                     head.start += of_head;
                     written += count - of_head;
+                    if head.len() + payload.len() > count - of_head {
+                        self.counters.progressed();
+                    }
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}

@@ -139,16 +139,16 @@ impl Reader {
     }
 
     /// Carries out the closing handshake: sends a Close, if none was sent, and waits for the peer's. What else it still
-    /// sends is passed over. Takes at most the close timeout.
+    /// sends is passed over. Takes at most the close timeout, and the time to write what was sent before. A Close that may not
+    /// be sent, for its code or a reason of more than 123 bytes, is replaced by 1011.
     pub fn close(mut self, close: Close<'_>) -> End {
-        // A Close may have been sent before, with another code.
-        let _ = self.link.close(Some(close), Cause::LocalClose);
+        self.link.close_somehow(close, Cause::LocalClose);
         self.finish()
     }
 
     /// Ends the connection with a Close for a handler that has failed, and says so as its cause.
     pub fn fail(mut self, close: Close<'_>) -> End {
-        let _ = self.link.close(Some(close), Cause::HandlerFailed);
+        self.link.close_somehow(close, Cause::HandlerFailed);
         self.finish()
     }
 
@@ -212,9 +212,14 @@ impl Reader {
     fn parse(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, Cause> {
         let link = &*self.link;
         self.lent = None;
+        if link.abandoned.load(Ordering::Relaxed) {
+            return Err(Cause::LocalClose);
+        }
         // SAFETY: a link has one reader, which is borrowed here, and has let go of what it was lent.
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.enter() };
+        link.counters.resume_message();
+        let mut looks = LATE_LOOKS;
         let step = loop {
             match inbound.ahead.pop_front() {
                 Some(Ahead::Close) => return Ok(Step::Closed),
@@ -230,7 +235,7 @@ impl Reader {
                 Delivery::Parts => inbound.receiver.advance_part(),
             };
             if !found.map_err(Cause::Failed)? {
-                if !self.link.read(&mut inbound.receiver, deadline)? {
+                if !self.link.read(&mut inbound.receiver, deadline, &mut looks)? {
                     break Step::Timeout;
                 }
                 continue;
@@ -244,7 +249,11 @@ impl Reader {
             }
         };
         // The time for a message is counted while it is waited for.
-        link.counters.note_amid_message(false);
+        if matches!(step, Step::Message) && !inbound.receiver.is_amid_part() {
+            link.counters.note_message_complete();
+        } else {
+            link.counters.pause_message();
+        }
         // What is sent now can leave together with the answers to what is already there.
         if matches!(step, Step::Message) && (inbound.receiver.has_frame() || !inbound.ahead.is_empty()) {
             link.cork.put();
@@ -283,17 +292,33 @@ impl fmt::Debug for Reader {
 }
 
 impl Link {
-    /// Reads more. `false`: the deadline has passed.
-    fn read(self: &Arc<Self>, receiver: &mut Receiver, deadline: Option<Duration>) -> Result<bool, Cause> {
+    /// Reads more. `false`: the deadline has passed, and `looks` at what had arrived before it.
+    fn read(
+        self: &Arc<Self>,
+        receiver: &mut Receiver,
+        deadline: Option<Duration>,
+        looks: &mut u32,
+    ) -> Result<bool, Cause> {
         let amid_message = receiver.is_amid_message();
-        self.counters.note_amid_message(amid_message);
+        if amid_message {
+            self.counters.note_amid_message();
+        }
         if self.cork.is_held() {
             self.flush();
         }
         loop {
             let patience = match deadline {
-                Some(deadline) if !self.wait_readable(deadline.saturating_sub(sys::now()))? => return Ok(false),
-                Some(_) => Patience::DontWait,
+                Some(deadline) => {
+                    let left = deadline.saturating_sub(sys::now());
+                    if left.is_zero() {
+                        let Some(fewer) = looks.checked_sub(1) else { return Ok(false) };
+                        *looks = fewer;
+                    }
+                    if !self.wait_readable(left)? {
+                        return Ok(false);
+                    }
+                    Patience::DontWait
+                }
                 None if receiver.capacity() > IDLE_CAPACITY => Patience::BlockFor(IDLE),
                 None => Patience::Block,
             };
@@ -333,7 +358,7 @@ impl Link {
             // The closing handshake is complete with our Close. The server ends the stream, and the client waits for
             // that (section 7.1.1).
             None => {
-                self.drain(now + self.options.close_timeout);
+                self.drain(now.saturating_add(self.options.close_timeout));
                 (self.role == Role::Client).then_some(self.options.close_timeout)
             }
             Some(Cause::Failed(error)) => {
@@ -354,7 +379,7 @@ impl Link {
 
     /// Reads to the end of the stream and drops what comes, for at most `time` and [`LINGER_BYTES`].
     fn discard(&self, time: Duration) {
-        let deadline = sys::now() + time;
+        let deadline = sys::now().saturating_add(time);
         let mut left = LINGER_BYTES;
         let mut bytes = [0; 4096];
         while left > 0 {
@@ -373,6 +398,8 @@ impl Link {
     }
 }
 
+/// Reads of what may have arrived before a deadline, once it has passed.
+const LATE_LOOKS: u32 = 16;
 /// A receive buffer up to this size is kept by a connection that waits for its peer.
 const IDLE_CAPACITY: usize = 2 * 1024;
 /// A larger one is given back after this time.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::reader::Reader;
 
 /// The half of a connection that sends. Any number of threads may hold a clone and send at the same time: messages never
 /// mix, and those of one thread keep their order.
+///
+/// A writer keeps the connection's socket, after its end as well: for a table of clients, [`downgrade`](Self::downgrade) it,
+/// or take it out when the connection has ended.
 #[derive(Clone)]
 pub struct Writer {
     link: Arc<Link>,
@@ -76,9 +80,15 @@ impl Writer {
         Ok(self.link.close(Some(close), cause)?)
     }
 
-    /// Ends the connection without a closing handshake. The first cause is kept.
+    /// Ends the connection without a closing handshake: what was received and not read is dropped. The first cause is kept.
     pub fn cut(&self, cause: Cause) {
+        self.link.abandoned.store(true, Ordering::Relaxed);
         self.link.cut(&mut self.link.outgoing.lock(), cause);
+    }
+
+    /// Has the connection cut after `time`, if it has not ended before.
+    pub fn cut_within(&self, time: Duration) {
+        self.link.end_by(crate::sys::now().saturating_add(time));
     }
 
     /// Waits until the reader is dropped, and makes another: for whoever has to see the connection to its end.
