@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -56,11 +56,12 @@ pub(crate) enum Full {
     Rate,
 }
 
-/// A place in the server, given back when dropped.
+/// A place in the server, given back when dropped: by the connection when it has ended, and by the thread that serves it
+/// when that is free again.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     admission: Arc<Admission>,
-    address: Option<IpAddr>,
+    address: OnceLock<IpAddr>,
 }
 
 impl Admission {
@@ -70,19 +71,19 @@ impl Admission {
     }
 
     /// Gives a place to a connection whose address does not count, or is not known yet.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Ticket, Full> {
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Arc<Ticket>, Full> {
         let mut counts = self.counts.lock();
         if counts.total >= self.caps.total {
             return Err(Full::Server);
         }
         counts.total += 1;
-        Ok(Ticket { admission: Arc::clone(self), address: None })
+        Ok(Arc::new(Ticket { admission: Arc::clone(self), address: OnceLock::new() }))
     }
 }
 
 impl Ticket {
     /// Counts the connection as one of `address`, for good. Called once.
-    pub(crate) fn locate(&mut self, address: IpAddr, now: Instant) -> Result<(), Full> {
+    pub(crate) fn locate(&self, address: IpAddr, now: Instant) -> Result<(), Full> {
         let caps = self.admission.caps;
         if caps.per_address == usize::MAX && caps.rate.is_none() {
             return Ok(());
@@ -107,7 +108,7 @@ impl Ticket {
             visits.rested_at = rested_at;
         }
         visits.connections += 1;
-        self.address = Some(address);
+        let _ = self.address.set(address);
         Ok(())
     }
 }
@@ -116,11 +117,11 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = self.admission.counts.lock();
         counts.total -= 1;
-        let Some(address) = self.address else { return };
-        if let Some(visits) = counts.by_address.get_mut(&address) {
+        let Some(address) = self.address.get() else { return };
+        if let Some(visits) = counts.by_address.get_mut(address) {
             visits.connections -= 1;
             if visits.connections == 0 && self.admission.caps.rate.is_none() {
-                counts.by_address.remove(&address);
+                counts.by_address.remove(address);
             }
         }
     }
@@ -144,8 +145,8 @@ mod tests {
         Admission::new(Caps { total: 3, per_address, rate })
     }
 
-    fn enter(admission: &Arc<Admission>, address: &str, now: Instant) -> Result<Ticket, Full> {
-        let mut ticket = admission.admit()?;
+    fn enter(admission: &Arc<Admission>, address: &str, now: Instant) -> Result<Arc<Ticket>, Full> {
+        let ticket = admission.admit()?;
         ticket.locate(address.parse().expect("an address"), now)?;
         Ok(ticket)
     }
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!(enter(&admission, "127.0.0.1", now).err(), Some(Full::Server));
         drop(first);
         let mapped = enter(&admission, "::ffff:127.0.0.1", now).expect("a place is free again");
-        assert_eq!(mapped.address, Some("127.0.0.1".parse().expect("an address")));
+        assert_eq!(mapped.address.get(), Some(&"127.0.0.1".parse().expect("an address")));
         assert_eq!(admission.counts.lock().by_address.len(), 3);
     }
 
@@ -185,7 +186,7 @@ mod tests {
         let admission = admission(usize::MAX, Some(Rate { count: 1, period: Duration::from_secs(1) }));
         for number in 0..100_000_u32 {
             let address = IpAddr::V4(number.into());
-            let mut ticket = admission.admit().expect("a place");
+            let ticket = admission.admit().expect("a place");
             ticket.locate(address, now + Duration::from_millis(u64::from(number))).expect("the first of its address");
         }
         assert!(admission.counts.lock().by_address.len() <= 3 * MIN_SWEEP);

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use raddle_core::handshake::{HandshakeError, Hosts, Request, RequestParser, Response};
@@ -23,7 +24,7 @@ pub(crate) struct Guest {
     /// The listener that it has come through.
     pub(crate) listener: usize,
     /// `None` for one that was not admitted.
-    pub(crate) ticket: Option<Ticket>,
+    pub(crate) ticket: Option<Arc<Ticket>>,
     pub(crate) place: Option<Place>,
     /// When the lobby gives it up.
     pub(crate) until: Instant,
@@ -66,7 +67,7 @@ impl Guest {
     pub(crate) fn leaving(
         socket: Socket,
         peer: Option<SocketAddr>,
-        ticket: Option<Ticket>,
+        ticket: Option<Arc<Ticket>>,
         place: Option<Place>,
     ) -> Self {
         let stage = Stage::Lingering { dropped: 0 };
@@ -111,7 +112,7 @@ impl Guest {
                     if let Source::Client(client) = source {
                         self.peer = Some(client);
                     }
-                    if let Err(full) = locate(&mut self.ticket, &mut self.place, self.peer) {
+                    if let Err(full) = locate(&self.ticket, &self.place, self.peer) {
                         return Next::Dropped(full.into());
                     }
                 }
@@ -128,7 +129,7 @@ impl Guest {
                 Ok(client) => self.peer = client.or(self.peer),
                 Err(_) => return Next::Refused(Refusal::Proxy, Response::refusal(400)),
             }
-            if let Err(full) = locate(&mut self.ticket, &mut self.place, self.peer) {
+            if let Err(full) = locate(&self.ticket, &self.place, self.peer) {
                 return Next::Refused(full.into(), Response::refusal(429));
             }
         }
@@ -158,15 +159,15 @@ impl Guest {
 
 /// Counts a guest as one of its address, now that it is known.
 pub(crate) fn locate(
-    ticket: &mut Option<Ticket>,
-    place: &mut Option<Place>,
+    ticket: &Option<Arc<Ticket>>,
+    place: &Option<Place>,
     peer: Option<SocketAddr>,
 ) -> Result<(), Full> {
     let Some(peer) = peer else { return Ok(()) };
     if let Some(place) = place {
         place.locate(peer);
     }
-    ticket.as_mut().map_or(Ok(()), |ticket| ticket.locate(peer.ip(), Instant::now()))
+    ticket.as_ref().map_or(Ok(()), |ticket| ticket.locate(peer.ip(), Instant::now()))
 }
 
 fn refuse_malformed(shared: &Shared, received: &[u8], error: HandshakeError) -> Next {

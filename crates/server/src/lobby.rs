@@ -190,9 +190,9 @@ impl Host<'_> {
             }
         };
         let proxies = settings.proxies.as_ref().filter(|proxies| proxies.trust(peer.map(|peer| peer.ip())));
-        let (mut ticket, mut place) = (Some(ticket), Some(self.shared.registry.enter(peer)));
+        let (ticket, place) = (Some(ticket), Some(self.shared.registry.enter(peer)));
         if proxies.is_none()
-            && let Err(full) = locate(&mut ticket, &mut place, peer)
+            && let Err(full) = locate(&ticket, &place, peer)
         {
             return self.shared.refused(full.into(), peer);
         }
@@ -254,11 +254,11 @@ impl Host<'_> {
         let Stage::Asking { mut received, .. } = stage else { return };
         received.drain(..head.head_len());
         let id = place.id;
-        let visitor = Visitor { socket, peer, received, deadline, ticket, place };
+        let visitor = Visitor { socket, peer, received, deadline, ticket: Arc::clone(&ticket), place };
         match self.lobby.handler() {
             Some(handler) => {
                 let request = Request::new(Arc::clone(self.shared), head, visitor, Destination::Waiting);
-                self.shared.deliver(handler, id, request);
+                self.shared.deliver(handler, id, ticket, request);
             }
             None => {
                 let request = Request::new(Arc::clone(self.shared), head, visitor, Destination::Arrivals);

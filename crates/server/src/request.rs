@@ -97,7 +97,7 @@ pub(crate) struct Visitor {
     /// What was received behind the head.
     pub(crate) received: Vec<u8>,
     pub(crate) deadline: Instant,
-    pub(crate) ticket: Ticket,
+    pub(crate) ticket: Arc<Ticket>,
     pub(crate) place: Place,
 }
 

@@ -203,7 +203,7 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server takes no more connections"));
         }
         let full = || io::Error::new(io::ErrorKind::ConnectionRefused, "the server has no place for the connection");
-        let mut ticket = shared.admission.admit().map_err(|_| full())?;
+        let ticket = shared.admission.admit().map_err(|_| full())?;
         if let Some(peer) = info.peer {
             ticket.locate(peer.ip(), Instant::now()).map_err(|_| full())?;
         }
@@ -211,12 +211,14 @@ impl Server {
         let id = place.id;
         let slot = shared.reserve(info.identity.as_ref(), id).map_err(|_| full())?;
         info.id = id.get();
-        let on_end = shared.on_end(place, ticket, slot);
+        let on_end = shared.on_end(place, Arc::clone(&ticket), slot);
         let opening = Opening { received, info, on_end, ..Opening::new(Role::Server, shared.options()) };
         let connection = Connection::open(Socket::tcp(stream)?, opening)?;
         shared.opened(id, &connection);
         match shared.lobby.get().and_then(|lobby| lobby.handler()) {
-            Some(handler) => threads::start(shared, id, move |shared| threads::run(shared, &*handler, connection))?,
+            Some(handler) => {
+                threads::start(shared, id, Some(ticket), move |shared| threads::run(shared, &*handler, connection))?;
+            }
             None => shared.arrive_open(connection),
         }
         Ok(id)
@@ -345,7 +347,7 @@ impl Shared {
             if let Arrival::Open(connection) = arrival {
                 let (id, handler) = (ConnectionId::of(connection.info()), Arc::clone(handler));
                 let run = move |shared: &Arc<Self>| threads::run(shared, &*handler, *connection);
-                if let Err(error) = threads::start(self, id, run) {
+                if let Err(error) = threads::start(self, id, None, run) {
                     // The connection was dropped with the thread's body, and is closed.
                     self.journal.note(Level::Warn, format_args!("no thread for connection {id}: {error}"));
                 }
@@ -382,7 +384,7 @@ impl Shared {
     }
 
     /// What happens at the end of an open connection: its places are given back, and it is counted.
-    pub(crate) fn on_end(&self, place: Place, ticket: Ticket, slot: Option<Slot>) -> Option<OnEnd> {
+    pub(crate) fn on_end(&self, place: Place, ticket: Arc<Ticket>, slot: Option<Slot>) -> Option<OnEnd> {
         let metrics = Arc::clone(&self.metrics);
         Some(Box::new(move |cause, traffic| {
             metrics.ended(cause, traffic);
@@ -415,9 +417,15 @@ impl Shared {
     }
 
     /// Has a request decided on by a thread of its own, which then runs the handler.
-    pub(crate) fn deliver(self: &Arc<Self>, handler: Arc<threads::Handler>, id: ConnectionId, request: Request) {
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        handler: Arc<threads::Handler>,
+        id: ConnectionId,
+        ticket: Arc<Ticket>,
+        request: Request,
+    ) {
         let desk = request.desk();
-        let started = threads::start(self, id, move |shared| {
+        let started = threads::start(self, id, Some(ticket), move |shared| {
             threads::decide(shared, request);
             if let Some(connection) = desk.wait() {
                 threads::run(shared, &*handler, connection);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use log::Level;
 use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, State, Writer};
 
+use crate::admission::Ticket;
 use crate::registry::ConnectionId;
 use crate::request::Request;
 use crate::server::Shared;
@@ -18,13 +19,15 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) type Handler = dyn Fn(Reader, Writer) -> Result<(), HandlerError> + Send + Sync;
 
-/// Starts a thread that `join` waits for.
+/// Starts a thread that `join` waits for. It holds `ticket`: a client that leaves while its handler computes makes no room
+/// for another thread.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     id: ConnectionId,
+    ticket: Option<Arc<Ticket>>,
     body: impl FnOnce(&Arc<Shared>) + Send + 'static,
 ) -> io::Result<()> {
-    let counted = Counted::new(shared, id);
+    let counted = Counted::new(shared, id, ticket);
     let name = format!("raddle {id}");
     // A thread that cannot be started drops its body, and so stops counting.
     raddle_socket::spawn(name, shared.settings.stack_size, move || body(&counted.shared)).map(drop)
@@ -34,12 +37,13 @@ pub(crate) fn start(
 struct Counted {
     shared: Arc<Shared>,
     id: ConnectionId,
+    _ticket: Option<Arc<Ticket>>,
 }
 
 impl Counted {
-    fn new(shared: &Arc<Shared>, id: ConnectionId) -> Self {
+    fn new(shared: &Arc<Shared>, id: ConnectionId, ticket: Option<Arc<Ticket>>) -> Self {
         shared.handler_starts(id);
-        Self { shared: Arc::clone(shared), id }
+        Self { shared: Arc::clone(shared), id, _ticket: ticket }
     }
 }
 
