@@ -17,6 +17,7 @@
 
 mod admission;
 mod builder;
+mod desk;
 mod farewell;
 mod guest;
 mod identity;

@@ -17,11 +17,12 @@ use raddle_core::handshake::{Hosts, RequestParser, Response};
 use raddle_socket::{Socket, Transport, Watch};
 
 use crate::admission::Full;
+use crate::desk::{Desk, Destination, Visitor};
 use crate::farewell::{Farewell, after};
 use crate::guest::{Guest, Next, Stage, locate};
 use crate::listener::{AcceptFailure, Listener, Spare};
 use crate::metrics::Refusal;
-use crate::request::{Desk, Destination, Request, Visitor};
+use crate::request::Request;
 use crate::server::{Service, Shared};
 use crate::threads::Handler;
 

@@ -1,21 +1,14 @@
 //! The decision on an opening handshake: a complete request in, an open connection or an HTTP answer out.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
 use raddle_core::handshake::{Accept, AcceptError, HandshakeError, Request as Head, Response, ResponseError};
-use raddle_core::{Role, Sender};
-use raddle_socket::{Close, CloseCode, Connection, Info, Opening, Socket};
+use raddle_socket::Info;
 
-use crate::admission::Ticket;
-use crate::farewell;
-use crate::identity::Surplus;
+use crate::desk::{Desk, Destination, Visitor};
 use crate::metrics::Refusal;
-use crate::registry::Place;
 use crate::server::Shared;
 
 /// A client's request, for the application to decide on: at once or later, on any thread, until the handshake deadline.
@@ -47,7 +40,7 @@ enum Subprotocol {
 }
 
 /// A decision that could not be carried out.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecisionError {
     /// It was decided before, or the handshake deadline has passed.
@@ -58,54 +51,11 @@ pub enum DecisionError {
     Handshake(HandshakeError),
     /// The answer breaks a rule; the client got 500 instead.
     Response(ResponseError),
-    /// The connection could not be opened.
-    Io(io::Error),
-}
-
-/// Where the thread that waits for a decision and the one that makes it meet.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    shared: Arc<Shared>,
-    destination: Destination,
-    stage: Mutex<Stage>,
-    decided: Condvar,
-}
-
-/// Where a connection goes that was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
-    /// To the thread that waits for the decision.
-    Waiting,
-    /// To whoever asks the server for the next connection.
-    Arrivals,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Undecided(Box<Visitor>),
-    /// The decision is being carried out.
-    Deciding,
-    Opened(Box<Connection>),
-    Done,
-}
-
-/// A client that has made its request.
-#[derive(Debug)]
-pub(crate) struct Visitor {
-    pub(crate) socket: Socket,
-    pub(crate) peer: Option<SocketAddr>,
-    /// What was received behind the head.
-    pub(crate) received: Vec<u8>,
-    pub(crate) deadline: Instant,
-    pub(crate) ticket: Arc<Ticket>,
-    pub(crate) place: Place,
 }
 
 impl Request {
     pub(crate) fn new(shared: Arc<Shared>, head: Head, visitor: Visitor, destination: Destination) -> Self {
-        let stage = Mutex::new(Stage::Undecided(Box::new(visitor)));
-        let desk = Desk { shared, destination, stage, decided: Condvar::new() };
-        Self { head, desk: Arc::new(desk), heard: false }
+        Self { head, desk: Desk::new(shared, visitor, destination), heard: false }
     }
 
     /// Notes that the application gets it.
@@ -145,10 +95,7 @@ impl Request {
 
     /// The client's address, where it has one.
     pub fn peer(&self) -> Option<SocketAddr> {
-        match &*self.desk.stage.lock() {
-            Stage::Undecided(visitor) => visitor.peer,
-            _ => None,
-        }
+        self.desk.peer()
     }
 
     /// Tells whether the client asks for a WebSocket. Otherwise it can be answered with [`respond`](Self::respond) only.
@@ -165,7 +112,7 @@ impl Request {
     pub fn accept_with(self, acceptance: Acceptance) -> Result<(), DecisionError> {
         let headers: Vec<(&str, &[u8])> =
             acceptance.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        let supported: Vec<&str> = self.desk.shared.subprotocols().iter().map(String::as_str).collect();
+        let supported: Vec<&str> = self.desk.shared().subprotocols().iter().map(String::as_str).collect();
         let subprotocol = match &acceptance.subprotocol {
             Subprotocol::Supported => self.head.choose_subprotocol(&supported),
             Subprotocol::None => None,
@@ -177,7 +124,7 @@ impl Request {
                 info.target = self.head.target().into();
                 info.subprotocol = agreement.subprotocol.map(String::into_boxed_str);
                 info.identity = acceptance.identity;
-                self.desk.open(greeting, info)
+                self.desk.accept(greeting, info)
             }
             Err(error) => {
                 self.desk.answer(&error.response(), Some(Refusal::Application))?;
@@ -238,132 +185,6 @@ impl Acceptance {
     }
 }
 
-impl Desk {
-    /// Waits for the decision; `None`: the request was answered, or the deadline has passed.
-    pub(crate) fn wait(&self) -> Option<Connection> {
-        let mut stage = self.stage.lock();
-        loop {
-            let deadline = match &*stage {
-                Stage::Undecided(visitor) => visitor.deadline,
-                Stage::Deciding => {
-                    self.decided.wait(&mut stage);
-                    continue;
-                }
-                _ => break,
-            };
-            if self.decided.wait_until(&mut stage, deadline).timed_out() {
-                drop(stage);
-                self.expire();
-                stage = self.stage.lock();
-            }
-        }
-        match std::mem::replace(&mut *stage, Stage::Done) {
-            Stage::Opened(connection) => Some(*connection),
-            _ => None,
-        }
-    }
-
-    /// Gives the client up whose request was not decided in time, if it is still undecided.
-    pub(crate) fn expire(&self) {
-        if let Some(visitor) = self.take_whatever_the_time() {
-            self.give_up(*visitor);
-        }
-    }
-
-    fn open(&self, greeting: Vec<u8>, mut info: Info) -> Result<(), DecisionError> {
-        let visitor = self.take().ok_or(DecisionError::TooLate)?;
-        let id = visitor.place.id;
-        let slot = match self.shared.reserve(info.identity.as_ref(), id) {
-            Ok(slot) => slot,
-            Err(surplus) => {
-                self.shared.refused(Refusal::Identity, visitor.peer);
-                self.settle(Stage::Done);
-                self.shared.answer(*visitor, refuse_identity(surplus, greeting));
-                return Err(DecisionError::IdentityTaken);
-            }
-        };
-        let Visitor { socket, peer, received, ticket, place, .. } = *visitor;
-        info.id = id.get();
-        info.peer = peer;
-        let on_end = self.shared.on_end(place, ticket, slot);
-        let options = self.shared.options();
-        let opening = Opening { received: &received, greeting, info, on_end, ..Opening::new(Role::Server, options) };
-        match Connection::open(socket, opening) {
-            Ok(connection) => {
-                self.shared.opened(id, &connection);
-                match self.destination {
-                    Destination::Waiting => self.settle(Stage::Opened(Box::new(connection))),
-                    Destination::Arrivals => {
-                        self.settle(Stage::Done);
-                        self.shared.arrive_open(connection);
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.settle(Stage::Done);
-                Err(DecisionError::Io(error))
-            }
-        }
-    }
-
-    /// Has an answer written; what it counts as, unless it is no refusal.
-    fn answer(&self, response: &Response, refusal: Option<Refusal>) -> Result<(), DecisionError> {
-        let visitor = self.take().ok_or(DecisionError::TooLate)?;
-        self.settle(Stage::Done);
-        match refusal {
-            Some(refusal) => self.shared.refused(refusal, visitor.peer),
-            None => self.shared.metrics.answered(),
-        }
-        self.shared.answer(*visitor, response.encode());
-        Ok(())
-    }
-
-    fn give_up(&self, visitor: Visitor) {
-        self.settle(Stage::Done);
-        self.shared.refused(Refusal::Timeout, visitor.peer);
-        self.shared.answer(visitor, Response::refusal(503).encode());
-    }
-
-    fn settle(&self, stage: Stage) {
-        *self.stage.lock() = stage;
-        self.decided.notify_all();
-    }
-
-    /// Takes the visitor, if it is in time: whoever has it has the decision.
-    fn take(&self) -> Option<Box<Visitor>> {
-        let visitor = self.take_whatever_the_time()?;
-        if visitor.deadline <= Instant::now() {
-            self.give_up(*visitor);
-            return None;
-        }
-        Some(visitor)
-    }
-
-    fn take_whatever_the_time(&self) -> Option<Box<Visitor>> {
-        let mut stage = self.stage.lock();
-        match std::mem::replace(&mut *stage, Stage::Deciding) {
-            Stage::Undecided(visitor) => Some(visitor),
-            other => {
-                *stage = other;
-                None
-            }
-        }
-    }
-}
-
-/// What a client gets whose identity has all that it is allowed.
-fn refuse_identity(surplus: Surplus, greeting: Vec<u8>) -> Vec<u8> {
-    if surplus == Surplus::Refuse {
-        return Response::refusal(409).encode();
-    }
-    // The connection is opened and closed in one breath, and needs no more than these bytes.
-    let mut sender = Sender::server();
-    let close = Close { code: CloseCode::CONFLICT, reason: farewell::CONNECTED_ALREADY };
-    sender.close(Some(close)).expect("the code may be sent, and the reason is short");
-    [&greeting, sender.output()].concat()
-}
-
 impl From<AcceptError> for DecisionError {
     fn from(error: AcceptError) -> Self {
         match error {
@@ -386,7 +207,6 @@ impl fmt::Display for DecisionError {
             Self::IdentityTaken => f.write_str("the client is connected already"),
             Self::Handshake(error) => error.fmt(f),
             Self::Response(error) => error.fmt(f),
-            Self::Io(error) => write!(f, "the connection could not be opened: {error}"),
         }
     }
 }

@@ -14,6 +14,7 @@ use raddle_socket::{Connection, Info, OnEnd, Opening, Options, Reader, Role, Soc
 
 use crate::admission::{Admission, Caps, Ticket};
 use crate::builder::{Builder, OnRequest, Settings};
+use crate::desk::Visitor;
 use crate::farewell::{self, Stop, after};
 use crate::identity::{Identities, Slot, Surplus};
 use crate::journal::Journal;
@@ -21,7 +22,7 @@ use crate::listener::Listener;
 use crate::lobby::{self, Lobby};
 use crate::metrics::{Counter, Metrics, Refusal};
 use crate::registry::{ConnectionId, Place, Registry, Snapshot};
-use crate::request::{Request, Visitor};
+use crate::request::Request;
 use crate::threads::{self, HandlerError};
 
 /// A WebSocket server. Clones are handles of the same server, for any thread; dropping them does not stop it.

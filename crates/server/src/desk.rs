@@ -1,0 +1,222 @@
+//! Where the thread that makes the decision on a request and the one that waits for it meet.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::Level;
+use parking_lot::{Condvar, Mutex};
+use raddle_core::handshake::Response;
+use raddle_core::{Role, Sender};
+use raddle_socket::{Close, CloseCode, Connection, Info, Opening, Socket};
+
+use crate::admission::Ticket;
+use crate::farewell;
+use crate::identity::{Slot, Surplus};
+use crate::metrics::Refusal;
+use crate::registry::Place;
+use crate::request::DecisionError;
+use crate::server::Shared;
+
+#[derive(Debug)]
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    destination: Destination,
+    stage: Mutex<Stage>,
+    decided: Condvar,
+}
+
+/// Where a connection goes that is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To the thread that waits for the decision, which opens it itself: what that needs of its stack is free again then.
+    Waiting,
+    /// To whoever asks the server for the next connection.
+    Arrivals,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Undecided(Box<Visitor>),
+    /// The decision is being carried out.
+    Deciding,
+    Accepted(Box<Accepted>),
+    Done,
+}
+
+/// A client that has made its request.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Option<SocketAddr>,
+    /// What was received behind the head.
+    pub(crate) received: Vec<u8>,
+    pub(crate) deadline: Instant,
+    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) place: Place,
+}
+
+/// A client whose request was accepted.
+#[derive(Debug)]
+struct Accepted {
+    visitor: Visitor,
+    slot: Option<Slot>,
+    greeting: Vec<u8>,
+    info: Info,
+}
+
+impl Desk {
+    pub(crate) fn new(shared: Arc<Shared>, visitor: Visitor, destination: Destination) -> Arc<Self> {
+        let stage = Mutex::new(Stage::Undecided(Box::new(visitor)));
+        Arc::new(Self { shared, destination, stage, decided: Condvar::new() })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The client's address, until the decision.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match &*self.stage.lock() {
+            Stage::Undecided(visitor) => visitor.peer,
+            _ => None,
+        }
+    }
+
+    /// Waits for the decision; `None`: the request was answered, or the deadline has passed.
+    pub(crate) fn wait(&self) -> Option<Connection> {
+        let mut stage = self.stage.lock();
+        loop {
+            let deadline = match &*stage {
+                Stage::Undecided(visitor) => visitor.deadline,
+                Stage::Deciding => {
+                    self.decided.wait(&mut stage);
+                    continue;
+                }
+                _ => break,
+            };
+            if self.decided.wait_until(&mut stage, deadline).timed_out() {
+                drop(stage);
+                self.expire();
+                stage = self.stage.lock();
+            }
+        }
+        let decided = std::mem::replace(&mut *stage, Stage::Done);
+        drop(stage);
+        match decided {
+            Stage::Accepted(accepted) => self.open(*accepted),
+            _ => None,
+        }
+    }
+
+    /// Gives the client up whose request was not decided in time, if it is still undecided.
+    pub(crate) fn expire(&self) {
+        if let Some(visitor) = self.take_whatever_the_time() {
+            self.give_up(*visitor);
+        }
+    }
+
+    /// Has the connection opened with `greeting`, unless its identity has all that it is allowed.
+    pub(crate) fn accept(&self, greeting: Vec<u8>, info: Info) -> Result<(), DecisionError> {
+        let visitor = *self.take().ok_or(DecisionError::TooLate)?;
+        match self.shared.reserve(info.identity.as_ref(), visitor.place.id) {
+            Ok(slot) => {
+                let accepted = Accepted { visitor, slot, greeting, info };
+                match self.destination {
+                    Destination::Waiting => self.settle(Stage::Accepted(Box::new(accepted))),
+                    Destination::Arrivals => {
+                        self.settle(Stage::Done);
+                        self.open(accepted).into_iter().for_each(|connection| self.shared.arrive_open(connection));
+                    }
+                }
+                Ok(())
+            }
+            Err(surplus) => {
+                self.shared.refused(Refusal::Identity, visitor.peer);
+                self.settle(Stage::Done);
+                self.shared.answer(visitor, refuse_identity(surplus, greeting));
+                Err(DecisionError::IdentityTaken)
+            }
+        }
+    }
+
+    /// Has an answer written; what it counts as, unless it is no refusal.
+    pub(crate) fn answer(&self, response: &Response, refusal: Option<Refusal>) -> Result<(), DecisionError> {
+        let visitor = self.take().ok_or(DecisionError::TooLate)?;
+        self.settle(Stage::Done);
+        match refusal {
+            Some(refusal) => self.shared.refused(refusal, visitor.peer),
+            None => self.shared.metrics.answered(),
+        }
+        self.shared.answer(*visitor, response.encode());
+        Ok(())
+    }
+
+    fn open(&self, accepted: Accepted) -> Option<Connection> {
+        let opened = accepted.open(&self.shared);
+        let failed = |error: &io::Error| {
+            self.shared.journal.note(Level::Error, format_args!("a connection could not be opened: {error}"));
+        };
+        opened.inspect_err(failed).ok()
+    }
+
+    fn give_up(&self, visitor: Visitor) {
+        self.settle(Stage::Done);
+        self.shared.refused(Refusal::Timeout, visitor.peer);
+        self.shared.answer(visitor, Response::refusal(503).encode());
+    }
+
+    fn settle(&self, stage: Stage) {
+        *self.stage.lock() = stage;
+        self.decided.notify_all();
+    }
+
+    /// Takes the visitor, if it is in time: whoever has it has the decision.
+    fn take(&self) -> Option<Box<Visitor>> {
+        let visitor = self.take_whatever_the_time()?;
+        if visitor.deadline <= Instant::now() {
+            self.give_up(*visitor);
+            return None;
+        }
+        Some(visitor)
+    }
+
+    fn take_whatever_the_time(&self) -> Option<Box<Visitor>> {
+        let mut stage = self.stage.lock();
+        match std::mem::replace(&mut *stage, Stage::Deciding) {
+            Stage::Undecided(visitor) => Some(visitor),
+            other => {
+                *stage = other;
+                None
+            }
+        }
+    }
+}
+
+impl Accepted {
+    fn open(self, shared: &Shared) -> io::Result<Connection> {
+        let Self { visitor: Visitor { socket, peer, received, ticket, place, .. }, slot, greeting, mut info } = self;
+        let id = place.id;
+        info.id = id.get();
+        info.peer = peer;
+        let on_end = shared.on_end(place, ticket, slot);
+        let opening =
+            Opening { received: &received, greeting, info, on_end, ..Opening::new(Role::Server, shared.options()) };
+        let connection = Connection::open(socket, opening)?;
+        shared.opened(id, &connection);
+        Ok(connection)
+    }
+}
+
+/// What a client gets whose identity has all that it is allowed.
+fn refuse_identity(surplus: Surplus, greeting: Vec<u8>) -> Vec<u8> {
+    if surplus == Surplus::Refuse {
+        return Response::refusal(409).encode();
+    }
+    // The connection is opened and closed in one breath, and needs no more than these bytes.
+    let mut sender = Sender::server();
+    let close = Close { code: CloseCode::CONFLICT, reason: farewell::CONNECTED_ALREADY };
+    sender.close(Some(close)).expect("the code may be sent, and the reason is short");
+    [&greeting, sender.output()].concat()
+}
