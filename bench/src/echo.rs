@@ -25,7 +25,7 @@ pub fn run(effort: Effort) -> Result<(), Box<dyn Error>> {
     println!("echo: server CPU µs per message, and its ratio to raw threads; medians of {} rounds", effort.rounds);
     println!("cell: payload bytes / connections / messages in flight on each\n");
     let mut rows = Vec::new();
-    for cell in CELLS {
+    for (_, cell) in (1..).zip(CELLS).filter(|(number, _)| effort.cell.is_none_or(|only| only == *number)) {
         let costs = measure(cell, effort)?;
         let mut row = vec![format!("{} / {} / {}", cell.payload, cell.connections, cell.in_flight)];
         for peer in &costs {

@@ -20,7 +20,7 @@ use std::error::Error;
 use lexopt::{Arg, Parser, ValueExt};
 
 const HELP: &str = "\
-bench COMMAND [--rounds N] [--seconds S]
+bench COMMAND [--rounds N] [--seconds S] [--cell N]
 
   echo         CPU per message: raw threads, raddle threads, tungstenite
   idle         memory per idle connection, after one message on each
@@ -36,14 +36,17 @@ bench COMMAND [--rounds N] [--seconds S]
 struct Effort {
     rounds: usize,
     seconds: f64,
+    /// Only this cell, counted from 1.
+    cell: Option<usize>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Parser::from_env();
-    let mut effort = Effort { rounds: 5, seconds: 1.0 };
+    let mut effort = Effort { rounds: 5, seconds: 1.0, cell: None };
     let mut words = Vec::new();
     while let Some(argument) = arguments.next()? {
         match argument {
+            Arg::Long("cell") => effort.cell = Some(arguments.value()?.parse()?),
             Arg::Long("rounds") => effort.rounds = arguments.value()?.parse()?,
             Arg::Long("seconds") => effort.seconds = arguments.value()?.parse()?,
             Arg::Value(word) => words.push(word.string()?),
