@@ -13,9 +13,9 @@ pub(crate) struct Buffer {
     message: Range<usize>,
     /// `unread.start <= unread.end <= bytes.len()`
     unread: Range<usize>,
-    /// The last read filled all the space that it was lent.
+    /// The last read filled all the space that it was lent, and that was not what an earlier one had left over.
     hungry: bool,
-    /// Reads in a row that needed little of the space.
+    /// Reads in a row behind which most of the buffer was free.
     calm: u8,
 }
 
@@ -93,7 +93,10 @@ impl Buffer {
         let slack = if self.hungry { LARGE_READ } else { SMALL_READ };
         let wanted = wanted.clamp(SMALL_READ, held + slack);
         let wanted = if self.hungry { wanted.max((4 * self.bytes.len()).min(LARGE_READ)) } else { wanted };
-        if self.bytes.len() - self.unread.end < wanted {
+        // Half of it will do where something has to be moved for it: that is moved again only after a good part of as
+        // many bytes have come, however small the reads are, and so the work stays linear in the bytes received.
+        let enough = if held == 0 { wanted } else { wanted / 2 };
+        if self.bytes.len() - self.unread.end < enough {
             self.make_room(held, wanted);
         } else if held == 0 && self.calm >= CALM {
             self.shrink();
@@ -107,9 +110,9 @@ impl Buffer {
         let space = self.bytes.len() - self.unread.end;
         assert!(count <= space, "more bytes were filled than there was space");
         self.unread.end += count;
-        self.hungry = count == space;
-        self.calm = if count < self.bytes.len() / 8 && self.bytes.len() > SMALL_READ { self.calm + 1 } else { 0 };
-        self.calm = self.calm.min(CALM);
+        self.hungry = count == space && count >= SMALL_READ;
+        let is_calm = self.unread.end < self.bytes.len() / 8 && self.bytes.len() > SMALL_READ;
+        self.calm = if is_calm { (self.calm + 1).min(CALM) } else { 0 };
     }
 
     /// Bytes that the buffer occupies.
@@ -122,11 +125,11 @@ impl Buffer {
         *self = Self::with(self.message(), self.unread());
     }
 
-    /// Moves what is held to the front, of this allocation or a larger one, so that `wanted` bytes fit behind it.
+    /// Moves what is held to the front, of this allocation or a larger one, so that most of `wanted` bytes fit behind it.
     fn make_room(&mut self, held: usize, wanted: usize) {
         let (message, unread) = (self.message.clone(), self.unread.clone());
-        // Moving at most half of the allocation each time keeps the work linear in the bytes received.
-        if held + wanted <= self.bytes.len() && held <= self.bytes.len() / 2 {
+        // Where three quarters fit, they do; and what is moved in place is at most as much as is free then.
+        if held <= self.bytes.len() / 2 && self.bytes.len() - held >= wanted / 4 * 3 {
             self.bytes.copy_within(message.clone(), 0);
             self.bytes.copy_within(unread.clone(), message.len());
         } else {
@@ -145,5 +148,5 @@ impl Buffer {
 const SMALL_READ: usize = 2 * 1024;
 /// The largest space for a read that is not known to be the payload of one message.
 const LARGE_READ: usize = 64 * 1024;
-/// So many small reads in a row give a large buffer back.
+/// So many reads in a row that need little of it give a large buffer back.
 const CALM: u8 = 16;
