@@ -74,8 +74,9 @@ impl Buffer {
         debug_assert!(self.message.start <= self.message.end);
     }
 
-    /// Drops what is unread.
+    /// Drops all that is held.
     pub(crate) fn discard(&mut self) {
+        self.message.start = self.message.end;
         self.unread.start = self.unread.end;
     }
 

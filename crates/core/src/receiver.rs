@@ -141,8 +141,8 @@ impl Receiver {
         })
     }
 
-    /// Tells whether another frame, or an error, is already there: whether [`advance`](Self::advance) has something to
-    /// do before it needs more bytes.
+    /// Tells whether another whole frame, or a header that breaks a rule, is already there: whether
+    /// [`advance`](Self::advance) has something to do before it needs more bytes.
     pub fn has_frame(&self) -> bool {
         let unread = self.buffer.unread();
         if self.closed || self.failed.is_some() || unread.is_empty() {
@@ -158,9 +158,13 @@ impl Receiver {
         }
     }
 
-    /// Tells whether a message or a frame has begun to arrive and is not complete.
+    /// Tells whether a message or a frame has begun to arrive behind what is lent, and is not complete or not yet parsed.
     pub fn is_amid_message(&self) -> bool {
-        !self.closed && (self.message.is_some() || !self.buffer.unread().is_empty())
+        let is_open = match self.current {
+            Some(Current::Message(_) | Current::Part(.., Progress::Last)) => false,
+            _ => self.message.is_some(),
+        };
+        !self.closed && self.failed.is_none() && (is_open || !self.buffer.unread().is_empty())
     }
 
     /// Tells whether the event is a part of a message of which more follows.
@@ -222,18 +226,14 @@ impl Receiver {
 
     fn step(&mut self, delivery: Delivery) -> Result<bool, Error> {
         self.clear();
-        if self.closed {
-            self.buffer.discard();
-            return Ok(false);
-        }
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        let step = self.parse(delivery);
-        if let Err(error) = step {
+        if !self.closed && self.failed.is_none() {
+            let step = self.parse(delivery);
+            let Err(error) = step else { return step };
             self.failed = Some(error);
         }
-        step
+        // What comes after the end is not kept.
+        self.buffer.discard();
+        self.failed.map_or(Ok(false), Err)
     }
 
     fn parse(&mut self, delivery: Delivery) -> Result<bool, Error> {
