@@ -140,9 +140,12 @@ impl Sender {
         self.message.is_some()
     }
 
-    /// What is to be written, frame by frame in the order of the calls; a Pong that waits is added to it.
+    /// What is to be written, frame by frame in the order of the calls; behind all that, the Pong that waits.
     pub fn output(&mut self) -> &[u8] {
-        let _ = self.flush_pong();
+        // Not sooner: a peer that takes nothing would have one more with each attempt to write.
+        if self.output.is_empty() {
+            let _ = self.flush_pong();
+        }
         &self.output[self.written..]
     }
 
@@ -151,15 +154,16 @@ impl Sender {
         self.output.len() - self.written + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
     }
 
-    /// Takes `count` bytes off the output, after they were written.
+    /// Takes `count` bytes off the output, after they were written. 0 says that the peer takes none now.
     pub fn written(&mut self, count: usize) {
         self.written += count;
         assert!(self.written <= self.output.len(), "more bytes were written than there were");
-        if self.written == self.output.len() {
-            self.output.clear();
+        // An output that never runs empty must not keep all that was ever written; what is moved is less than what left.
+        if self.written > self.output.len() / 2 {
+            self.output.drain(..self.written);
             self.written = 0;
         }
-        self.behind = self.written > 0;
+        self.behind = !self.output.is_empty();
     }
 
     /// Moves the whole output to the end of `to`, for a driver that writes while others send. Where `to` is empty, its
@@ -178,7 +182,7 @@ impl Sender {
 
     /// Notes that what [`take_output`](Self::take_output) gave was written.
     pub fn taken_written(&mut self) {
-        self.behind = self.written > 0;
+        self.behind = false;
     }
 
     /// Gives back the memory of an empty output.

@@ -5,8 +5,8 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{CLIENT, KEY, SERVER, frame, header};
-use raddle_core::{Event, Header, Limits, Receiver, Sender};
+use common::{CLIENT, KEY, SERVER, frame, header, written};
+use raddle_core::{Event, Header, Limits, Message, Receiver, Sender};
 
 /// Counts what the thread that asks has allocated.
 struct Counting;
@@ -290,4 +290,46 @@ fn a_message_that_comes_in_small_reads_does_not_give_its_buffer_back_each_time()
     round();
     let (count, ()) = allocated(|| (0..10).for_each(|_| round()));
     assert_eq!(count.calls, 0, "{count:?}");
+}
+
+#[test]
+fn an_output_that_never_runs_empty_does_not_grow() {
+    let message = [0x5a; 1000];
+    let mut sender = Sender::server();
+    let (count, ()) = allocated(|| {
+        sender.send(Message::Binary(&message)).expect("open");
+        for _ in 0..10_000 {
+            sender.send(Message::Binary(&message)).expect("open");
+            assert_eq!(sender.output()[..4], *b"\x82\x7e\x03\xe8");
+            sender.written(1004);
+            assert_eq!(sender.queued(), 1004);
+        }
+    });
+    assert!(count.peak <= 16 * 1024, "{count:?} for 1,004 bytes that wait");
+}
+
+#[test]
+fn pings_to_a_peer_that_takes_nothing_occupy_nothing() {
+    let mut sender = Sender::server();
+    sender.send(Message::Text("a")).expect("open");
+    let (count, ()) = allocated(|| {
+        for _ in 0..10_000 {
+            sender.written(0);
+            sender.react(&Event::Ping(&[0; 125]));
+            assert_eq!(sender.output(), b"\x81\x01a");
+        }
+    });
+    assert!(count.peak <= 1024, "{count:?}");
+}
+
+#[test]
+fn an_empty_output_gives_its_memory_back_when_asked() {
+    let mut sender = Sender::server();
+    let before = COUNT.get().live;
+    sender.send(Message::Binary(&[0; 100_000])).expect("open");
+    sender.shrink();
+    assert!(COUNT.get().live - before >= 100_000);
+    assert_eq!(written(&mut sender).len(), 100_010);
+    sender.shrink();
+    assert_eq!(COUNT.get().live, before);
 }

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use raddle_core::{CloseCode, Error, Event, Limits, Message, Progress, Receiver, Role};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use raddle_core::{CloseCode, Error, Event, Limits, MaskingKeys, Message, Progress, Receiver, Role, Sender};
 
 pub(crate) const CLIENT: Role = Role::Client;
 pub(crate) const SERVER: Role = Role::Server;
@@ -131,4 +134,44 @@ pub(crate) fn check_within(role: Role, limits: Limits, bytes: &[u8], expected: &
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
     let stride = length / 256 + 1;
     (0..length).filter(move |cut| *cut < 32 || length - cut < 32 || cut % stride == 0)
+}
+
+/// Masking keys `[1, 1, 1, 1]`, `[2, 2, 2, 2]` and so on, from a source that a test can let fail.
+#[derive(Clone, Default)]
+pub(crate) struct Keys {
+    given: Arc<AtomicU8>,
+    failing: Arc<AtomicBool>,
+}
+
+impl Keys {
+    /// A client's sender, and the handle on its keys.
+    pub(crate) fn client() -> (Sender, Self) {
+        let keys = Self::default();
+        (Sender::client(Box::new(keys.clone())), keys)
+    }
+
+    /// Lets the source fail, or makes it whole again.
+    pub(crate) fn fail(&self, failing: bool) {
+        self.failing.store(failing, Ordering::Relaxed);
+    }
+}
+
+impl MaskingKeys for Keys {
+    fn next_key(&mut self) -> Option<[u8; 4]> {
+        if self.failing.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some([self.given.fetch_add(1, Ordering::Relaxed).wrapping_add(1); 4])
+    }
+}
+
+/// Takes the whole output, as a driver that writes it all at once.
+pub(crate) fn written(sender: &mut Sender) -> Vec<u8> {
+    let mut written = Vec::new();
+    while !sender.output().is_empty() {
+        written.extend_from_slice(sender.output());
+        let count = sender.output().len();
+        sender.written(count);
+    }
+    written
 }
