@@ -125,6 +125,8 @@ fn a_close_cuts_a_fragmented_message_off() {
     assert_eq!(written(&mut sender), b"\x01\x05begun\x88\x00");
 }
 
+type Call = fn(&mut Sender) -> Result<(), SendError>;
+
 /// Checks that a call fails for `error`, leaves no byte and no trace, and that the next message is sent.
 #[track_caller]
 fn check_refused(error: SendError, call: impl Fn(&mut Sender) -> Result<(), SendError>) {
@@ -156,7 +158,7 @@ fn what_the_caller_may_not_do_sends_nothing() {
 fn where_no_masking_key_can_be_had_nothing_is_sent() {
     let (mut sender, keys) = Keys::client();
     keys.fail(true);
-    let calls: [fn(&mut Sender) -> Result<(), SendError>; 5] = [
+    let calls: [Call; 5] = [
         |sender| sender.send(Text("a")),
         |sender| sender.send_fragment(Text("a"), More),
         |sender| sender.ping(b""),
