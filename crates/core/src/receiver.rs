@@ -237,6 +237,16 @@ impl Receiver {
     }
 
     fn parse(&mut self, delivery: Delivery) -> Result<bool, Error> {
+        // A fragment that was received while the message was asked for whole.
+        if delivery == Delivery::Parts
+            && self.payload.is_none()
+            && let Some(message) = &mut self.message
+            && message.validated > 0
+        {
+            message.in_parts = true;
+            self.current = Some(Current::Part(message.kind, message.validated, Progress::More));
+            return Ok(true);
+        }
         loop {
             if let Some(payload) = self.payload {
                 if !self.receive(payload, delivery)? {
