@@ -150,3 +150,14 @@ fn a_failed_receiver_keeps_nothing_of_what_still_comes() {
     assert_eq!(said, [Err(Error::ReservedOpCode)]);
     assert!(receiver.capacity() <= 256 * 1024, "{}", receiver.capacity());
 }
+
+#[test]
+fn nothing_of_what_was_received_shows_in_the_debug_output() {
+    let mut receiver = Receiver::new(CLIENT, Limits::default());
+    receiver.feed(b"\x01\x06secret\x80\x06secr");
+    assert_eq!(receiver.advance(), Ok(false));
+    let debug = format!("{receiver:?}");
+    for secret in ["secr", "115, 101, 99, 114"] {
+        assert!(!debug.contains(secret), "{debug}");
+    }
+}

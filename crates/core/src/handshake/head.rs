@@ -1,5 +1,6 @@
 //! The head of an HTTP message (RFC 9112, sections 2 to 5): where it ends, and its header lines.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::token::{is_token_byte, trim};
@@ -60,7 +61,8 @@ impl Scanner {
 
     /// Gives the length of the head, once it is in `received`, which begins with the first byte ever received.
     ///
-    /// `allowed` tells which bytes may stand in the first line; one that may not is an error when it arrives.
+    /// `allowed` tells which bytes may stand in the first line; one that may not is an error when it arrives. Whether a
+    /// CR may stand at place 0 tells whether an empty line is passed over before it.
     pub(crate) fn advance(
         &mut self,
         received: &[u8],
@@ -79,7 +81,7 @@ impl Scanner {
                 let line = self.line..self.examined - 2;
                 self.line = self.examined;
                 match &self.first {
-                    // One empty line before the first is passed over (RFC 9112, section 2.2).
+                    // One empty line before the first is passed over, and no second one got here.
                     None if line == (0..0) => {}
                     None => self.first = Some(line),
                     Some(_) if line.is_empty() => return Ok(Some(self.examined)),
@@ -92,9 +94,10 @@ impl Scanner {
                 }
             } else if self.first.is_none() {
                 let after_cr = in_line > 0 && received[self.examined - 2] == b'\r';
-                // A CR ends the line, or does not belong there; an empty line is passed over at the very beginning only.
+                // A CR ends the line, or does not belong there.
                 let fits = match *byte {
-                    b'\r' => !after_cr && (in_line > 0 || self.line == 0),
+                    b'\r' if in_line == 0 => self.line == 0 && allowed(0, b'\r'),
+                    b'\r' => !after_cr,
                     byte => !after_cr && allowed(in_line, byte),
                 };
                 if !fits {
@@ -110,7 +113,7 @@ impl Scanner {
 }
 
 /// The header lines of a head, as ranges of its bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Headers {
     head: Box<[u8]>,
     fields: Vec<(Range<u32>, Range<u32>)>,
@@ -176,6 +179,13 @@ impl Headers {
 
     fn at(&self, range: &Range<u32>) -> &[u8] {
         &self.head[range.start as usize..range.end as usize]
+    }
+}
+
+impl fmt::Debug for Headers {
+    // Without values: passwords, cookies and keys are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 

@@ -38,7 +38,10 @@ impl RequestParser {
                 let line = self.scanner.first_line().expect("the head has ended behind its first line");
                 Request::parse(&received[..length], line).map(Some)
             }
-            Err(HeadError::LineTooLong) if received.contains(&b' ') => Err(HandshakeError::TargetTooLong),
+            // What has come behind the limit decides nothing: it may as well have come later.
+            Err(HeadError::LineTooLong) if received[..self.scanner.examined()].contains(&b' ') => {
+                Err(HandshakeError::TargetTooLong)
+            }
             Err(HeadError::Line | HeadError::LineTooLong) => Err(HandshakeError::RequestLine),
             Err(HeadError::Header) => Err(HandshakeError::HeaderSyntax),
             Err(HeadError::TooLarge) => Err(HandshakeError::HeadTooLarge),
@@ -51,9 +54,10 @@ impl RequestParser {
     }
 }
 
-/// A method, spaces, and what a target is made of. No fold, no other white space (RFC 9112, section 3).
+/// A method, spaces, and what a target is made of. No fold, no other white space (RFC 9112, section 3). At the very
+/// beginning an empty line is passed over (section 2.2).
 fn may_stand_in_line(place: usize, byte: u8) -> bool {
-    if place == 0 { is_token_byte(byte) } else { byte.is_ascii_graphic() || byte == b' ' }
+    if place == 0 { is_token_byte(byte) || byte == b'\r' } else { byte.is_ascii_graphic() || byte == b' ' }
 }
 
 /// A request line whose method is GET and whose version is HTTP/1.
