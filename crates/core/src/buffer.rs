@@ -1,12 +1,13 @@
 //! The receive buffer: bytes come in behind, are parsed in place, and leave in front.
 
+use std::fmt;
 use std::ops::Range;
 
 /// Received bytes: the message under assembly, what is not parsed yet, and free space after it.
 ///
 /// The fragments of a message are moved together in place, so that it is one slice when it is complete; the payload of
 /// a message of one frame is not moved at all.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// `message.start <= message.end <= unread.start`
@@ -142,6 +143,17 @@ impl Buffer {
         }
         self.message = 0..message.len();
         self.unread = message.len()..held;
+    }
+}
+
+impl fmt::Debug for Buffer {
+    // Without payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer")
+            .field("message", &self.message)
+            .field("unread", &self.unread)
+            .field("capacity", &self.capacity())
+            .finish()
     }
 }
 

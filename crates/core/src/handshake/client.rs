@@ -8,7 +8,7 @@ use super::token::{is_token, trim};
 use super::{Agreement, ResponseError, host, key};
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Offer<'a> {
     /// The server's name or address, with its port where that is not the default.
     pub host: &'a str,
@@ -61,6 +61,13 @@ impl Offer<'_> {
         }
         output.extend_from_slice(b"\r\n");
         Ok(output)
+    }
+}
+
+impl fmt::Debug for Offer<'_> {
+    // Without the key and the values of headers, passwords and cookies among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer").field("host", &self.host).field("target", &self.target).finish_non_exhaustive()
     }
 }
 
