@@ -85,6 +85,8 @@ impl<'a> Origin<'a> {
         };
         let (name, port) = split(host);
         let named = match name.strip_prefix("*.") {
+            // The root has no names of its own: `*.` is a slip, and allows nothing.
+            Some("") => false,
             Some(parent) => self.name.len().checked_sub(parent.len() + 1).is_some_and(|dot| {
                 dot > 0 && self.name.as_bytes()[dot] == b'.' && same_name(&self.name[dot + 1..], parent)
             }),

@@ -9,8 +9,8 @@ pub(crate) const KEY: [u8; 16] = *b"the sample nonce";
 pub(crate) const KEY_TEXT: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// An opening handshake in order; each of `lines` replaces those of its name, or is added. An empty value takes its name
-/// out.
+/// An opening handshake in order; each of `lines` replaces those of its name, or is added. A name and its colon alone take
+/// the name out.
 pub(crate) fn request(lines: &[&str]) -> Vec<u8> {
     let own = [
         "Host: example.com",
@@ -31,7 +31,7 @@ pub(crate) fn response(lines: &[&str]) -> Vec<u8> {
 fn head(first: &str, own: &[&str], lines: &[&str]) -> Vec<u8> {
     let name = |line: &str| line.split(':').next().map(str::to_ascii_lowercase);
     let kept = own.iter().filter(|own| !lines.iter().any(|line| name(line) == name(own)));
-    let lines = lines.iter().filter(|line| !line.ends_with(':'));
+    let lines = lines.iter().filter(|line| line.find(':') != Some(line.len() - 1));
     let mut head = format!("{first}\r\n");
     for line in kept.chain(lines) {
         head.push_str(line);
@@ -64,9 +64,9 @@ impl From<&Request> for Seen {
     }
 }
 
-/// The ends of the pieces that `bytes` are fed in: whole, byte by byte, and at every cut.
+/// The ends of the pieces that `bytes` are fed in: whole, byte by byte, and at every cut; of a long head, at some of them.
 fn feeds(length: usize) -> impl Iterator<Item = Vec<usize>> {
-    let stride = length / 256 + 1;
+    let stride = if length < 1024 { 1 } else { length / 16 };
     let cuts = (0..length).filter(move |cut| *cut < 64 || length - cut < 64 || cut % stride == 0);
     [vec![length], (0..=length).collect()].into_iter().chain(cuts.map(move |cut| vec![cut, length]))
 }
