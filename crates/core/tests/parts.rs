@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{CLIENT, Owned, SERVER, Said, frames, header};
+use common::{CLIENT, Owned, SERVER, Said, assemble, frames, header};
 use raddle_core::Event::{Close, Ping, Text};
 use raddle_core::Progress::{Last, More};
 use raddle_core::{Error, Event, Limits, Receiver, Role};
@@ -25,46 +25,6 @@ fn receive_parts(role: Role, limits: Limits, bytes: &[u8], size: usize) -> Vec<S
         }
     }
     said
-}
-
-/// Puts the parts of each message together; control frames go before the message that they interrupt.
-fn whole(said: Vec<Said>) -> Vec<Said> {
-    let mut whole = Vec::new();
-    let mut message: Option<Owned> = None;
-    for said in said {
-        let progress = match (said, &mut message) {
-            (Ok(Owned::TextPart(text, progress)), None) => {
-                message = Some(Owned::Text(text));
-                progress
-            }
-            (Ok(Owned::BinaryPart(bytes, progress)), None) => {
-                message = Some(Owned::Binary(bytes));
-                progress
-            }
-            (Ok(Owned::TextPart(text, progress)), Some(Owned::Text(message))) => {
-                message.push_str(&text);
-                progress
-            }
-            (Ok(Owned::BinaryPart(bytes, progress)), Some(Owned::Binary(message))) => {
-                message.extend(bytes);
-                progress
-            }
-            (Ok(event @ (Owned::Ping(_) | Owned::Pong(_) | Owned::Close(_))), _) => {
-                whole.push(Ok(event));
-                continue;
-            }
-            (Err(error), _) => {
-                whole.push(Err(error));
-                continue;
-            }
-            (said, message) => panic!("{said:?} amid {message:?}"),
-        };
-        if progress == Last {
-            whole.extend(message.take().map(Ok));
-        }
-    }
-    assert_eq!(message, None, "the last part is marked");
-    whole
 }
 
 #[test]
@@ -92,7 +52,7 @@ fn the_parts_are_the_message_however_it_is_cut() {
     for role in [CLIENT, SERVER] {
         let bytes = frames(role, &received);
         for size in 1..=bytes.len() {
-            assert_eq!(whole(receive_parts(role, Limits::default(), &bytes, size)), expected, "pieces of {size}");
+            assert_eq!(assemble(receive_parts(role, Limits::default(), &bytes, size)), expected, "pieces of {size}");
         }
     }
 }
@@ -146,7 +106,7 @@ fn the_limits_hold_before_a_part_is_lent() {
             assert_eq!(parts(&frames(role, &fragments)), [Err(Error::TooManyFragments)]);
             // Exactly at the limit.
             let exact = frames(role, &[(0x02, b"aaaaaaaa"), (0x00, b"a"), (0x80, b"a")]);
-            assert_eq!(whole(parts(&exact)), [Ok(Event::Binary(b"aaaaaaaaaa").into())]);
+            assert_eq!(assemble(parts(&exact)), [Ok(Event::Binary(b"aaaaaaaaaa").into())]);
         }
     }
 }

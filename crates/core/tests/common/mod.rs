@@ -138,6 +138,41 @@ fn cuts(length: usize) -> impl Iterator<Item = usize> {
     (0..length).filter(move |cut| *cut < 32 || length - cut < 32 || cut % stride == 0)
 }
 
+/// Puts the parts of each message together. Of a message whose last part is missing, nothing is left.
+pub(crate) fn assemble(said: Vec<Said>) -> Vec<Said> {
+    let mut assembled = Vec::new();
+    let mut message: Option<Owned> = None;
+    for said in said {
+        let progress = match (said, &mut message) {
+            (Ok(Owned::TextPart(text, progress)), None) => {
+                message = Some(Owned::Text(text));
+                progress
+            }
+            (Ok(Owned::BinaryPart(bytes, progress)), None) => {
+                message = Some(Owned::Binary(bytes));
+                progress
+            }
+            (Ok(Owned::TextPart(text, progress)), Some(Owned::Text(message))) => {
+                message.push_str(&text);
+                progress
+            }
+            (Ok(Owned::BinaryPart(bytes, progress)), Some(Owned::Binary(message))) => {
+                message.extend(bytes);
+                progress
+            }
+            (said @ (Ok(Owned::Ping(_) | Owned::Pong(_) | Owned::Close(_)) | Err(_)), _) => {
+                assembled.push(said);
+                continue;
+            }
+            (said, message) => panic!("{said:?} amid {message:?}"),
+        };
+        if progress == Progress::Last {
+            assembled.extend(message.take().map(Ok));
+        }
+    }
+    assembled
+}
+
 /// Masking keys `[1, 1, 1, 1]`, `[2, 2, 2, 2]` and so on, from a source that a test can let fail.
 #[derive(Clone, Default)]
 pub(crate) struct Keys {
