@@ -110,7 +110,8 @@ impl Sender {
             return;
         }
         match event {
-            Event::Ping(payload) if self.behind => self.pong = Control::new(payload),
+            // One that waits already would come behind this one's.
+            Event::Ping(payload) if self.behind || self.pong.is_some() => self.pong = Control::new(payload),
             Event::Ping(payload) => {
                 // Where no masking key can be had, nothing is sent.
                 let _ = self.pong(payload);

@@ -310,6 +310,25 @@ fn while_output_is_being_written_elsewhere_only_the_newest_ping_is_answered() {
 }
 
 #[test]
+fn pongs_leave_in_the_order_of_their_pings() {
+    // The output has left, and the Pong that waited has not been asked for yet.
+    let mut sender = Sender::server();
+    sender.send(Text("a")).expect("open");
+    sender.written(1);
+    sender.react(&Ping(b"1"));
+    sender.written(2);
+    sender.react(&Ping(b"2"));
+    assert_eq!(written(&mut sender), b"\x8a\x012");
+
+    let mut taken = Vec::new();
+    sender.take_output(&mut taken);
+    sender.react(&Ping(b"3"));
+    sender.taken_written();
+    sender.react(&Ping(b"4"));
+    assert_eq!(written(&mut sender), b"\x8a\x014");
+}
+
+#[test]
 fn a_pong_that_waits_leaves_before_a_close_and_before_a_header() {
     let behind = || {
         let mut sender = Sender::server();
