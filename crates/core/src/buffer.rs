@@ -102,7 +102,7 @@ impl Buffer {
             self.make_room(held, wanted);
         } else if held == 0 && self.calm >= CALM {
             self.shrink();
-            self.make_room(0, wanted);
+            self.make_room(0, wanted.max(BUSY_READ));
         }
         &mut self.bytes[self.unread.end..]
     }
@@ -113,8 +113,13 @@ impl Buffer {
         assert!(count <= space, "more bytes were filled than there was space");
         self.unread.end += count;
         self.hungry = count == space && count >= SMALL_READ;
-        let is_calm = self.unread.end < self.bytes.len() / 8 && self.bytes.len() > SMALL_READ;
+        let is_calm = self.unread.end < self.bytes.len() / 8 && self.bytes.len() > BUSY_READ;
         self.calm = if is_calm { (self.calm + 1).min(CALM) } else { 0 };
+    }
+
+    /// Tells whether more has probably arrived than the last read had space for.
+    pub(crate) fn is_hungry(&self) -> bool {
+        self.hungry
     }
 
     /// Bytes that the buffer occupies.
@@ -159,6 +164,9 @@ impl fmt::Debug for Buffer {
 
 /// The space for a read, while reads do not fill it: all that an idle connection keeps.
 const SMALL_READ: usize = 2 * 1024;
+/// The least that is kept after reads that needed more: batches of small messages differ in size, and one that is torn costs
+/// two writes. A connection that falls idle gives that back too.
+const BUSY_READ: usize = 8 * 1024;
 /// The largest space for a read that is not known to be the payload of one message.
 const LARGE_READ: usize = 64 * 1024;
 /// So many reads in a row that need little of it give a large buffer back.

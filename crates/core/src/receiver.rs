@@ -172,6 +172,11 @@ impl Receiver {
         matches!(self.current, Some(Current::Part(_, _, Progress::More)))
     }
 
+    /// Tells whether more bytes have probably arrived than the last read had space for.
+    pub fn is_hungry(&self) -> bool {
+        self.buffer.is_hungry()
+    }
+
     /// Tells whether the peer's Close was received.
     pub fn is_closed(&self) -> bool {
         self.closed
