@@ -105,7 +105,7 @@ impl Desk {
         let decided = std::mem::replace(&mut *stage, Stage::Done);
         drop(stage);
         match decided {
-            Stage::Accepted(accepted) => self.open(*accepted),
+            Stage::Accepted(accepted) => self.open(accepted),
             _ => None,
         }
     }
@@ -122,9 +122,9 @@ impl Desk {
         let visitor = *self.take().ok_or(DecisionError::TooLate)?;
         match self.shared.reserve(info.identity.as_ref(), visitor.place.id) {
             Ok(slot) => {
-                let accepted = Accepted { visitor, slot, greeting, info };
+                let accepted = Box::new(Accepted { visitor, slot, greeting, info });
                 match self.destination {
-                    Destination::Waiting => self.settle(Stage::Accepted(Box::new(accepted))),
+                    Destination::Waiting => self.settle(Stage::Accepted(accepted)),
                     Destination::Arrivals => {
                         self.settle(Stage::Done);
                         self.open(accepted).into_iter().for_each(|connection| self.shared.arrive_open(connection));
@@ -153,7 +153,7 @@ impl Desk {
         Ok(())
     }
 
-    fn open(&self, accepted: Accepted) -> Option<Connection> {
+    fn open(&self, accepted: Box<Accepted>) -> Option<Connection> {
         let opened = accepted.open(&self.shared);
         let failed = |error: &io::Error| {
             self.shared.journal.note(Level::Error, format_args!("a connection could not be opened: {error}"));
@@ -195,8 +195,8 @@ impl Desk {
 }
 
 impl Accepted {
-    fn open(self, shared: &Shared) -> io::Result<Connection> {
-        let Self { visitor: Visitor { socket, peer, received, ticket, place, .. }, slot, greeting, mut info } = self;
+    fn open(self: Box<Self>, shared: &Shared) -> io::Result<Connection> {
+        let Self { visitor: Visitor { socket, peer, received, ticket, place, .. }, slot, greeting, mut info } = *self;
         let id = place.id;
         info.id = id.get();
         info.peer = peer;

@@ -44,7 +44,9 @@ impl Connection {
 
     /// Takes a stream whose opening handshake is done, but for the last word of it perhaps, with all that is known of it.
     pub fn open(transport: impl Transport, opening: Opening<'_>) -> io::Result<Self> {
-        let reader = Reader::new(Link::new(Box::new(transport), opening)?);
+        let link = Link::new(Box::new(transport), opening)?;
+        link.begin();
+        let reader = Reader::new(link);
         Ok(Self { writer: reader.writer(), reader })
     }
 

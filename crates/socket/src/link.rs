@@ -74,19 +74,23 @@ pub enum State {
 }
 
 impl Link {
+    /// Not inlined, so that what is put together on the stack is free again when the connection begins.
+    #[inline(never)]
     pub(crate) fn new(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let Opening { role, received, greeting, options, info, on_end } = opening;
         let options = options.usable();
         let attendant = attendant()?;
         let now = sys::now();
         let mut receiver = Receiver::new(role, options.limits);
-        receiver.feed(received);
         let sender = match role {
             Role::Server => Sender::server(),
             Role::Client => Sender::client(Box::new(RandomKeys::new())),
         };
         let keepalive = options.ping_interval.map(|interval| Keepalive::new(interval, options.ping_timeout, now));
-        let link = Arc::new(Self {
+        receiver.feed(received);
+        let counters = Counters::default();
+        counters.heard(received.len());
+        Ok(Arc::new(Self {
             transport,
             role,
             info,
@@ -96,19 +100,21 @@ impl Link {
             cork: Cork::default(),
             abandoned: AtomicBool::new(false),
             reader_exists: AtomicBool::new(true),
-            counters: Counters::default(),
+            counters,
             attendant,
             key: attendant.new_key(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
             options,
-        });
-        link.counters.heard(received.len());
-        link.flush();
-        link.tick(now);
+        }))
+    }
+
+    /// Begins: what is to be written before any frame leaves, and the attendant takes notice.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        self.flush();
+        self.tick(sys::now());
         // Its owner may never read.
-        link.attendant.list_reader(&link);
-        Ok(link)
+        self.attendant.list_reader(self);
     }
 
     pub(crate) fn state(&self) -> State {
