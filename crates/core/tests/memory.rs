@@ -287,7 +287,8 @@ fn a_message_that_comes_in_small_reads_does_not_give_its_buffer_back_each_time()
             assert_eq!(receiver.advance(), Ok(at == message.len()));
         }
     };
-    round();
+    // The buffer finds its size.
+    (0..3).for_each(|_| round());
     let (count, ()) = allocated(|| (0..10).for_each(|_| round()));
     assert_eq!(count.calls, 0, "{count:?}");
 }
