@@ -168,9 +168,12 @@ impl Sender {
     }
 
     /// Moves the whole output to the end of `to`, for a driver that writes while others send. Where `to` is empty, its
-    /// memory is kept for what comes next. To be followed by [`taken_written`](Self::taken_written).
+    /// memory is kept for what comes next; where it still holds what was taken before, the Pong that waits goes on
+    /// waiting. To be followed by [`taken_written`](Self::taken_written).
     pub fn take_output(&mut self, to: &mut Vec<u8>) {
-        let _ = self.flush_pong();
+        if to.is_empty() {
+            let _ = self.flush_pong();
+        }
         if to.is_empty() && self.written == 0 {
             std::mem::swap(to, &mut self.output);
         } else {

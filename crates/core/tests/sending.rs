@@ -300,6 +300,12 @@ fn while_output_is_being_written_elsewhere_only_the_newest_ping_is_answered() {
         sender.react(&Ping(&number.to_be_bytes()));
     }
     assert!(sender.queued() <= 14 + 4);
+    // Not even where the output is taken again and again, behind what the peer does not take.
+    for number in 0..10_000_u32 {
+        sender.react(&Ping(&number.to_be_bytes()));
+        sender.take_output(&mut taken);
+        assert_eq!(taken, b"\x81\x01a");
+    }
     taken.clear();
     sender.take_output(&mut taken);
     assert_eq!(taken, b"\x8a\x04\x00\x00\x27\x0f");
