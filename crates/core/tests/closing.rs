@@ -75,7 +75,7 @@ fn nothing_is_heard_behind_a_close() {
     }
     // However much it is, nothing of it is kept.
     let mut receiver = Receiver::new(CLIENT, Limits::default());
-    receiver.feed(b"\x88\x00");
+    receiver.feed(b"\x01\x05begun\x88\x00");
     assert_eq!(receiver.advance(), Ok(true));
     assert!(receiver.is_closed());
     for _ in 0..160 {
@@ -84,6 +84,8 @@ fn nothing_is_heard_behind_a_close() {
         assert_eq!(receiver.advance(), Ok(false));
     }
     assert!(receiver.capacity() <= 256 * 1024, "{}", receiver.capacity());
+    receiver.shrink();
+    assert_eq!(receiver.capacity(), 0);
 }
 
 #[test]

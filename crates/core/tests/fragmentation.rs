@@ -149,6 +149,10 @@ fn a_failed_receiver_keeps_nothing_of_what_still_comes() {
     }
     assert_eq!(said, [Err(Error::ReservedOpCode)]);
     assert!(receiver.capacity() <= 256 * 1024, "{}", receiver.capacity());
+    // Nor of what had come before.
+    listen(&mut receiver, &mut said);
+    receiver.shrink();
+    assert_eq!(receiver.capacity(), 0);
 }
 
 #[test]

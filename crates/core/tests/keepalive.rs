@@ -79,10 +79,13 @@ fn a_byte_after_the_time_has_passed_counts_if_it_is_seen_first() {
 }
 
 #[test]
-fn a_byte_that_was_received_before_the_ping_is_no_answer_to_it() {
+fn a_driver_may_tell_late_and_in_any_order_what_it_has_heard() {
     let mut keepalive = keepalive();
+    keepalive.heard(seconds(5));
+    keepalive.heard(seconds(3));
+    assert_eq!(keepalive.due(seconds(5)), Due::Wait(seconds(25)));
+    // What came before the Ping is no answer to it.
     ping(&mut keepalive, seconds(25));
-    // The driver tells late, and in any order, what came before.
     keepalive.heard(seconds(24));
     keepalive.heard(seconds(10));
     assert_eq!(keepalive.due(seconds(35)), Due::Silent);

@@ -131,6 +131,8 @@ fn an_echo_borrows_while_it_sends_and_allocates_nothing() {
         let (count, sent) = allocated(|| (0..20).map(|_| round()).sum::<usize>());
         assert_eq!(sent, first);
         assert_eq!(count.calls, 0, "reads of {most}: {count:?}");
+        // A small read that fills what a larger one has left over is no sign of a large one to come.
+        assert!(most > 1448 || receiver.capacity() <= 32 * 1024, "reads of {most}: {}", receiver.capacity());
     }
 }
 
@@ -291,6 +293,8 @@ fn a_message_that_comes_in_small_reads_does_not_give_its_buffer_back_each_time()
     (0..3).for_each(|_| round());
     let (count, ()) = allocated(|| (0..10).for_each(|_| round()));
     assert_eq!(count.calls, 0, "{count:?}");
+    // And that buffer is not larger than it has to be.
+    assert!(receiver.capacity() <= 64 * 1024, "{}", receiver.capacity());
 }
 
 #[test]
