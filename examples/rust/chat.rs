@@ -12,16 +12,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lexopt::{Arg, Parser, ValueExt};
 use raddle::{
-    Cause, ConnectionId, DecisionError, HandlerError, Message, Phase, Reader, Request, Response, ResponseError, Server,
-    WhenFull, Writer,
+    Cause, Close, CloseCode, ConnectionId, DecisionError, HandlerError, Message, Phase, Reader, Request, Response,
+    ResponseError, Server, WhenFull, Writer,
 };
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 const PAGE: &str = include_str!("../web/chat.html");
-/// What somebody who joins gets to read.
+/// What somebody who joins gets to read: the newest messages, up to this number and this size in bytes.
 const HISTORY: usize = 500;
+const HISTORY_BYTES: usize = 4 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
@@ -83,7 +84,8 @@ struct Room {
 #[derive(Default)]
 struct State {
     members: Vec<Member>,
-    history: VecDeque<String>,
+    history: VecDeque<Arc<str>>,
+    history_bytes: usize,
 }
 
 struct Member {
@@ -101,26 +103,24 @@ impl Room {
         let (name, online, history) = self.enter(id, writer);
         let result = welcome(writer, &name, &online, &history)
             .and_then(|()| self.catch_up(id, writer))
-            .and_then(|()| self.relay(&name, &mut reader));
+            .and_then(|()| self.relay(&name, &mut reader, writer));
         self.leave(id, &name);
         result
     }
 
     /// Gives the newcomer a name that nobody has, and tells the others.
-    fn enter(&self, id: ConnectionId, writer: &Writer) -> (String, Vec<String>, Vec<String>) {
+    fn enter(&self, id: ConnectionId, writer: &Writer) -> (String, Vec<String>, Vec<Arc<str>>) {
         let asked = asked_name(&writer.info().target);
         let mut state = self.lock();
         let is_free = |name: &String| state.members.iter().all(|member| member.name != *name);
         let numbered = (2..).map(|number| format!("{asked} {number}"));
         let name = std::iter::once(asked.clone()).chain(numbered).find(is_free).expect("one of them is free");
         let history = state.history.iter().cloned().collect();
-        state.members.push(Member { id, name: name.clone(), writer: writer.clone(), behind: None });
+        // From here on, what is said waits until the history is there.
+        let behind = Some(Vec::new());
+        state.members.push(Member { id, name: name.clone(), writer: writer.clone(), behind });
         let online = self.online(&state);
         self.tell(&mut state, &[Said::json(&json!({ "type": "join", "name": name, "online": online }))]);
-        // From here on, what is said waits until the history is there.
-        if let Some(member) = state.members.last_mut() {
-            member.behind = Some(Vec::new());
-        }
         (name, online, history)
     }
 
@@ -144,19 +144,19 @@ impl Room {
         }
     }
 
-    fn relay(&self, name: &str, reader: &mut Reader) -> Result<(), HandlerError> {
+    fn relay(&self, name: &str, reader: &mut Reader, writer: &Writer) -> Result<(), HandlerError> {
         while let Some(message) = reader.next_message()? {
             match message {
                 Message::Text(text) => {
-                    let request: Value = serde_json::from_str(text)?;
+                    let Ok(request) = serde_json::from_str::<Value>(text) else {
+                        writer.close(Close { code: CloseCode::POLICY, reason: "that is no JSON" })?;
+                        continue;
+                    };
                     if let (Some("say"), Some(text)) = (request["type"].as_str(), request["text"].as_str()) {
                         let at = now();
                         let said = Said::json(&json!({ "type": "say", "from": name, "text": text, "at": at }));
                         let mut state = self.lock();
-                        state.history.push_back(json!({ "from": name, "text": text, "at": at }).to_string());
-                        if state.history.len() > HISTORY {
-                            state.history.pop_front();
-                        }
+                        state.remember(json!({ "from": name, "text": text, "at": at }).to_string());
                         self.tell(&mut state, &[said]);
                     }
                 }
@@ -211,8 +211,20 @@ impl Room {
     }
 }
 
+impl State {
+    /// Adds to the history, and forgets the oldest where it gets too long.
+    fn remember(&mut self, entry: String) {
+        self.history_bytes += entry.len();
+        self.history.push_back(entry.into());
+        while self.history.len() > HISTORY || self.history_bytes > HISTORY_BYTES {
+            let Some(oldest) = self.history.pop_front() else { break };
+            self.history_bytes -= oldest.len();
+        }
+    }
+}
+
 /// Sends the history piece by piece, as one message: the whole of it never stands in memory.
-fn welcome(writer: &Writer, name: &str, online: &[String], history: &[String]) -> Result<(), HandlerError> {
+fn welcome(writer: &Writer, name: &str, online: &[String], history: &[Arc<str>]) -> Result<(), HandlerError> {
     let mut message = writer.begin();
     message.send(&format!(r#"{{"type":"welcome","you":{},"online":{},"history":["#, json!(name), json!(online)))?;
     for (index, entry) in history.iter().enumerate() {
