@@ -2,11 +2,11 @@
 //!
 //! Everybody hears everything, in the same order. Who is slow is let go and reconnects; nobody waits for it.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,33 +24,50 @@ const PAGE: &str = include_str!("../web/chat.html");
 const HISTORY: usize = 500;
 const HISTORY_BYTES: usize = 4 << 20;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     env_logger::init();
-    let listen = listen_address(Parser::from_env())?;
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let Some(listen) = listen_address(Parser::from_env())? else {
+        println!("chat [--listen HOST:PORT]: serves a chat, by default on 127.0.0.1:9001; port 0 picks one");
+        return Ok(());
+    };
     let server = Server::builder()
-        .bind(listen)
+        .bind(&listen)
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?
         .with_options(|options| options.when_full = WhenFull::Close)
         .on_request(decide)
         .build()?;
+    // Before anybody is told that we serve: a signal that comes right after that ends us cleanly too.
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let room = Arc::new(Room { server: server.clone(), state: Mutex::default() });
     server.start(move |reader, writer| room.attend(reader, &writer))?;
     println!("listening on http://{}", server.local_addr());
-    Signals::new([SIGTERM, SIGINT])?.forever().next();
+    signals.forever().next();
     server.stop(Duration::from_secs(5));
     server.join(Duration::from_secs(10))?;
     Ok(())
 }
 
-fn listen_address(mut arguments: Parser) -> Result<SocketAddr, Box<dyn Error>> {
-    let mut address = SocketAddr::from(([127, 0, 0, 1], 9001));
+/// Where the command line says to listen; `None`: it asks for help.
+fn listen_address(mut arguments: Parser) -> Result<Option<String>, Box<dyn Error>> {
+    let mut address = String::from("127.0.0.1:9001");
     while let Some(argument) = arguments.next()? {
         match argument {
-            Arg::Long("listen") => address = arguments.value()?.parse()?,
+            Arg::Long("listen") => address = arguments.value()?.string()?,
+            Arg::Long("help") => return Ok(None),
             _ => return Err(argument.unexpected().into()),
         }
     }
-    Ok(address)
+    Ok(Some(address))
 }
 
 /// Serves the page, and opens WebSockets at `/chat`.

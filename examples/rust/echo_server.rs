@@ -1,8 +1,12 @@
 //! Sends every message back. `--help` lists the flags.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
@@ -32,12 +36,24 @@ echo_server [FLAGS]: sends every message back
   --ping-timeout SECONDS         for the answer  [20]
 ";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     env_logger::init();
-    let Some(builder) = parse(Parser::from_env())? else {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let Some(Command { builder, paths }) = parse(Parser::from_env())? else {
         print!("{HELP}");
         return Ok(());
     };
+    // Before anybody is told that we serve: a signal that comes right after that ends us cleanly too.
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let server = builder.start(|mut reader, writer| {
         while let Some(message) = reader.next_message()? {
             writer.send(message)?;
@@ -47,7 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for address in server.local_addrs() {
         println!("listening on ws://{address}");
     }
-    if let Some(signal) = Signals::new([SIGTERM, SIGINT])?.forever().next() {
+    for path in paths {
+        println!("listening on ws+unix:{path}");
+    }
+    if let Some(signal) = signals.forever().next() {
         log::info!("stopping on signal {signal}");
     }
     server.stop(Duration::from_secs(10));
@@ -55,9 +74,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The server that the command line asks for; `None`: its help.
-fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
+/// What the command line asks for.
+struct Command {
+    builder: Builder,
+    /// The Unix sockets that it names.
+    paths: Vec<String>,
+}
+
+/// What the command line asks for; `None`: its help.
+fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
     let mut listens = false;
+    let mut paths = Vec::new();
     let mut origins = Vec::new();
     let mut proxies = Vec::new();
     let mut source = AddressSource::XForwardedFor;
@@ -84,17 +111,19 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
             }
             "listen-unix" => {
                 listens = true;
-                let path = value.display();
-                builder.bind_unix(&value).map_err(|error| format!("cannot listen on {path}: {error}"))?
+                let path = value.display().to_string();
+                let builder = builder.bind_unix(&value).map_err(|error| format!("cannot listen on {path}: {error}"))?;
+                paths.push(path);
+                builder
             }
             "engine" if value == "threads" => builder,
             "engine" => return Err(format!("--engine {} is not supported by this version", value.display()).into()),
             "max-message" => {
-                let bytes = value.parse()?;
+                let bytes = parsed(&name, &value)?;
                 builder.with_options(|options| options.limits = options.limits.message(bytes))
             }
             "max-fragments" => {
-                let count = value.parse()?;
+                let count = parsed(&name, &value)?;
                 builder.with_options(|options| options.limits.fragments = count)
             }
             "subprotocol" => builder.subprotocol(value.string()?),
@@ -102,15 +131,16 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
                 origins.push(value.string()?);
                 builder
             }
-            "max-connections" => builder.max_connections(value.parse()?),
-            "max-connections-per-ip" => builder.max_connections_per_ip(value.parse()?),
+            "max-connections" => builder.max_connections(parsed(&name, &value)?),
+            "max-connections-per-ip" => builder.max_connections_per_ip(parsed(&name, &value)?),
             "max-rate-per-ip" => {
                 let value = value.string()?;
                 let (count, period) = value.split_once('/').ok_or("--max-rate-per-ip takes N/SECONDS")?;
-                builder.connection_rate_per_ip(count.parse()?, seconds(period)?)
+                let (count, period) = (parsed(&name, count.as_ref())?, seconds(&name, period.as_ref())?);
+                builder.connection_rate_per_ip(count, period)
             }
             "trusted-proxy" => {
-                proxies.push(value.parse()?);
+                proxies.push(parsed(&name, &value)?);
                 builder
             }
             "proxy-header" => {
@@ -122,14 +152,14 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
                 };
                 builder
             }
-            "max-handshakes" => builder.max_handshakes(value.parse()?),
-            "handshake-timeout" => builder.handshake_timeout(seconds(&value.string()?)?),
+            "max-handshakes" => builder.max_handshakes(parsed(&name, &value)?),
+            "handshake-timeout" => builder.handshake_timeout(seconds(&name, &value)?),
             "ping-interval" => {
-                let interval = seconds(&value.string()?)?;
+                let interval = seconds(&name, &value)?;
                 builder.with_options(|options| options.ping_interval = (!interval.is_zero()).then_some(interval))
             }
             "ping-timeout" => {
-                let timeout = seconds(&value.string()?)?;
+                let timeout = seconds(&name, &value)?;
                 builder.with_options(|options| options.ping_timeout = timeout)
             }
             _ => return Err(format!("there is no flag --{name}; --help lists them").into()),
@@ -144,14 +174,20 @@ fn parse(mut arguments: Parser) -> Result<Option<Builder>, Box<dyn Error>> {
     if !listens {
         builder = listen(builder, "127.0.0.1:9001")?;
     }
-    Ok(Some(builder))
+    Ok(Some(Command { builder, paths }))
 }
 
 fn listen(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {
     Ok(builder.bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?)
 }
 
-fn seconds(text: &str) -> Result<Duration, Box<dyn Error>> {
-    let seconds: f64 = text.parse()?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{text} seconds: {error}").into())
+/// The value of a flag.
+fn parsed<T: FromStr<Err: Display>>(name: &str, value: &OsStr) -> Result<T, Box<dyn Error>> {
+    let text = value.to_string_lossy();
+    text.parse().map_err(|error| format!("--{name} {text}: {error}").into())
+}
+
+fn seconds(name: &str, value: &OsStr) -> Result<Duration, Box<dyn Error>> {
+    let seconds = parsed(name, value)?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| format!("--{name} {seconds}: {error}").into())
 }
