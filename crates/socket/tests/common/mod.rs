@@ -1,0 +1,82 @@
+//! What the tests of this crate share: both ends of a connection, of ours or scripted, and waits with a bound.
+
+// Each test uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod peer;
+mod tap;
+mod wait;
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raddle_socket::{Connection, Limits, Options, Role, Socket};
+
+pub(crate) use peer::*;
+pub(crate) use tap::{Seen, Tap, Write};
+pub(crate) use wait::{eventually, join, pattern, within};
+
+/// The default options, changed.
+pub(crate) fn options(change: impl FnOnce(&mut Options)) -> Options {
+    let mut options = Options::default();
+    change(&mut options);
+    options
+}
+
+/// Limits that let messages of `bytes` pass.
+pub(crate) fn large(bytes: u64) -> Limits {
+    Limits::default().message(bytes)
+}
+
+/// A connection over a Unix socket whose other end is scripted.
+pub(crate) fn against_peer(role: Role, options: Options) -> (Connection, Peer<UnixStream>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let connection = Connection::new(Socket::unix(ours).expect("a socket"), role, b"", options).expect("a connection");
+    (connection, Peer::new(theirs, other(role)))
+}
+
+/// As [`against_peer`], over TCP.
+pub(crate) fn against_tcp_peer(role: Role, options: Options) -> (Connection, Peer<TcpStream>) {
+    let (ours, theirs) = tcp_pair();
+    let connection = Connection::from_upgraded(ours, role, b"", options).expect("a connection");
+    (connection, Peer::new(theirs, other(role)))
+}
+
+/// As [`against_peer`], with a view of what the connection writes.
+pub(crate) fn against_peer_observed(role: Role, options: Options) -> (Connection, Peer<UnixStream>, Arc<Seen>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let (tap, seen) = Tap::new(Socket::unix(ours).expect("a socket"));
+    let connection = Connection::new(tap, role, b"", options).expect("a connection");
+    (connection, Peer::new(theirs, other(role)), seen)
+}
+
+/// Both ends of one connection: the client, and the server.
+pub(crate) fn both_ends(client: Options, server: Options) -> (Connection, Connection) {
+    let (one, other) = UnixStream::pair().expect("a pair of sockets");
+    let open = |stream, role, options| {
+        Connection::new(Socket::unix(stream).expect("a socket"), role, b"", options).expect("a connection")
+    };
+    (open(one, Role::Client, client), open(other, Role::Server, server))
+}
+
+/// Two TCP sockets that are connected to each other.
+pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+    let (other, _) = listener.accept().expect("accepted");
+    (one, other)
+}
+
+fn other(role: Role) -> Role {
+    match role {
+        Role::Client => Role::Server,
+        Role::Server => Role::Client,
+    }
+}
+
+/// Soon enough that nobody would call it late, on a noisy machine.
+pub(crate) const SOON: Duration = Duration::from_millis(500);
+/// Longer than anything that works may take.
+pub(crate) const LIMIT: Duration = PATIENCE;
