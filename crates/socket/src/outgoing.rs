@@ -139,7 +139,6 @@ impl Link {
         let when_full = self.options.when_full;
         let wait = if when_full == WhenFull::Block { wait } else { Wait::Never };
         let mut outgoing = self.outgoing.lock();
-        let mut deadline = None;
         loop {
             outgoing.check_open()?;
             let length = message.as_bytes().len();
@@ -173,8 +172,8 @@ impl Link {
                 (Wait::Never, _) => return Err(SendError::Full),
                 _ => {}
             }
-            let deadline = *deadline.get_or_insert_with(|| self.deadline(wait, outgoing.queued() + length));
-            self.wait_turn(&mut outgoing, deadline)?;
+            // Whoever has the turn keeps a deadline of its own, or is amid a message and takes the time it takes.
+            self.turn.wait(&mut outgoing);
         }
     }
 
@@ -186,7 +185,6 @@ impl Link {
         begins: bool,
     ) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
-        let mut deadline = None;
         loop {
             outgoing.check_open()?;
             if begins && outgoing.amid == Some(thread::current().id()) {
@@ -200,9 +198,7 @@ impl Link {
                 self.turn.notify_all();
                 return Ok(outgoing.status());
             }
-            let length = fragment.as_bytes().len();
-            let deadline = *deadline.get_or_insert_with(|| self.deadline(Wait::Allowed, outgoing.queued() + length));
-            self.wait_turn(&mut outgoing, deadline)?;
+            self.turn.wait(&mut outgoing);
         }
     }
 
@@ -427,20 +423,6 @@ impl Link {
             return Err(SendError::Closed);
         }
         self.attendant.schedule(self, until);
-        Ok(())
-    }
-
-    fn wait_turn(&self, outgoing: &mut MutexGuard<'_, Outgoing>, deadline: Duration) -> Result<(), SendError> {
-        let now = sys::now();
-        if outgoing.sender.is_amid_message() && !outgoing.baton {
-            // The application is amid a message of its own, and takes the time it takes.
-            self.turn.wait_for(outgoing, LOOK_AGAIN);
-        } else if now >= deadline {
-            self.cut(outgoing, Cause::WriteTimeout);
-            return Err(SendError::Timeout);
-        } else {
-            self.turn.wait_for(outgoing, deadline - now);
-        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,8 @@ enum Listener {
 
 /// Has a message of 8 MiB sent in fragments of `fragment_size`, and a Ping arrive amid it. Gives the frames that come.
 fn ping_amid_a_large_message(listener: Listener, fragment_size: usize) -> Vec<Frame> {
-    let (connection, mut peer) = against_peer(Role::Server, options(|options| options.fragment_size = fragment_size));
+    let (connection, mut peer, seen) =
+        against_peer_observed(Role::Server, options(|options| options.fragment_size = fragment_size));
     let (mut reader, writer) = connection.split();
     let watcher = writer.clone();
     let reading = match listener {
@@ -77,8 +79,7 @@ fn ping_amid_a_large_message(listener: Listener, fragment_size: usize) -> Vec<Fr
         Listener::Sender => None,
     };
     let sending = thread::spawn(move || writer.send(&pattern(8 * MIB, 1)));
-    eventually("the message is on its way", || watcher.traffic().sent_bytes > 0 || watcher.queued() == 0);
-    thread::sleep(Duration::from_millis(100));
+    eventually("the message is on its way", || !seen.writes().is_empty());
     peer.send(ping(b"amid"));
     eventually("the Ping is heard", || watcher.traffic().received_bytes > 0);
     let mut frames = Vec::new();
@@ -228,7 +229,6 @@ fn a_peer_that_takes_a_little_now_and_then_does_not_move_the_write_deadline() {
         }),
     );
     let dripping = thread::spawn(move || {
-        use std::io::Read;
         let mut stream = peer.stream;
         let mut some = [0; 4096];
         while stream.read(&mut some).is_ok_and(|count| count > 0) {
@@ -240,6 +240,57 @@ fn a_peer_that_takes_a_little_now_and_then_does_not_move_the_write_deadline() {
     assert_eq!(sent, Err(SendError::Timeout));
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     join(dripping, LIMIT);
+}
+
+#[test]
+fn a_message_behind_a_large_one_waits_as_long_as_that_one_may_take() {
+    // The peer takes 16 MiB in about two seconds, and it might take 64.
+    let (connection, mut peer) = against_peer(
+        Role::Server,
+        options(|options| {
+            options.write_timeout = Duration::from_millis(500);
+            options.min_rate = MIB as u64 / 4;
+        }),
+    );
+    let writer = connection.writer();
+    let large = thread::spawn(move || writer.send(&vec![0; 16 * MIB]));
+    let taking = thread::spawn(move || {
+        let mut frames = Vec::new();
+        while frames.len() < 17 {
+            thread::sleep(Duration::from_millis(120));
+            frames.push(peer.frame());
+        }
+        frames.pop()
+    });
+    thread::sleep(Duration::from_millis(50));
+    let small = connection.send("small");
+    assert_eq!(join(large, LIMIT).map_err(|error| ("the large one", error)), Ok(SendStatus::Sent));
+    assert!(small.is_ok(), "the small one: {small:?}");
+    assert_eq!(join(taking, LIMIT), Some(text("small")));
+}
+
+#[test]
+fn what_waits_for_room_gets_the_time_of_the_message_behind_it() {
+    let (connection, mut peer) = against_peer(
+        Role::Server,
+        options(|options| {
+            options.write_timeout = Duration::from_millis(400);
+            options.min_rate = MIB as u64;
+            options.fragment_size = usize::MAX;
+        }),
+    );
+    while connection.writer().try_send(&[0; 10_000]) == Ok(SendStatus::Sent) {}
+    let sending = thread::spawn(move || connection.send(&vec![0; 4 * MIB]));
+    // The peer takes 4 MiB a second, four times what it has to.
+    let (mut taken, mut some) = (0, vec![0; 64 * 1024]);
+    while taken < 4 * MIB {
+        thread::sleep(Duration::from_millis(15));
+        match peer.stream.read(&mut some) {
+            Ok(count) if count > 0 => taken += count,
+            end => panic!("the message ends with {end:?} after {taken} bytes"),
+        }
+    }
+    assert_eq!(join(sending, LIMIT), Ok(SendStatus::Sent));
 }
 
 #[test]
