@@ -269,7 +269,9 @@ impl Link {
             keepalive.heard(self.counters.last_heard());
             match keepalive.due(now) {
                 Due::Wait(at) => {
-                    next = next.min(at);
+                    // While an answer is waited for, the peer may say something, and fall silent again.
+                    let again = self.options.ping_interval.map_or(at, |interval| now.saturating_add(interval));
+                    next = next.min(at).min(again);
                     break;
                 }
                 Due::Ping(payload) => {
