@@ -59,7 +59,8 @@ impl Options {
 
     /// The time that `bytes` may take on their way, above `base`.
     pub(crate) fn allowed(&self, base: Duration, bytes: u64) -> Duration {
-        base.saturating_add(Duration::from_secs(bytes / self.min_rate.max(1)))
+        let seconds = bytes as f64 / self.min_rate.max(1) as f64;
+        base.saturating_add(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 }
 

@@ -222,3 +222,26 @@ fn the_time_for_a_message_stops_while_nobody_waits_for_it() {
     peer.send_bytes(&bytes[8..]);
     assert_eq!(connection.next_message(), Ok(Some(Message::Text("in two halves"))));
 }
+
+#[test]
+fn a_large_message_gets_the_time_of_its_size() {
+    let (mut connection, mut peer) = against_peer(
+        Role::Server,
+        options(|options| {
+            options.message_timeout = Duration::from_millis(250);
+            options.min_rate = 20_000;
+        }),
+    );
+    let sending = thread::spawn(move || {
+        // 60,000 bytes a second, three times as fast as it has to be.
+        for piece in peer.encode(&binary(&pattern(60_000, 1))).chunks(1_500) {
+            peer.send_bytes(piece);
+            thread::sleep(Duration::from_millis(25));
+        }
+        peer
+    });
+    let received =
+        within(LIMIT, move || connection.next_message().map(|message| message.map(|it| it.as_bytes().len())));
+    assert_eq!(received, Ok(Some(60_000)));
+    drop(join(sending, LIMIT));
+}
