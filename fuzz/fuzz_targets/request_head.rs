@@ -8,9 +8,9 @@ use raddle_core::handshake::{
     Accept, HandshakeError, HeadLimits, Hosts, Offer, Origins, Request, RequestParser, ResponseParser,
 };
 
-fn parse<'a>(
+fn parse(
     limits: HeadLimits,
-    bytes: &'a [u8],
+    bytes: &[u8],
     ends: impl Iterator<Item = usize>,
 ) -> Result<Option<Request>, HandshakeError> {
     let mut parser = RequestParser::new(limits);
