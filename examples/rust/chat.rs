@@ -70,10 +70,10 @@ fn listen_address(mut arguments: Parser) -> Result<Option<String>, Box<dyn Error
     Ok(Some(address))
 }
 
-/// Serves the page, and opens WebSockets at `/chat`.
+/// Serves the page, and opens WebSockets at `/chat`; what asks for something else there is told so by `accept`.
 fn decide(request: Request) {
     let decision = match (request.is_websocket(), request.path()) {
-        (true, "/chat") => request.accept(),
+        (_, "/chat") => request.accept(),
         (false, "/") => page().map_err(DecisionError::from).and_then(|page| request.respond(page)),
         _ => request.refuse(404),
     };
