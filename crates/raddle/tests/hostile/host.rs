@@ -1,0 +1,236 @@
+//! A server that echoes and keeps a log of what its application sees, by the address of each peer; and what has to hold
+//! when it is stopped.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use raddle::core::handshake::Request as Head;
+use raddle::{Builder, End, HandlerError, Hosts, Limits, Message, Reader, SendError, Server, Writer};
+
+use crate::case::{Saw, Setup};
+use crate::head;
+use crate::peer::{PATIENCE, Peer};
+
+/// What an application sees of a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Note {
+    /// An opening handshake to decide on.
+    Asked(Box<Head>),
+    /// The call that a line of the table is about, and how it has ended.
+    Called(Result<(), String>),
+    Open,
+    Message(Saw),
+    /// A message could not be sent back: a Close was sent.
+    Unsent,
+    End(Option<End>),
+}
+
+/// The notes of all connections.
+#[derive(Default)]
+pub(crate) struct Log {
+    notes: Mutex<HashMap<SocketAddr, Vec<Note>>>,
+    changed: Condvar,
+}
+
+impl Log {
+    pub(crate) fn note(&self, peer: Option<SocketAddr>, note: Note) {
+        self.notes.lock().entry(peer.expect("a TCP peer")).or_default().push(note);
+        self.changed.notify_all();
+    }
+
+    /// Takes the notes of a connection that was not opened.
+    pub(crate) fn take(&self, peer: SocketAddr) -> Vec<Note> {
+        self.notes.lock().remove(&peer).unwrap_or_default()
+    }
+
+    /// Takes the notes of a connection when it has ended.
+    pub(crate) fn take_ended(&self, peer: SocketAddr) -> Vec<Note> {
+        self.wait_for(peer, |note| matches!(note, Note::End(_)).then_some(()));
+        self.take(peer)
+    }
+
+    /// Waits for a note of a connection's that `find` finds something in.
+    pub(crate) fn wait_for<T>(&self, peer: SocketAddr, find: impl Fn(&Note) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut notes = self.notes.lock();
+        loop {
+            if let Some(found) = notes.get(&peer).and_then(|notes| notes.iter().find_map(&find)) {
+                return found;
+            }
+            let late = self.changed.wait_until(&mut notes, deadline).timed_out();
+            assert!(!late, "the application has only seen {:?}", notes.get(&peer));
+        }
+    }
+}
+
+/// Sends every message back, and notes what happens.
+pub(crate) fn echo(reader: &mut Reader, writer: &Writer, log: &Log) {
+    let peer = reader.info().peer;
+    log.note(peer, Note::Open);
+    while let Ok(Some(message)) = reader.next_message() {
+        log.note(peer, Note::Message(saw(message)));
+        if let Err(error) = writer.send(message) {
+            assert_eq!(error, SendError::Closed);
+            log.note(peer, Note::Unsent);
+        }
+    }
+    log.note(peer, Note::End(reader.end().cloned()));
+}
+
+pub(crate) fn saw(message: Message<'_>) -> Saw {
+    match message {
+        Message::Text(text) => Saw::Text(text.to_owned()),
+        Message::Binary(bytes) => Saw::Binary(bytes.to_vec()),
+    }
+}
+
+/// A running server. Beside whatever is done to it, an honest client has its messages sent back.
+pub(crate) struct Host {
+    server: Server,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Arc<Log>,
+    honest: Option<Honest>,
+}
+
+impl Host {
+    /// A server of any name with this handler. `change` has the log at hand, as the handler has.
+    pub(crate) fn serve(
+        change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
+        handler: impl Fn(Reader, Writer, &Arc<Log>) -> Result<(), HandlerError> + Send + Sync + 'static,
+    ) -> Self {
+        let log = Arc::new(Log::default());
+        let builder = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(Hosts::Any);
+        let builder = change(builder, &log);
+        let of_handler = Arc::clone(&log);
+        let server = builder.start(move |reader, writer| handler(reader, writer, &of_handler));
+        let server = server.expect("the server starts");
+        Self { address: server.local_addr(), server, log, honest: None }
+    }
+
+    /// A server that echoes.
+    pub(crate) fn echo(change: impl FnOnce(Builder, &Arc<Log>) -> Builder) -> Self {
+        Self::serve(change, |mut reader, writer, log| {
+            echo(&mut reader, &writer, log);
+            Ok(())
+        })
+    }
+
+    /// The server that lines of the table share.
+    pub(crate) fn of(setup: &Setup) -> Self {
+        let mut host = Self::echo(|builder, log| {
+            let log = Arc::clone(log);
+            let builder = builder
+                .hosts(setup.hosts.clone())
+                .head_limits(setup.head)
+                .origins(setup.origins.clone())
+                .handshake_timeout(setup.handshake_timeout)
+                .with_options(|options| options.limits = setup.limits)
+                .on_request(move |request| {
+                    if request.is_websocket() {
+                        log.note(request.peer(), Note::Asked(Box::new(request.head().clone())));
+                    }
+                    // What is no opening handshake is answered with what it lacks.
+                    let _ = request.accept();
+                });
+            setup.subprotocols.iter().fold(builder, |builder, name| builder.subprotocol(*name))
+        });
+        host.honest = Honest::start(host.address, setup.limits);
+        host
+    }
+
+    /// Stops the server, after a look at what it has left: an honest client is served, and all others are gone, with their
+    /// places and their descriptors.
+    pub(crate) fn finish(mut self) {
+        if let Some(honest) = self.honest.take() {
+            let message = honest.finish();
+            let mut last = Peer::connect(self.address);
+            last.shake_hands(&Vec::from(head::sample().set("Host", "localhost")));
+            last.echo(&message);
+            assert!(last.close().is_empty());
+        }
+        self.assert_empty();
+        self.server.stop(Duration::ZERO);
+        self.server.join(PATIENCE).expect("all handlers have returned");
+    }
+
+    /// Waits until no connection is left: none in the registry, and no descriptor but the listener's.
+    pub(crate) fn assert_empty(&self) {
+        let what = || (self.server.connections(), descriptors(self.address.port()));
+        let empty = wait_until(|| matches!(what(), (connections, 1) if connections.is_empty()));
+        assert!(empty, "left: {:?}", what());
+    }
+}
+
+impl Deref for Host {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// Waits until `condition` holds; `false`: it never did.
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+/// Counts the sockets of this machine at a local port that a descriptor still holds, the listening one among them.
+fn descriptors(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the table of TCP sockets");
+    let held = |line: &&str| {
+        let mut fields = line.split_whitespace();
+        let local = fields.nth(1).and_then(|address| address.rsplit(':').next());
+        // A connection that only the system still remembers has the inode 0.
+        local.and_then(|port| u16::from_str_radix(port, 16).ok()) == Some(port) && fields.nth(7) != Some("0")
+    };
+    table.lines().skip(1).filter(held).count()
+}
+
+/// A client that does nothing wrong (rule 3): it has messages of 1 KiB echoed, until it is told to stop.
+struct Honest {
+    message: String,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Honest {
+    /// `None`: the server takes no message at all.
+    fn start(server: SocketAddr, limits: Limits) -> Option<Self> {
+        if limits.fragments == 0 {
+            return None;
+        }
+        let message = "x".repeat(limits.message.min(limits.frame).min(1024) as usize);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (to_send, told) = (message.clone(), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let mut peer = Peer::connect(server);
+            peer.shake_hands(&Vec::from(head::sample().set("Host", "localhost")));
+            while !told.load(Ordering::Relaxed) {
+                peer.echo(&to_send);
+                thread::sleep(Duration::from_millis(5));
+            }
+            assert!(peer.close().is_empty());
+        });
+        Some(Self { message, stop, thread })
+    }
+
+    /// Gives a message that the server takes.
+    fn finish(self) -> String {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("none of an honest client's messages is lost");
+        self.message
+    }
+}

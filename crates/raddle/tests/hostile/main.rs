@@ -1,0 +1,46 @@
+//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O and the server with a
+//! thread per connection: one table of inputs with their verdicts, run in every mode and however they are cut, and beside
+//! it what is more than an input.
+
+mod case;
+mod head;
+mod host;
+mod peer;
+mod rows;
+mod run;
+mod wire;
+
+use case::{Case, Modes};
+use raddle::Role;
+use run::{Report, calls, frames, heads, in_parallel, threads};
+
+#[test]
+fn every_line_holds_without_io_however_it_is_cut() {
+    let report = Report::default();
+    in_parallel(2, &lines(Modes::CORE), |_, case| {
+        heads::run(case, &report);
+        frames::run(case, Role::Server, &report);
+        calls::run_core(case, &report);
+    });
+    in_parallel(2, &lines(Modes::CLIENT_CORE), |_, case| frames::run(case, Role::Client, &report));
+    report.finish();
+}
+
+#[test]
+fn every_line_holds_with_a_thread_per_connection() {
+    let report = Report::default();
+    let cases = lines(Modes::THREADS);
+    let (hosts, caller) = (threads::Hosts::of(&cases), calls::host(&cases));
+    // Most of the time a line waits, between segments and for the server.
+    in_parallel(16, &cases, |index, case| {
+        threads::run(case, &hosts, &report);
+        calls::run_threads(index, case, &caller, &report);
+    });
+    hosts.finish(&report);
+    report.check(|| "the server of calls".into(), || caller.finish());
+    report.finish();
+}
+
+fn lines(mode: Modes) -> Vec<Case> {
+    rows::all().into_iter().filter(|case| case.modes.contains(mode)).collect()
+}

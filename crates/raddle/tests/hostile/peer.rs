@@ -1,0 +1,175 @@
+//! A peer that sends what it likes: raw bytes over a TCP connection, with bounded waits.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use raddle::Role;
+
+use crate::case::Saw;
+use crate::head::Answer;
+use crate::run::cuts::Cuts;
+use crate::wire::{self, Piece, close};
+
+pub(crate) struct Peer {
+    stream: TcpStream,
+    /// What the server has sent and nobody has looked at yet.
+    received: Vec<u8>,
+}
+
+/// How the server has ended its direction of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Finished,
+    Reset,
+}
+
+impl Peer {
+    pub(crate) fn connect(server: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(server).expect("the server listens"))
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time other than 0");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a time other than 0");
+        Self { stream, received: Vec::new() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket")
+    }
+
+    /// Sends the head of a request, and takes the response off, which has to open the connection.
+    pub(crate) fn shake_hands(&mut self, head: &[u8]) {
+        self.send(head);
+        self.take_opening(|response| assert_eq!(response.status, 101, "{response:?}"));
+    }
+
+    /// Takes the response to the request off, which has to pass `check`.
+    pub(crate) fn take_opening(&mut self, check: impl FnOnce(&Answer<'_>)) {
+        self.read_until("a response", |received| Answer::parse(received).is_some());
+        let response = Answer::parse(&self.received).expect("a whole response");
+        check(&response);
+        let length = self.received.len() - response.rest.len();
+        self.received.drain(..length);
+    }
+
+    /// Sends bytes. A server that has closed the connection does not take them all.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Ok(()) => {}
+            Err(error) if is_reset(&error) => {}
+            Err(error) => panic!("the server does not take {} bytes: {error}", bytes.len()),
+        }
+    }
+
+    /// Sends bytes in segments.
+    pub(crate) fn send_cut(&mut self, bytes: &[u8], cuts: &Cuts) {
+        for (index, segment) in cuts.apply(bytes).into_iter().enumerate() {
+            if index > 0 {
+                // Long enough for the server to read what it has, most of the time.
+                thread::sleep(BETWEEN_SEGMENTS);
+            }
+            self.send(segment);
+        }
+    }
+
+    pub(crate) fn send_pieces(&mut self, pieces: impl IntoIterator<Item = Piece>) {
+        self.send(&wire::encode(&pieces.into_iter().collect::<Vec<_>>(), Role::Server));
+    }
+
+    /// Reads what comes until `enough` says so, and gives all that was not taken yet.
+    pub(crate) fn read_until(&mut self, what: &str, mut enough: impl FnMut(&[u8]) -> bool) -> &[u8] {
+        while !enough(&self.received) {
+            match self.read() {
+                Ok(None) => {}
+                Ok(Some(ending)) => {
+                    panic!("{ending:?} instead of {what}, after {}", start(&self.received));
+                }
+                Err(error) => panic!("{error} instead of {what}, after {}", start(&self.received)),
+            }
+        }
+        &self.received
+    }
+
+    /// Reads to the end of the stream, and gives all that was not taken yet.
+    pub(crate) fn read_to_end(&mut self) -> (&[u8], Ending) {
+        loop {
+            match self.read() {
+                Ok(None) => {}
+                Ok(Some(ending)) => return (&self.received, ending),
+                Err(error) => panic!("{error} instead of the end, after {}", start(&self.received)),
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Option<Ending>> {
+        let mut space = vec![0; 64 * 1024];
+        match self.stream.read(&mut space) {
+            Ok(0) => Ok(Some(Ending::Finished)),
+            Ok(count) => {
+                self.received.extend_from_slice(&space[..count]);
+                Ok(None)
+            }
+            Err(error) if is_reset(&error) => Ok(Some(Ending::Reset)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads until so many messages and control frames are there, and takes them off.
+    pub(crate) fn receive(&mut self, count: usize) -> Vec<Saw> {
+        let frames = |received: &[u8]| wire::decode_finals(received, count).expect("frames in order");
+        self.read_until("frames", |received| frames(received).is_some());
+        let (frames, rest) = frames(&self.received).expect("they are there");
+        self.received.drain(..self.received.len() - rest);
+        wire::messages(&frames).expect("messages in order")
+    }
+
+    /// Reads to the end of the stream: what the server has sent, in messages.
+    pub(crate) fn receive_to_end(&mut self) -> (Vec<Saw>, Ending) {
+        let (received, ending) = self.read_to_end();
+        let (frames, rest) = wire::decode(received, Role::Server).expect("frames in order");
+        assert!(rest.is_empty(), "a torn frame: {}", start(rest));
+        (wire::messages(&frames).expect("messages in order"), ending)
+    }
+
+    /// Sends a text, which has to come back.
+    pub(crate) fn echo(&mut self, message: &str) {
+        self.send_pieces([wire::text(message)]);
+        assert_eq!(self.receive(1), [Saw::Text(message.to_owned())]);
+    }
+
+    /// Carries out the closing handshake, and gives what came before the server's Close.
+    pub(crate) fn close(mut self) -> Vec<Saw> {
+        self.send_pieces([close(1000, "")]);
+        let (mut messages, ending) = self.receive_to_end();
+        assert_eq!((messages.pop(), ending), (Some(Saw::Close(Some((1000, String::new())))), Ending::Finished));
+        messages
+    }
+
+    /// Ends this direction of the stream.
+    pub(crate) fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("a connected socket");
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(self) {
+        // Without lingering, what closes the socket sends a reset.
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a socket");
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected)
+}
+
+fn start(bytes: &[u8]) -> String {
+    format!("{} bytes: {}", bytes.len(), bytes[..bytes.len().min(200)].escape_ascii())
+}
+
+/// No wait of a peer's is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+const BETWEEN_SEGMENTS: Duration = Duration::from_micros(500);
