@@ -25,6 +25,9 @@ fn methods() -> Vec<Case> {
     ] {
         rows.push(reject(14, 400, format!("{name} in the method"), sample().line(line)));
     }
+    let endless = "G".repeat(10_000);
+    rows.push(reject(14, 400, "a method of 10,000 characters", endless.clone()));
+    rows.push(reject(14, 400, "a method of 10,000 characters, and the rest", format!("{endless} / HTTP/1.1\r\n\r\n")));
     rows
 }
 
