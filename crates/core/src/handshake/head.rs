@@ -92,13 +92,14 @@ impl Scanner {
                         }
                     }
                 }
-            } else if self.first.is_none() {
-                let after_cr = in_line > 0 && received[self.examined - 2] == b'\r';
+            } else if in_line > 0 && received[self.examined - 2] == b'\r' {
                 // A CR ends the line, or does not belong there.
+                return Err(if self.first.is_none() { HeadError::Line } else { HeadError::Header });
+            } else if self.first.is_none() {
                 let fits = match *byte {
                     b'\r' if in_line == 0 => self.line == 0 && allowed(0, b'\r'),
-                    b'\r' => !after_cr,
-                    byte => !after_cr && allowed(in_line, byte),
+                    b'\r' => true,
+                    byte => allowed(in_line, byte),
                 };
                 if !fits {
                     return Err(HeadError::Line);

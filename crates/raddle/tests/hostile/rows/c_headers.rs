@@ -72,7 +72,7 @@ fn malformed() -> Vec<Case> {
     ] {
         rows.push(reject(32, 400, format!("{name} in a value"), sample().add("Cookie", value)));
     }
-    for (name, end) in [("LF LF", "X: y\n\n"), ("CR LF LF", "\n"), ("LF CR LF", "X: y\n\r\n")] {
+    for (name, end) in [("LF LF", "X: y\n\n"), ("CR LF LF", "\n"), ("LF CR LF", "X: y\n\r\n"), ("CR CR LF", "\r\r\n")] {
         rows.push(reject(38, 400, format!("the head ends with {name}"), sample().end(end)));
     }
     rows
