@@ -8,6 +8,7 @@ mod host;
 mod peer;
 mod rows;
 mod run;
+mod scenes;
 mod wire;
 
 use case::{Case, Modes};

@@ -6,11 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use raddle::Role;
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use crate::case::Saw;
-use crate::head::Answer;
+use crate::head::{self, Answer};
 use crate::run::cuts::Cuts;
-use crate::wire::{self, Piece, close};
+use crate::wire::{self, Piece, Sent, close};
 
 pub(crate) struct Peer {
     stream: TcpStream,
@@ -30,11 +31,35 @@ impl Peer {
         Self::over(TcpStream::connect(server).expect("the server listens"))
     }
 
+    /// With a receive buffer that is soon full.
+    pub(crate) fn connect_narrow(server: SocketAddr) -> Self {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
+        // Before the connection exists: its window is agreed on with it.
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).expect("a socket");
+        net::connect(&socket, &server).expect("the server listens");
+        Self::over(socket.into())
+    }
+
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time other than 0");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time other than 0");
         Self { stream, received: Vec::new() }
+    }
+
+    /// With the opening handshake done.
+    pub(crate) fn open(server: SocketAddr) -> Self {
+        Self::connect(server).opened()
+    }
+
+    /// Does the opening handshake.
+    pub(crate) fn opened(mut self) -> Self {
+        self.shake_hands(&Vec::from(head::sample()));
+        self
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -136,6 +161,12 @@ impl Peer {
         (wire::messages(&frames).expect("messages in order"), ending)
     }
 
+    /// Reads to the end of the stream: the frames that the server has sent.
+    pub(crate) fn frames_to_end(&mut self) -> Vec<Sent> {
+        let (received, _) = self.read_to_end();
+        wire::decode(received, Role::Server).expect("frames in order").0
+    }
+
     /// Sends a text, which has to come back.
     pub(crate) fn echo(&mut self, message: &str) {
         self.send_pieces([wire::text(message)]);
@@ -158,7 +189,7 @@ impl Peer {
     /// Resets the connection.
     pub(crate) fn reset(self) {
         // Without lingering, what closes the socket sends a reset.
-        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a socket");
+        sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a socket");
     }
 }
 

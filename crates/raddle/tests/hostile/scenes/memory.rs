@@ -1,0 +1,96 @@
+//! Cases about memory and work without I/O, which grow with what is received and with nothing else.
+
+use raddle::core::{Error, Event, Header, Limits, Receiver, Role, Rsv1, Sender};
+
+use super::Covers;
+use crate::wire::{announce, ping, pong};
+
+pub(crate) const COVERS: Covers = &[
+    (127, a_thousand_announced_messages_take_no_memory),
+    (135, what_is_broken_is_never_taken_for_incomplete),
+    (153, a_million_pongs_leave_nothing_behind),
+    (155, a_million_pings_leave_one_pong_where_the_peer_does_not_read),
+];
+
+#[test]
+fn a_thousand_announced_messages_take_no_memory() {
+    let announced = announce(0x82, 1 << 20).encode(Role::Server);
+    let receivers: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut receiver = Receiver::new(Role::Server, Limits::default());
+            receiver.feed(&announced);
+            assert_eq!(receiver.advance(), Ok(false));
+            // Room for the next read, as a driver asks for it.
+            assert!(!receiver.space().is_empty());
+            receiver
+        })
+        .collect();
+    let bytes: usize = receivers.iter().map(Receiver::capacity).sum();
+    assert!(bytes < 100 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn what_is_broken_is_never_taken_for_incomplete() {
+    for (error, bytes) in [
+        (Error::ReservedOpCode, &b"\x83\x80\x00\x00\x00\x00"[..]),
+        (Error::ReservedBits, b"\x91\x80\x00\x00\x00\x00"),
+        (Error::UnmaskedFrame, b"\x81\x05Hello"),
+        (Error::ControlTooLong, b"\x89\xfe\x00\x7e\x00\x00\x00\x00"),
+        (Error::LengthNotMinimal, b"\x82\xfe\x00\x7d\x00\x00\x00\x00"),
+        (Error::LengthNotMinimal, b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff"),
+        (Error::LengthTopBit, b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00"),
+    ] {
+        let parse = |length: usize| Header::parse(&bytes[..length], Role::Server, Rsv1::Reserved);
+        let broken = (0..=bytes.len()).find(|length| parse(*length).is_err()).expect("it is broken");
+        for length in 0..=bytes.len() {
+            assert_eq!(parse(length), if length < broken { Ok(None) } else { Err(error) }, "{length} of {bytes:x?}");
+        }
+        let mut receiver = Receiver::new(Role::Server, Limits::default());
+        receiver.feed(bytes);
+        for _ in 0..3 {
+            assert_eq!(receiver.advance(), Err(error));
+            // Nothing is left to be parsed again.
+            assert!(!receiver.has_frame());
+            receiver.feed(b"\x81\x80\x00\x00\x00\x00");
+        }
+    }
+}
+
+#[test]
+fn a_million_pongs_leave_nothing_behind() {
+    let thousand = pong("x").encode(Role::Server).repeat(1000);
+    let (mut receiver, mut sender) = (Receiver::new(Role::Server, Limits::default()), Sender::server());
+    let mut pongs = 0;
+    let mut capacities = Vec::new();
+    for _ in 0..1000 {
+        receiver.feed(&thousand);
+        while receiver.advance().expect("Pongs may come unasked") {
+            let event = receiver.event().expect("advance() has returned true");
+            assert_eq!(event, Event::Pong(b"x"));
+            sender.react(&event);
+            pongs += 1;
+        }
+        capacities.push(receiver.capacity());
+    }
+    assert_eq!((pongs, sender.queued()), (1_000_000, 0));
+    assert!(capacities.iter().all(|capacity| *capacity <= 128 * 1024), "{:?}", capacities.iter().max());
+}
+
+#[test]
+fn a_million_pings_leave_one_pong_where_the_peer_does_not_read() {
+    let (mut receiver, mut sender) = (Receiver::new(Role::Server, Limits::default()), Sender::server());
+    // A driver has taken output and is not rid of it.
+    sender.ping(b"ours").expect("nothing was closed");
+    sender.take_output(&mut Vec::new());
+    for thousand in 0..1000_u32 {
+        let pings: Vec<_> = (0..1000).map(|number| (thousand * 1000 + number).to_be_bytes()).collect();
+        receiver.feed(&pings.iter().flat_map(|number| ping(number).encode(Role::Server)).collect::<Vec<_>>());
+        while receiver.advance().expect("Pings may come") {
+            sender.react(&receiver.event().expect("advance() has returned true"));
+        }
+        assert!(sender.queued() <= 14 + 125, "{} bytes are queued", sender.queued());
+    }
+    sender.taken_written();
+    // The newest, 999,999, and no other (RFC 6455, section 5.5.3).
+    assert_eq!(sender.output(), b"\x8a\x04\x00\x0f\x42\x3f");
+}

@@ -1,0 +1,178 @@
+//! Cases about a peer that does not read, or goes away, while the library sends.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use raddle::core::OpCode;
+use raddle::{Cause, End, Role, SendError, Writer};
+
+use super::Covers;
+use crate::case::Saw;
+use crate::host::{Host, Note, wait_until};
+use crate::peer::{PATIENCE, Peer};
+use crate::wire::{self, close, frame, ping, text};
+
+pub(crate) const COVERS: Covers = &[
+    (155, pings_that_are_not_read_back_take_no_memory),
+    (156, a_pong_passes_between_the_fragments_of_a_message_that_is_stuck),
+    (173, a_reset_amid_a_send_is_one_end_and_no_signal),
+    (176, a_failure_does_not_wait_for_a_peer_that_does_not_read),
+    (176, a_failure_does_not_wait_for_a_thread_whose_send_is_stuck),
+];
+
+/// Larger than what both sockets of a connection hold.
+const HUGE: usize = 16 << 20;
+
+#[test]
+fn pings_that_are_not_read_back_take_no_memory() {
+    let host = Host::echo(|builder, _| builder.with_options(|options| options.ping_interval = None));
+    let mut peer = Peer::connect_narrow(host.address).opened();
+    let id = host.connections()[0].id;
+    let queued = || host.connection(id).map_or(0, |writer| writer.queued());
+    let count = 100_000_u32;
+    let mut most = 0;
+    for thousand in 0..count / 1000 {
+        let pings = (0..1000).map(|number| {
+            let mut payload = [0x5a; 125];
+            payload[..4].copy_from_slice(&(thousand * 1000 + number).to_be_bytes());
+            ping(payload)
+        });
+        peer.send_pieces(pings);
+        most = most.max(queued());
+    }
+    // 12 MB of Pings were read meanwhile: none of them waits for the peer, nor does a Pong for each of them.
+    assert!(wait_until(|| host.connections()[0].traffic.received_bytes >= u64::from(count) * 131));
+    most = most.max(queued());
+    assert!((1..=128 * 1024).contains(&most), "{most} bytes are queued");
+    // The newest Ping is answered, and the connection works.
+    peer.send_pieces([text("read"), close(1000, "")]);
+    let (sent, _) = peer.receive_to_end();
+    let pongs: Vec<u32> = sent.iter().filter_map(number).collect();
+    assert!(pongs.is_sorted() && pongs.last() == Some(&(count - 1)), "{:?}", pongs.last());
+    assert!((pongs.len() as u32) < count, "the peer has read everything");
+    assert!(sent.contains(&Saw::Text("read".into())));
+    drop(peer);
+    host.finish();
+}
+
+/// The number of the Ping that a Pong answers.
+fn number(event: &Saw) -> Option<u32> {
+    let Saw::Pong(payload) = event else { return None };
+    Some(u32::from_be_bytes(*payload.first_chunk().expect("our payload")))
+}
+
+#[test]
+fn a_pong_passes_between_the_fragments_of_a_message_that_is_stuck() {
+    let host = Host::serve(
+        |builder, _| {
+            builder.with_options(|options| {
+                options.fragment_size = 64 * 1024;
+                options.ping_interval = None;
+            })
+        },
+        |mut reader, writer, _| {
+            writer.send(&vec![0x5a; HUGE])?;
+            while let Some(message) = reader.next_message()? {
+                writer.send(message)?;
+            }
+            Ok(())
+        },
+    );
+    let mut peer = Peer::connect_narrow(host.address).opened();
+    let connection = || host.connections().remove(0);
+    let sent = || connection().traffic.sent_bytes;
+    // Until nothing more fits.
+    let mut before = 0;
+    assert!(wait_until(|| {
+        thread::sleep(Duration::from_millis(50));
+        sent() == std::mem::replace(&mut before, sent())
+    }));
+    peer.send_pieces([ping("p"), text("meanwhile")]);
+    // Reading goes on: the message is received, though the handler is still amid its send.
+    assert!(wait_until(|| connection().traffic.received_messages == 1), "{:?}", connection());
+
+    peer.read_until("the echo", |received| received.ends_with(&text("meanwhile").encode(Role::Client)));
+    peer.send_pieces([close(1000, "")]);
+    let frames = peer.frames_to_end();
+    // The frames are whole, the Pong stands between two of one message, and the message is whole too.
+    let pong = frames.iter().position(|frame| frame.first == 0x80 | OpCode::Pong as u8).expect("a Pong");
+    let last = frames.iter().position(|frame| frame.first == 0x80).expect("a last fragment");
+    assert!(pong < last, "the Pong, frame {pong}, has waited for the message, up to frame {last}");
+    let expected = [Saw::Pong(b"p".into()), Saw::Binary(vec![0x5a; HUGE]), Saw::Text("meanwhile".into())];
+    assert!(wire::messages(&frames).expect("messages in order").starts_with(&expected));
+    drop(peer);
+    host.finish();
+}
+
+#[test]
+fn a_reset_amid_a_send_is_one_end_and_no_signal() {
+    let (ends, ended) = mpsc::channel();
+    let host = Host::serve(
+        |builder, _| builder,
+        move |mut reader, writer, _| {
+            let sent = writer.send(&vec![0x5a; HUGE]);
+            let first = reader.next_message().map(|message| message.is_some());
+            // The end stays what it was.
+            let again = reader.next_message().map(|message| message.is_some());
+            assert_eq!(first.as_ref().map_err(cause), again.as_ref().map_err(cause));
+            ends.send((sent, first)).expect("the test waits");
+            Ok(())
+        },
+    );
+    let peer = Peer::connect_narrow(host.address).opened();
+    thread::sleep(Duration::from_millis(50));
+    peer.reset();
+    let (sent, end) = ended.recv_timeout(PATIENCE).expect("the handler comes to the end");
+    assert_eq!(sent, Err(SendError::Closed));
+    let end = end.expect_err("no clean end");
+    assert!(matches!(end.cause, Cause::Io(_)) && end.code().0 == 1006, "{end}");
+    assert!(ended.try_recv().is_err());
+    host.finish();
+}
+
+fn cause(end: &End) -> Cause {
+    end.cause
+}
+
+#[test]
+fn a_failure_does_not_wait_for_a_peer_that_does_not_read() {
+    fail_while_stuck(|writer| while writer.try_send(&[0x5a; 64 * 1024]).is_ok() {});
+}
+
+#[test]
+fn a_failure_does_not_wait_for_a_thread_whose_send_is_stuck() {
+    fail_while_stuck(|writer| {
+        let sender = writer.clone();
+        thread::spawn(move || assert_eq!(sender.send(&vec![0x5a; HUGE]), Err(SendError::Closed)));
+        // It is amid its message, which others would have to wait for.
+        while writer.try_send("behind") != Err(SendError::Full) {
+            thread::yield_now();
+        }
+    });
+}
+
+/// Breaks the protocol while `stick` has filled the output, and the peer does not read.
+fn fail_while_stuck(stick: impl Fn(&Writer) + Send + Sync + 'static) {
+    let host = Host::serve(
+        |builder, _| builder,
+        move |mut reader, writer, log| {
+            stick(&writer);
+            log.note(reader.info().peer, Note::Open);
+            while let Ok(Some(_)) = reader.next_message() {}
+            log.note(reader.info().peer, Note::End(reader.end().cloned()));
+            Ok(())
+        },
+    );
+    let mut peer = Peer::connect_narrow(host.address).opened();
+    host.log.wait_for(peer.address(), |note| matches!(note, Note::Open).then_some(()));
+    let failed = Instant::now();
+    peer.send_pieces([frame(0x83, b"")]);
+    let notes = host.log.take_ended(peer.address());
+    let Some(Note::End(Some(end))) = notes.last() else { panic!("{notes:?}") };
+    assert!(matches!(end.cause, Cause::Failed(_)) && end.code().0 == 1006, "{end}");
+    // A second for the Close, and nearly another for a machine that has other things to do.
+    assert!(failed.elapsed() < Duration::from_millis(1900), "{:?}", failed.elapsed());
+    drop(peer);
+    host.finish();
+}
