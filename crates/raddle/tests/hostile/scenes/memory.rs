@@ -1,5 +1,7 @@
 //! Cases about memory and work without I/O, which grow with what is received and with nothing else.
 
+use std::time::{Duration, Instant};
+
 use raddle::core::{Error, Event, Header, Limits, Receiver, Role, Rsv1, Sender};
 
 use super::Covers;
@@ -10,6 +12,7 @@ pub(crate) const COVERS: Covers = &[
     (135, what_is_broken_is_never_taken_for_incomplete),
     (153, a_million_pongs_leave_nothing_behind),
     (155, a_million_pings_leave_one_pong_where_the_peer_does_not_read),
+    (195, a_text_that_arrives_byte_by_byte_is_linear_work),
 ];
 
 #[test]
@@ -93,4 +96,29 @@ fn a_million_pings_leave_one_pong_where_the_peer_does_not_read() {
     sender.taken_written();
     // The newest, 999,999, and no other (RFC 6455, section 5.5.3).
     assert_eq!(sender.output(), b"\x8a\x04\x00\x0f\x42\x3f");
+}
+
+#[test]
+fn a_text_that_arrives_byte_by_byte_is_linear_work() {
+    // A byte a read, and a TCP segment a read.
+    for (read, length) in [(1, 1 << 20), (1448, 16 << 20)] {
+        let mut receiver = Receiver::new(Role::Server, Limits::default().message(16 << 20));
+        let begun = Instant::now();
+        receiver.feed(&announce(0x81, length).key([0; 4]).encode(Role::Server));
+        let text = "é".repeat(length as usize / 2).into_bytes();
+        let mut capacities = vec![receiver.capacity()];
+        for part in text.chunks(read) {
+            assert_eq!(receiver.advance(), Ok(false));
+            receiver.feed(part);
+            if capacities.last() != Some(&receiver.capacity()) {
+                capacities.push(receiver.capacity());
+            }
+        }
+        assert_eq!(receiver.advance(), Ok(true));
+        assert!(matches!(receiver.event(), Some(Event::Text(text)) if text.len() as u64 == length));
+        // All that is held is moved when memory grows: so it grows by a factor, not with each read.
+        assert!(capacities.len() < 50, "{} times, at last to {:?}", capacities.len(), capacities.last());
+        // Validating from the beginning each time would be half a million times as much.
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
 }
