@@ -1,6 +1,7 @@
 //! Cases that are more than an input with its verdict: time, memory, several threads, calls of the application's.
 
 pub(crate) mod closing;
+pub(crate) mod coverage;
 pub(crate) mod memory;
 pub(crate) mod pressure;
 pub(crate) mod sending;
