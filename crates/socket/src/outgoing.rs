@@ -232,6 +232,14 @@ impl Link {
         !outgoing.ended
     }
 
+    /// Lets corked output go where there is much of it, so that Pongs do not pile up while ever more Pings arrive.
+    pub(crate) fn flush_full_cork(self: &Arc<Self>) {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.queued() >= CORK && outgoing.stalled_until.is_none() {
+            self.flush_locked(&mut outgoing);
+        }
+    }
+
     /// Has the attendant let corked bytes go, if nothing else does before.
     pub(crate) fn hold_cork(self: &Arc<Self>) {
         self.cork.hold();

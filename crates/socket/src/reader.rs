@@ -245,7 +245,8 @@ impl Reader {
             match event {
                 Event::Text(_) | Event::Binary(_) | Event::Part(..) => break Step::Message,
                 Event::Close(_) => return Ok(Step::Closed),
-                Event::Ping(_) | Event::Pong(_) => {}
+                Event::Ping(_) => self.link.flush_full_cork(),
+                Event::Pong(_) => {}
             }
         };
         // The time for a message is counted while it is waited for.

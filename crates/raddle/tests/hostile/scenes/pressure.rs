@@ -31,20 +31,24 @@ fn pings_that_are_not_read_back_take_no_memory() {
     let id = host.connections()[0].id;
     let queued = || host.connection(id).map_or(0, |writer| writer.queued());
     let count = 100_000_u32;
-    let mut most = 0;
-    for thousand in 0..count / 1000 {
-        let pings = (0..1000).map(|number| {
+    let pings: Vec<_> = (0..count)
+        .map(|number| {
             let mut payload = [0x5a; 125];
-            payload[..4].copy_from_slice(&(thousand * 1000 + number).to_be_bytes());
+            payload[..4].copy_from_slice(&number.to_be_bytes());
             ping(payload)
-        });
-        peer.send_pieces(pings);
+        })
+        .collect();
+    let pings = wire::encode(&pings, Role::Server);
+    let mut most = 0;
+    // Faster than the server can take them, so that each of its reads finds all that it has space for.
+    for part in pings.chunks(256 * 1024) {
+        peer.send(part);
         most = most.max(queued());
     }
     // 12 MB of Pings were read meanwhile: none of them waits for the peer, nor does a Pong for each of them.
     assert!(wait_until(|| host.connections()[0].traffic.received_bytes >= u64::from(count) * 131));
     most = most.max(queued());
-    assert!((1..=128 * 1024).contains(&most), "{most} bytes are queued");
+    assert!((1..=64 * 1024).contains(&most), "{most} bytes are queued");
     // The newest Ping is answered, and the connection works.
     peer.send_pieces([text("read"), close(1000, "")]);
     let (sent, _) = peer.receive_to_end();
