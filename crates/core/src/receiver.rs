@@ -167,6 +167,11 @@ impl Receiver {
         !self.closed && self.failed.is_none() && (is_open || !self.buffer.unread().is_empty())
     }
 
+    /// Tells whether the event is a whole message: one that asks nothing of the sender.
+    pub fn is_whole_message(&self) -> bool {
+        matches!(self.current, Some(Current::Message(_)))
+    }
+
     /// Tells whether the event is a part of a message of which more follows.
     pub fn is_amid_part(&self) -> bool {
         matches!(self.current, Some(Current::Part(_, _, Progress::More)))

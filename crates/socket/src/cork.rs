@@ -29,9 +29,11 @@ impl Cork {
         self.thread.load(Ordering::Relaxed) == this_thread()
     }
 
-    /// Notes that there is output that nobody writes at once.
+    /// Notes that there is output that nobody writes at once. Under the lock of the output, as [`release`](Self::release).
     pub(crate) fn hold(&self) {
-        self.held.store(true, Ordering::SeqCst);
+        if !self.is_held() {
+            self.held.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Tells whether the attendant has to be told of what is held.

@@ -217,7 +217,8 @@ impl Link {
             Event::Part(_, Progress::Last) => self.counters.message(),
             Event::Part(..) => {}
             Event::Ping(_) => {
-                self.outgoing.lock().sender.react(event);
+                let mut outgoing = self.outgoing.lock();
+                outgoing.sender.react(event);
                 self.cork.hold();
             }
             Event::Pong(payload) => {
@@ -402,7 +403,8 @@ impl Counters {
         }
     }
 
-    fn message(&self) {
+    /// Counts a message.
+    pub(crate) fn message(&self) {
         add(&self.messages, 1);
     }
 }

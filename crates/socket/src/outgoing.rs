@@ -156,7 +156,8 @@ impl Link {
             } else if !full && length < CORK && self.cork.holds_this_thread() {
                 outgoing.queue(message, self.options.fragment_size)?;
                 if outgoing.queued() < CORK {
-                    self.hold_cork();
+                    self.cork.hold();
+                    self.list_cork();
                     return Ok(SendStatus::Queued);
                 }
                 self.write(&mut outgoing, &[], wait)?;
@@ -241,8 +242,7 @@ impl Link {
     }
 
     /// Has the attendant let corked bytes go, if nothing else does before.
-    pub(crate) fn hold_cork(self: &Arc<Self>) {
-        self.cork.hold();
+    pub(crate) fn list_cork(self: &Arc<Self>) {
         if self.cork.list() {
             self.attendant.list_corked(Arc::clone(self));
         }

@@ -240,6 +240,10 @@ impl Reader {
                 }
                 continue;
             }
+            if inbound.receiver.is_whole_message() {
+                link.counters.message();
+                break Step::Message;
+            }
             let event = inbound.receiver.event().expect("advance() has returned true");
             link.react(&event);
             match event {
@@ -262,7 +266,7 @@ impl Reader {
             link.cork.pull();
         }
         if link.cork.is_held() {
-            self.link.hold_cork();
+            self.link.list_cork();
         }
         link.inbound.leave();
         if !link.listing.is_listed() {
