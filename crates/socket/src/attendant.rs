@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use polling::{Event, Events, PollMode};
 
 use crate::link::Link;
@@ -28,8 +28,8 @@ struct Tasks {
     timers: Timers<Weak<Link>>,
     /// Connections whose socket is watched, by their key.
     watched: HashMap<usize, Watched>,
-    /// Connections that have, or had at the last look, corked bytes.
-    corked: Vec<Arc<Link>>,
+    /// Connections that have, or had a moment ago, corked bytes.
+    corked: Vec<Corked>,
     /// When they are looked at again.
     look: Option<Duration>,
     /// Connections whose reader was seen lately.
@@ -38,6 +38,13 @@ struct Tasks {
     sweep: Option<Duration>,
     /// When the thread wakes by itself: it has to be woken for what is due earlier.
     wakes: Option<Duration>,
+}
+
+/// A connection that corks what it sends.
+struct Corked {
+    link: Weak<Link>,
+    /// Looks in a row that have found nothing held back.
+    calm: u32,
 }
 
 /// What a connection's socket is watched for.
@@ -109,15 +116,15 @@ impl Attendant {
         }
         link.timer.set(Some(at));
         tasks.timers.set(at, link.key, Arc::downgrade(link));
-        self.wake_before(&mut tasks, at);
+        self.wake_before(tasks, at);
     }
 
     /// Has [`Link::flush`] called while there are corked bytes.
-    pub(crate) fn list_corked(&self, link: Arc<Link>) {
+    pub(crate) fn list_corked(&self, link: &Arc<Link>) {
         let mut tasks = self.tasks.lock();
-        tasks.corked.push(link);
+        tasks.corked.push(Corked { link: Arc::downgrade(link), calm: 0 });
         let look = *tasks.look.get_or_insert_with(|| sys::now() + TICK);
-        self.wake_before(&mut tasks, look);
+        self.wake_before(tasks, look);
     }
 
     /// Has [`Link::attend`] called when the connection's reader stays away.
@@ -128,7 +135,7 @@ impl Attendant {
                 let visit = link.inbound.visits();
                 tasks.readers.push(Watcher { link: Arc::downgrade(link), visit, sweeps: 0, attended: false });
                 let sweep = *tasks.sweep.get_or_insert_with(|| sys::now() + SWEEP);
-                self.wake_before(&mut tasks, sweep);
+                self.wake_before(tasks, sweep);
             }
             ENDED => link.listing.0.store(ENDED, Ordering::Relaxed),
             _ => {}
@@ -183,9 +190,11 @@ impl Attendant {
         drop(watched);
     }
 
-    fn wake_before(&self, tasks: &mut Tasks, at: Duration) {
+    /// Wakes the thread, if it would sleep beyond `at`. Without the lock, which is the first thing that it takes.
+    fn wake_before(&self, mut tasks: MutexGuard<'_, Tasks>, at: Duration) {
         if tasks.wakes.is_none_or(|wakes| at < wakes) {
             tasks.wakes = Some(at);
+            drop(tasks);
             self.watch.wake();
         }
     }
@@ -193,6 +202,7 @@ impl Attendant {
     fn run(&self) {
         let mut events = Events::new();
         let mut due = Vec::new();
+        let mut corked = Vec::new();
         loop {
             let timeout = {
                 let mut tasks = self.tasks.lock();
@@ -214,7 +224,7 @@ impl Attendant {
                 }
                 if tasks.look.is_some_and(|look| look <= now) {
                     tasks.look = None;
-                    due.extend(tasks.corked.drain(..).map(Task::Uncork));
+                    corked.append(&mut tasks.corked);
                 }
                 if tasks.sweep.is_some_and(|sweep| sweep <= now) {
                     tasks.readers.retain_mut(|watcher| watcher.look(&mut due));
@@ -228,16 +238,14 @@ impl Attendant {
                     Task::Tick(link) => link.tick(sys::now()),
                     Task::Attend(link) => link.attend(),
                     Task::Read(link, visit) => link.attend_arrival(visit),
-                    Task::Uncork(link) => {
-                        if link.cork.is_held() {
-                            link.flush();
-                        } else if link.cork.unlist() {
-                            continue;
-                        }
-                        self.list_corked(link);
-                    }
                     Task::Nothing(link) => drop(link),
                 }
+            }
+            corked.retain_mut(Corked::look);
+            if !corked.is_empty() {
+                let mut tasks = self.tasks.lock();
+                tasks.corked.append(&mut corked);
+                tasks.look.get_or_insert_with(|| sys::now() + TICK);
             }
         }
     }
@@ -265,6 +273,20 @@ impl Attendant {
             }
         }
         due.push(Task::Nothing(link));
+    }
+}
+
+impl Corked {
+    /// Lets go what is held back; `false` where there is no need to look again.
+    fn look(&mut self) -> bool {
+        let Some(link) = self.link.upgrade() else { return false };
+        if link.cork.is_held() {
+            link.flush();
+            self.calm = 0;
+            return true;
+        }
+        self.calm += 1;
+        self.calm < CALM || !link.cork.unlist()
     }
 }
 
@@ -315,7 +337,6 @@ impl Watcher {
 enum Task {
     Flush(Arc<Link>),
     Tick(Arc<Link>),
-    Uncork(Arc<Link>),
     Attend(Arc<Link>),
     Read(Arc<Link>, u32),
     /// Is only to be dropped, which must not be done under the lock.
@@ -372,6 +393,8 @@ const LATEST: Duration = Duration::from_nanos(NEVER - 1);
 
 /// How often corked bytes are looked at: often enough for the 5 ms that are promised.
 const TICK: Duration = Duration::from_millis(3);
+/// So many looks that find nothing take a connection off the list: it is listed again for its next cork, which takes a lock.
+const CALM: u32 = 16;
 /// How often it is looked where readers are: one is found to stay away within 125 to 250 ms.
 const SWEEP: Duration = Duration::from_millis(125);
 /// After so many sweeps, 5 s, a reader that waits for its peer is looked for no more.

@@ -244,7 +244,7 @@ impl Link {
     /// Has the attendant let corked bytes go, if nothing else does before.
     pub(crate) fn list_cork(self: &Arc<Self>) {
         if self.cork.list() {
-            self.attendant.list_corked(Arc::clone(self));
+            self.attendant.list_corked(self);
         }
     }
 
