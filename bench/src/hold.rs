@@ -19,9 +19,10 @@ pub fn drip(effort: Effort) -> Result<(), Box<dyn Error>> {
     const CLIENTS: usize = 2000;
     for flags in [&["--max-handshakes", "4000"][..], &[]] {
         println!("\n{CLIENTS} clients that drip their opening handshake; echo_server {}", flags.join(" "));
-        compare(effort, flags, |address, stop| {
+        compare(effort, flags, |address, Signals { ready, stop }| {
             let mut streams: Vec<Option<TcpStream>> = (0..CLIENTS).map(|_| None).collect();
             for second in 0.. {
+                ready.store(second > 1, Ordering::Relaxed);
                 let start = Instant::now();
                 for (index, stream) in streams.iter_mut().enumerate() {
                     if stop.load(Ordering::Relaxed) {
@@ -42,36 +43,46 @@ pub fn drip(effort: Effort) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// 1,000 clients send and never read, until their sockets are full.
+/// 1,000 clients send and never read: their sockets are full, and their handlers wait for room.
 pub fn stalled(effort: Effort) -> Result<(), Box<dyn Error>> {
     const CLIENTS: usize = 1000;
     println!("{CLIENTS} clients that never read what is echoed to them");
-    compare(effort, &[], |address, stop| {
+    compare(effort, &[], |address, Signals { ready, stop }| {
         let request = wire::request(16 * 1024);
         let mut streams = Vec::new();
         for _ in 0..CLIENTS {
             let stream = Wire::WebSocket.connect(address)?;
+            process::narrow(&stream)?;
             stream.set_nonblocking(true)?;
-            streams.push(stream);
+            streams.push((stream, 0));
         }
         while !stop.load(Ordering::Relaxed) {
-            for mut stream in &streams {
-                // A write that is cut short would tear the frames: the rest of such a connection is silence.
-                if stream.write(&request).is_ok_and(|count| count < request.len()) {
-                    stream.shutdown(std::net::Shutdown::Write).ok();
+            let mut taken = 0;
+            for (stream, at) in &mut streams {
+                if let Ok(count) = stream.write(&request[*at..]) {
+                    *at = (*at + count) % request.len();
+                    taken += count;
                 }
             }
-            thread::sleep(Duration::from_millis(100));
+            ready.store(taken == 0, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     })
+}
+
+/// What the clients that behave badly tell, and are told.
+struct Signals {
+    /// They are all there, and behave as badly as they will.
+    ready: AtomicBool,
+    stop: AtomicBool,
 }
 
 /// Serves an honest client alone and beside the others, in turns.
 fn compare(
     effort: Effort,
     flags: &[&str],
-    disturb: impl Fn(SocketAddr, &AtomicBool) -> io::Result<()> + Sync,
+    disturb: impl Fn(SocketAddr, &Signals) -> io::Result<()> + Sync,
 ) -> Result<(), Box<dyn Error>> {
     process::pin_load();
     let time = Duration::from_secs_f64(effort.seconds * 3.0);
@@ -80,14 +91,16 @@ fn compare(
         let server = Server::start(&RADDLE_THREADS, flags)?;
         let alone = honest::serve(server.address, time)?;
         let threads = server.threads();
-        let stop = AtomicBool::new(false);
+        let signals = Signals { ready: AtomicBool::new(false), stop: AtomicBool::new(false) };
         let (beside, most) = thread::scope(|scope| {
-            let disturber = scope.spawn(|| disturb(server.address, &stop));
-            // Until they are all there.
-            thread::sleep(Duration::from_secs(2));
+            let disturber = scope.spawn(|| disturb(server.address, &signals));
+            let patience = Instant::now() + Duration::from_secs(60);
+            while !signals.ready.load(Ordering::Relaxed) && Instant::now() < patience && !disturber.is_finished() {
+                thread::sleep(Duration::from_millis(100));
+            }
             let most = server.threads();
             let beside = honest::serve(server.address, time).map_err(|error| error.to_string());
-            stop.store(true, Ordering::Relaxed);
+            signals.stop.store(true, Ordering::Relaxed);
             disturber.join().expect("the disturber does not panic")?;
             Ok::<_, Box<dyn Error>>((beside?, most))
         })?;
