@@ -346,7 +346,10 @@ impl Link {
                 self.park(outgoing, before)
             }
             Err(cause) => {
+                // What was not written was not sent.
+                outgoing.rest = head;
                 self.cut(outgoing, cause);
+                outgoing.rest = Unwritten::default();
                 Err(if cause == Cause::WriteTimeout { SendError::Timeout } else { SendError::Closed })
             }
         }

@@ -250,6 +250,19 @@ fn a_peer_that_answers_and_keeps_the_stream_is_waited_for_by_the_client_only() {
 }
 
 #[test]
+fn a_failure_waits_for_a_slow_peer_no_longer_than_a_second() {
+    // Hostile input 176: a megabyte waits for a peer that does not read, and sends nonsense.
+    let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+    while connection.writer().try_send(&[0; 64 * 1024]).is_ok() {}
+    peer.send_bytes(b"\xff");
+    let start = Instant::now();
+    let end = read_to_end(connection).expect_err("the connection has failed");
+    let took = start.elapsed();
+    assert_eq!((end.cause, end.received, end.sent), (Cause::Failed(Error::ReservedOpCode), None, None));
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
 fn two_failures_in_one_read_are_one() {
     // Hostile input 178.
     let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
