@@ -251,6 +251,8 @@ impl Link {
         if let Some(cause) = self.overdue(&outgoing, now) {
             return self.cut(&mut outgoing, cause);
         }
+        // A reader gives back what it has not needed for a while; who only sends has no such moment.
+        outgoing.shrink();
         let mut next = now.saturating_add(self.options.message_timeout);
         if let Some((since, from)) = self.counters.amid_message() {
             let received = self.counters.bytes.load(Ordering::Relaxed).saturating_sub(from);

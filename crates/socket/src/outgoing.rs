@@ -485,7 +485,7 @@ fn fragments(message: Message<'_>, size: usize) -> impl Iterator<Item = (Message
 const CORK: usize = 16 * 1024;
 /// Payloads from this size are written from where they are, not copied.
 const DIRECT: usize = 8 * 1024;
-/// Memory of the output that is kept for the next.
-const KEPT: usize = 4 * 1024;
+/// Memory of the output that is kept for the next, while there is one now and then.
+const KEPT: usize = 64 * 1024;
 /// How often a thread that waits for others looks whether things have changed.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

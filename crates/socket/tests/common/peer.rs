@@ -11,7 +11,8 @@ use raddle_core::{Header, OpCode, Role, Rsv1, mask};
 pub(crate) struct Peer<S> {
     pub(crate) stream: S,
     role: Role,
-    received: Vec<u8>,
+    /// What was read and not taken yet.
+    pub(crate) received: Vec<u8>,
     /// The masking keys of the frames received so far.
     pub(crate) keys: Vec<[u8; 4]>,
 }
