@@ -1,0 +1,133 @@
+//! Signals: a write to a peer that has gone raises none, and the library's own threads take none.
+
+mod common;
+
+use std::fs;
+use std::os::unix::thread::JoinHandleExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use raddle_socket::{Close, CloseCode, Message, Next, Role, SendError};
+use rustix::net::sockopt;
+
+/// As in a program in C: the standard library has SIGPIPE ignored.
+fn let_a_broken_pipe_kill() {
+    // SAFETY: SIG_DFL is a disposition that every signal can have.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    assert_ne!(before, libc::SIG_ERR);
+}
+
+#[test]
+fn a_write_to_a_peer_that_has_gone_is_an_error_and_no_signal() {
+    // Hostile input 259: plain, vectored, of the attendant, of the last handle. The process has to live on.
+    let_a_broken_pipe_kill();
+    for role in [Role::Server, Role::Client] {
+        for length in [10, 100_000] {
+            let (connection, peer) = against_peer(role, options(|_| ()));
+            drop(peer);
+            assert_eq!(connection.send(&vec![0; length]), Err(SendError::Closed));
+
+            let (connection, peer) = against_tcp_peer(role, options(|_| ()));
+            sockopt::set_socket_linger(&peer.stream, Some(Duration::ZERO)).expect("a socket");
+            drop(peer);
+            let message = vec![0; length];
+            // The first write may go before the reset has come.
+            while connection.send(&message).is_ok() {}
+            assert_eq!(connection.writer().close(Close::code(CloseCode::NORMAL)), Err(SendError::Closed));
+        }
+        let (connection, peer) = against_peer(role, options(|_| ()));
+        drop(peer);
+        drop(connection);
+
+        let (connection, peer) = against_peer(role, options(|_| ()));
+        while connection.writer().try_send(&[0; 64 * 1024]).is_ok() {}
+        drop(peer);
+        let writer = connection.writer();
+        eventually("the attendant has noticed", || writer.send("more") == Err(SendError::Closed));
+    }
+}
+
+#[test]
+fn the_attendant_takes_no_signal() {
+    let (_client, _server) = both_ends(options(|_| ()), options(|_| ()));
+    let masks: Vec<_> = tasks().into_iter().filter(|(name, _)| name.starts_with("raddle")).collect();
+    assert_eq!(masks.len(), 1, "{masks:?}");
+    for (name, blocked) in masks {
+        for signal in 1..=64 {
+            // These two cannot be blocked, and the C library has two for itself.
+            if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
+                continue;
+            }
+            assert!(blocked & 1 << (signal - 1) != 0, "{name} takes signal {signal}");
+        }
+    }
+}
+
+/// The threads of this process: name, and blocked signals.
+fn tasks() -> Vec<(String, u64)> {
+    let tasks = fs::read_dir("/proc/self/task").expect("there are threads");
+    // A thread may end while it is looked at.
+    let task = |status: String| {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Some((field("Name:")?.to_owned(), u64::from_str_radix(field("SigBlk:")?, 16).ok()?))
+    };
+    tasks.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok()).filter_map(task).collect()
+}
+
+#[test]
+fn signals_without_restart_lose_and_double_nothing() {
+    // Hostile input 260: a reader, a sender that waits for room, and a read with a time-out, each interrupted all the time.
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    // SAFETY: all zeros is a valid `sigaction`: no flags, so no SA_RESTART, and an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: the handler does nothing, which is safe in a handler.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) }, 0);
+    let (client, server) = both_ends(options(|_| ()), options(|_| ()));
+    let (message, count) = (pattern(300_000, 1), 100);
+    let sending = thread::spawn({
+        let message = message.clone();
+        move || {
+            for _ in 0..count {
+                client.send(&message).expect("the peer takes it");
+            }
+            client
+        }
+    });
+    let receiving = thread::spawn(move || {
+        let mut server = server;
+        for number in 0..count {
+            if number % 10 == 0 {
+                // So that the sender has to wait for room.
+                thread::sleep(Duration::from_millis(20));
+            }
+            let received = match number % 2 {
+                0 => server.next_message().expect("open"),
+                _ => match server.next_message_within(LIMIT).expect("open") {
+                    Next::Message(message) => Some(message),
+                    other => panic!("{other:?}"),
+                },
+            };
+            assert!(received == Some(Message::Binary(&message)), "message {number}");
+        }
+        // And a wait that is never satisfied takes its time, not more and not less.
+        let start = Instant::now();
+        let found = server.next_message_within(Duration::from_millis(300));
+        assert_eq!(found, Ok(Next::Timeout));
+        let took = start.elapsed();
+        assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&took), "{took:?}");
+        server
+    });
+    while !(sending.is_finished() && receiving.is_finished()) {
+        for thread in [sending.as_pthread_t(), receiving.as_pthread_t()] {
+            // SAFETY: neither thread is joined, so both handles are valid.
+            unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+        }
+        thread::sleep(Duration::from_micros(500));
+    }
+    let (client, server) = (join(sending, LIMIT), join(receiving, LIMIT));
+    let server = thread::spawn(move || server.close(Close::code(CloseCode::NORMAL)));
+    assert!(client.close(Close::code(CloseCode::NORMAL)).is_clean());
+    assert!(join(server, LIMIT).is_clean());
+}
