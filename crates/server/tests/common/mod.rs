@@ -1,0 +1,98 @@
+//! What the tests of this crate share: a client that is a script, and servers that echo.
+
+// Each test uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod http;
+#[path = "../../../socket/tests/common/peer.rs"]
+mod peer;
+#[path = "../../../socket/tests/common/wait.rs"]
+mod wait;
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use raddle_core::OpCode;
+use raddle_server::{Builder, HandlerError, Reader, Server, Writer};
+
+pub(crate) use http::{Answer, Asking, OFFER};
+pub(crate) use peer::*;
+pub(crate) use wait::{eventually, join, pattern, within};
+
+/// A client with the opening handshake behind it.
+pub(crate) type Client = Peer<TcpStream>;
+
+/// The echo that every server can be.
+pub(crate) fn echo(mut reader: Reader, writer: Writer) -> Result<(), HandlerError> {
+    while let Some(message) = reader.next_message()? {
+        writer.send(message)?;
+    }
+    Ok(())
+}
+
+/// A server on a free port of the loopback, started.
+pub(crate) fn echoing(set_up: impl FnOnce(Builder) -> Builder) -> Server {
+    serving(set_up, echo)
+}
+
+/// As [`echoing`], with a handler.
+pub(crate) fn serving<H>(set_up: impl FnOnce(Builder) -> Builder, handler: H) -> Server
+where
+    H: Fn(Reader, Writer) -> Result<(), HandlerError> + Send + Sync + 'static,
+{
+    let server = listening(set_up);
+    server.start(handler).expect("it starts");
+    server
+}
+
+/// A server on a free port of the loopback, not started.
+pub(crate) fn listening(set_up: impl FnOnce(Builder) -> Builder) -> Server {
+    set_up(Server::builder().bind("127.0.0.1:0").expect("a port")).build().expect("a server")
+}
+
+/// A client whose opening handshake the server has accepted.
+pub(crate) fn connect(server: &Server) -> Client {
+    Asking::with(server.local_addr(), &OFFER).accepted().0
+}
+
+/// Checks that the server serves this client.
+pub(crate) fn assert_echo(client: &mut Client) {
+    client.send(text("echo"));
+    assert_eq!(client.frame(), text("echo"));
+}
+
+/// Closes from the client's side, and sees the connection to its end.
+pub(crate) fn say_goodbye(mut client: Client) {
+    client.send(close(1000, ""));
+    let mut frame = client.frame();
+    while frame.opcode != OpCode::Close {
+        frame = client.frame();
+    }
+    client.expect_end();
+}
+
+/// Stops the server, which has to end.
+#[track_caller]
+pub(crate) fn finish(server: &Server) {
+    server.stop(Duration::from_secs(1));
+    server.join(LIMIT).expect("all handlers have returned");
+}
+
+/// Threads of this process that the library has started.
+pub(crate) fn library_threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").expect("there are threads");
+    // A thread may end while it is looked at.
+    let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
+    tasks.flatten().filter_map(name).filter(|name| name.starts_with("raddle")).count()
+}
+
+/// Descriptors that this process has open.
+pub(crate) fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").expect("there are descriptors").count()
+}
+
+/// Longer than anything that works may take.
+pub(crate) const LIMIT: Duration = PATIENCE;
+/// Soon enough that nobody would call it late, on a noisy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
