@@ -1,0 +1,5 @@
+//! A server holds what it has: whom it admits, who they are, where they come from, and how it lets them go.
+
+mod admission;
+mod identity;
+mod support;
