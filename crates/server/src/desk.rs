@@ -84,6 +84,10 @@ impl Desk {
         }
     }
 
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(&*self.stage.lock(), Stage::Undecided(_))
+    }
+
     /// Waits for the decision; `None`: the request was answered, or the deadline has passed.
     pub(crate) fn wait(&self) -> Option<Connection> {
         let mut stage = self.stage.lock();

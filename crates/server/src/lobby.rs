@@ -3,7 +3,7 @@
 //! No user code runs here, and nothing waits for a single client: a thousand that drip their requests cost no thread. A
 //! complete request leaves for where it is decided on; an HTTP answer is written here, whoever has given it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -22,6 +22,7 @@ use crate::farewell::{Farewell, after};
 use crate::guest::{Guest, Next, Stage, locate};
 use crate::listener::{AcceptFailure, Listener, Spare};
 use crate::metrics::Refusal;
+use crate::registry::ConnectionId;
 use crate::request::Request;
 use crate::server::{Service, Shared};
 use crate::threads::Handler;
@@ -79,7 +80,7 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>)
         next_key: FIRST_GUEST,
         asking: BTreeSet::new(),
         leaving: BTreeSet::new(),
-        undecided: VecDeque::new(),
+        undecided: BTreeMap::new(),
         resume_at: None,
         scratch: vec![0; SCRATCH],
         farewell: None,
@@ -119,8 +120,8 @@ struct Host<'a> {
     asking: BTreeSet<(Instant, usize)>,
     /// Those that get an answer, likewise.
     leaving: BTreeSet<(Instant, usize)>,
-    /// Requests that no thread of ours waits for, by deadline: they have the same time each, so the oldest is the first.
-    undecided: VecDeque<(Instant, Weak<Desk>)>,
+    /// Requests that were delivered, by deadline: however long a decision takes, the client does not wait for it any longer.
+    undecided: BTreeMap<(Instant, ConnectionId), Weak<Desk>>,
     /// No connection is accepted before: descriptors or memory have run out.
     resume_at: Option<Instant>,
     scratch: Vec<u8>,
@@ -136,7 +137,7 @@ impl Host<'_> {
         for queue in [&self.asking, &self.leaving] {
             next = next.into_iter().chain(queue.first().map(|(at, _)| *at)).min();
         }
-        next = next.into_iter().chain(self.undecided.front().map(|(at, _)| *at)).min();
+        next = next.into_iter().chain(self.undecided.first_key_value().map(|((at, _), _)| *at)).min();
         if self.shared.service() != Service::On {
             if self.shared.registry.is_empty() && self.guests.is_empty() {
                 return None;
@@ -256,16 +257,13 @@ impl Host<'_> {
         received.drain(..head.head_len());
         let id = place.id;
         let visitor = Visitor { socket, peer, received, deadline, ticket: Arc::clone(&ticket), place };
-        match self.lobby.handler() {
-            Some(handler) => {
-                let request = Request::new(Arc::clone(self.shared), head, visitor, Destination::Waiting);
-                self.shared.deliver(handler, id, ticket, request);
-            }
-            None => {
-                let request = Request::new(Arc::clone(self.shared), head, visitor, Destination::Arrivals);
-                self.undecided.push_back((deadline, Arc::downgrade(&request.desk())));
-                self.shared.arrive_asking(request);
-            }
+        let handler = self.lobby.handler();
+        let destination = if handler.is_some() { Destination::Waiting } else { Destination::Arrivals };
+        let request = Request::new(Arc::clone(self.shared), head, visitor, destination);
+        self.undecided.insert((deadline, id), Arc::downgrade(&request.desk()));
+        match handler {
+            Some(handler) => self.shared.deliver(handler, id, ticket, request),
+            None => self.shared.arrive_asking(request),
         }
     }
 
@@ -334,10 +332,18 @@ impl Host<'_> {
         while let Some(key) = late(&self.leaving) {
             self.remove(key);
         }
-        while self.undecided.front().is_some_and(|(at, desk)| *at <= now || desk.strong_count() == 0) {
-            if let Some(desk) = self.undecided.pop_front().and_then(|(_, desk)| desk.upgrade()) {
-                desk.expire();
+        let mut expired = false;
+        while let Some(undecided) = self.undecided.first_entry() {
+            if undecided.key().0 > now && undecided.get().strong_count() > 0 {
+                break;
             }
+            if let Some(desk) = undecided.remove().upgrade() {
+                desk.expire();
+                expired = true;
+            }
+        }
+        if expired {
+            self.shared.forget_answered();
         }
         if self.resume_at.is_some_and(|at| at <= now) {
             self.resume_at = None;

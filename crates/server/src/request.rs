@@ -64,6 +64,11 @@ impl Request {
         self
     }
 
+    /// Tells whether somebody else has made the decision: the deadline.
+    pub(crate) fn is_answered(&self) -> bool {
+        !self.desk.is_undecided()
+    }
+
     pub(crate) fn desk(&self) -> Arc<Desk> {
         Arc::clone(&self.desk)
     }

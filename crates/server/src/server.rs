@@ -453,6 +453,12 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Lets go the requests that were answered before [`Server::accept`] has asked for them.
+    pub(crate) fn forget_answered(&self) {
+        let arrivals = &mut self.state.lock().arrivals;
+        arrivals.retain(|arrival| !matches!(arrival, Arrival::Asking(request) if request.is_answered()));
+    }
+
     fn next_arrival(&self, deadline: Instant) -> Option<Arrival> {
         let mut state = self.state.lock();
         loop {

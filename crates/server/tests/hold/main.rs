@@ -2,4 +2,5 @@
 
 mod admission;
 mod identity;
+mod lobby;
 mod support;
