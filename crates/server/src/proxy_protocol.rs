@@ -28,9 +28,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Source, usize)>, Malformed> 
     }
 }
 
-/// Tells whether somebody begins as a proxy does.
+/// Tells whether somebody begins as a proxy does, and as no client that speaks HTTP. Who sends more than one empty line
+/// before the request is seen to break HTTP before the whole signature can be there.
 pub(crate) fn is_begun(bytes: &[u8]) -> bool {
-    bytes.starts_with(SIGNATURE) || bytes.starts_with(V1)
+    bytes.starts_with(b"\r\n\r") || bytes.starts_with(V1)
 }
 
 /// `PROXY TCP4 192.0.2.1 192.0.2.2 51234 443` and CR LF.

@@ -3,4 +3,5 @@
 mod admission;
 mod identity;
 mod lobby;
+mod proxies;
 mod support;
