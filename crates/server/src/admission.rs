@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::farewell::FAR;
+
 /// Counts the connections of a server, in all and by address.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -100,6 +102,7 @@ impl Ticket {
         let visits = counts.by_address.entry(address).or_insert(Visits { connections: 0, rested_at: now });
         if let Some(Rate { count, period }) = caps.rate {
             // Each connection uses up its share of the period; the whole period's shares may be used at once.
+            let period = period.min(FAR);
             let share = period / count.max(1);
             let rested_at = visits.rested_at.max(now) + share;
             if rested_at > now + period {
@@ -178,6 +181,14 @@ mod tests {
         assert_eq!(arrive("10.0.0.2", now), Ok(()), "another address has its own");
         assert_eq!(arrive("10.0.0.1", after(5)), Ok(()));
         assert_eq!(arrive("10.0.0.1", after(5)), Err(Full::Rate));
+    }
+
+    #[test]
+    fn the_longest_period_is_one_too() {
+        let now = Instant::now();
+        let admission = admission(usize::MAX, Some(Rate { count: 2, period: Duration::MAX }));
+        let arrive = || enter(&admission, "10.0.0.1", now).map(drop);
+        assert_eq!([arrive(), arrive(), arrive()], [Ok(()), Ok(()), Err(Full::Rate)]);
     }
 
     #[test]

@@ -101,4 +101,4 @@ pub(crate) fn after(now: Instant, time: Duration) -> Instant {
 }
 
 /// A century.
-const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(crate) const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
