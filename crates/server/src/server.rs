@@ -389,7 +389,8 @@ impl Shared {
         let metrics = Arc::clone(&self.metrics);
         Some(Box::new(move |cause, traffic| {
             metrics.ended(cause, traffic);
-            drop((slot, place, ticket));
+            // Whoever finds it in the registry no more finds its other places free.
+            drop((slot, ticket, place));
         }))
     }
 

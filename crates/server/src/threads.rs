@@ -37,18 +37,20 @@ pub(crate) fn start(
 struct Counted {
     shared: Arc<Shared>,
     id: ConnectionId,
-    _ticket: Option<Arc<Ticket>>,
+    ticket: Option<Arc<Ticket>>,
 }
 
 impl Counted {
     fn new(shared: &Arc<Shared>, id: ConnectionId, ticket: Option<Arc<Ticket>>) -> Self {
         shared.handler_starts(id);
-        Self { shared: Arc::clone(shared), id, _ticket: ticket }
+        Self { shared: Arc::clone(shared), id, ticket }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        // Its place is free for whoever sees that the handler has returned.
+        drop(self.ticket.take());
         self.shared.handler_returned(self.id);
     }
 }

@@ -101,7 +101,7 @@ fn a_place_is_given_back_in_whatever_state_a_connection_dies() {
     for (death, die) in DEATHS {
         die(&host);
         eventually(death, || host.admits());
-        eventually("its place is free", || host.connections().is_empty());
+        eventually("its place is free", || host.connections().is_empty() && host.handlers() == 0);
     }
 }
 

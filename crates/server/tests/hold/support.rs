@@ -105,6 +105,11 @@ impl Host {
         self.metrics().ended.get(&cause).copied().unwrap_or(0)
     }
 
+    /// Handlers that have not returned.
+    pub(crate) fn handlers(&self) -> usize {
+        self.join(Duration::ZERO).expect_err("the server has ended").handlers.len()
+    }
+
     pub(crate) fn handle(&self) -> Server {
         self.server.clone()
     }
