@@ -305,12 +305,14 @@ impl Shared {
     /// Starts the lobby, with the handler of the engine or for [`Server::accept`].
     fn start(self: &Arc<Self>, handler: Option<Arc<threads::Handler>>) -> io::Result<()> {
         let mut listeners = self.listeners.lock();
-        let Some(taken) = listeners.take() else {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the server serves already"));
-        };
-        if self.service() != Service::On {
+        let taken = listeners.take();
+        if self.service() != Service::On && self.lobby.get().is_none() {
+            // It was stopped before, or just now: whichever came first, it has ended.
             return Ok(());
         }
+        let Some(taken) = taken else {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the server serves already"));
+        };
         let lobby = match Lobby::new(&taken, handler) {
             Ok(lobby) => Arc::new(lobby),
             Err(error) => {
@@ -466,7 +468,12 @@ impl Shared {
             if let Some(arrival) = state.arrivals.pop_front() {
                 return Some(arrival);
             }
-            let ended = matches!(state.service, Service::Stopping(_)) || state.lobby == LobbyState::Ended;
+            let ended = match state.service {
+                Service::On => state.lobby == LobbyState::Ended,
+                // Handshakes that have begun are finished, where any have.
+                Service::Draining => state.lobby != LobbyState::Running,
+                Service::Stopping(_) => true,
+            };
             if ended || self.changed.wait_until(&mut state, deadline).timed_out() {
                 return state.arrivals.pop_front();
             }

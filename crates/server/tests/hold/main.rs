@@ -2,6 +2,7 @@
 
 mod admission;
 mod identity;
+mod leaving;
 mod lobby;
 mod proxies;
 mod support;
