@@ -5,12 +5,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use raddle_core::handshake::Hosts;
 use raddle_socket::Socket;
 use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// A socket that clients connect to.
 #[derive(Debug)]
@@ -40,14 +41,14 @@ impl Listener {
     pub(crate) fn tcp(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         // The standard library has given a shorter backlog.
-        rustix::net::listen(&listener, BACKLOG)?;
+        net::listen(&listener, BACKLOG)?;
         Ok(Self::Tcp(listener))
     }
 
     /// Takes a socket that listens already.
     pub(crate) fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        rustix::net::listen(&listener, BACKLOG)?;
+        net::listen(&listener, BACKLOG)?;
         Ok(Self::Unix { listener, _file: file })
     }
 
@@ -128,7 +129,14 @@ impl Drop for SocketFile {
 /// Tells whether a path holds a socket that nobody listens to.
 fn is_left_over(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && connect(path).is_err_and(|error| error == Errno::CONNREFUSED)
+}
+
+/// Connects without waiting for a server whose queue is full: that lives as well.
+fn connect(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 /// Why no connection was accepted.

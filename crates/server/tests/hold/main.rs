@@ -3,6 +3,7 @@
 mod admission;
 mod identity;
 mod leaving;
+mod listeners;
 mod lobby;
 mod proxies;
 mod support;
