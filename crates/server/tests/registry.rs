@@ -73,8 +73,8 @@ fn traffic_is_told_while_it_passes_and_afterwards() {
     let traffic = only(&server).traffic;
     assert_eq!((traffic.received_messages, traffic.received_bytes), (10, expected(40) + 40));
     assert_eq!(traffic.sent_messages, 10);
-    // The last write is counted just after the client has it. The head of the handshake is counted with it.
-    eventually("all is counted", || only(&server).traffic.sent_bytes >= expected(40));
+    // The last write is counted just after the client has it.
+    eventually("all is counted", || only(&server).traffic.sent_bytes == expected(40));
     say_goodbye(client);
     eventually("it has left", || server.connections().is_empty());
     let metrics = server.metrics();

@@ -400,7 +400,7 @@ impl Counters {
         Traffic {
             received_bytes: self.bytes.load(Ordering::Relaxed),
             received_messages: self.messages.load(Ordering::Relaxed),
-            sent_bytes: outgoing.bytes,
+            sent_bytes: outgoing.written(),
             sent_messages: outgoing.messages,
         }
     }

@@ -40,7 +40,9 @@ pub(crate) struct Outgoing {
     pub(crate) ended: bool,
     /// Called when the connection ends.
     pub(crate) on_end: Option<OnEnd>,
-    pub(crate) bytes: u64,
+    /// Bytes written, with those of the greeting.
+    bytes: u64,
+    greeting: u64,
     pub(crate) messages: u64,
 }
 
@@ -82,6 +84,7 @@ impl Outgoing {
             sender,
             baton: false,
             amid: None,
+            greeting: greeting.len() as u64,
             rest: Unwritten { bytes: greeting, start: 0 },
             stalled_until: None,
             close_deadline: None,
@@ -101,6 +104,11 @@ impl Outgoing {
     /// Bytes that wait to be written; without those that a thread is writing.
     pub(crate) fn queued(&self) -> usize {
         self.rest.len() + self.sender.queued()
+    }
+
+    /// Bytes written behind the opening handshake.
+    pub(crate) fn written(&self) -> u64 {
+        self.bytes.saturating_sub(self.greeting)
     }
 
     /// Tells whether all that was sent is written.
