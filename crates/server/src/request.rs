@@ -132,7 +132,11 @@ impl Request {
                 self.desk.accept(greeting, info)
             }
             Err(error) => {
-                self.desk.answer(&error.response(), Some(Refusal::Application))?;
+                let refusal = match error {
+                    AcceptError::Request(error) => Refusal::Handshake(error),
+                    AcceptError::Answer(_) => Refusal::Application,
+                };
+                self.desk.answer(&error.response(), Some(refusal))?;
                 Err(error.into())
             }
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use parking_lot::Mutex;
-use raddle_core::handshake::Offer;
+use raddle_core::handshake::{HandshakeError, Offer};
 use raddle_server::{Acceptance, DecisionError, Refusal, Request, Response, ResponseError, Server};
 
 /// A server that leaves its requests to the test.
@@ -153,7 +153,8 @@ fn a_request_is_refused_or_answered_with_a_page() {
     assert_eq!(asking.status(), 426);
     let metrics = server.metrics();
     assert_eq!(metrics.answered, 1);
-    assert_eq!(metrics.refused.get(&Refusal::Application), Some(&7), "{:?}", metrics.refused);
+    let not_in_order = Refusal::Handshake(HandshakeError::NoUpgrade);
+    assert_eq!(metrics.refused, [(Refusal::Application, 6), (not_in_order, 1)].into());
     finish(&server);
 }
 
