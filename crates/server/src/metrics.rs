@@ -5,7 +5,9 @@ use std::fmt;
 
 use parking_lot::Mutex;
 use raddle_core::handshake::HandshakeError;
-use raddle_socket::{Cause, Traffic};
+use raddle_socket::{Cause, Traffic, Writer};
+
+use crate::registry::{Place, Registry};
 
 /// What a server has counted since it was started, and how it stands.
 #[derive(Clone, Debug, Default)]
@@ -83,14 +85,26 @@ impl Counter {
         *self.metrics.lock().refused.entry(reason).or_default() += 1;
     }
 
-    pub(crate) fn ended(&self, cause: Cause, traffic: Traffic) {
+    /// Counts a connection that has ended, and gives its place in the registry back.
+    pub(crate) fn ended(&self, cause: Cause, traffic: Traffic, place: Place) {
         let mut metrics = self.metrics.lock();
         *metrics.ended.entry(cause).or_default() += 1;
         metrics.traffic += traffic;
+        // Under the lock: what has passed on it is found here or there, and not in both.
+        drop(place);
     }
 
-    pub(crate) fn snapshot(&self) -> Metrics {
-        self.metrics.lock().clone()
+    /// What was counted, with what the connections of the registry add.
+    pub(crate) fn snapshot(&self, registry: &Registry) -> Metrics {
+        let counted = self.metrics.lock();
+        let mut metrics = counted.clone();
+        let writers = registry.writers();
+        metrics.connections = registry.len();
+        metrics.queued_bytes = writers.iter().map(Writer::queued).sum();
+        writers.iter().for_each(|writer| metrics.traffic += writer.traffic());
+        // Before the writers: the last handle of a connection may be among them by now, and its end is counted.
+        drop(counted);
+        metrics
     }
 }
 

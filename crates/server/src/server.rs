@@ -239,12 +239,7 @@ impl Server {
 
     /// What the server has counted so far, and how it stands.
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = self.shared.metrics.snapshot();
-        let writers = self.shared.registry.writers();
-        metrics.connections = self.shared.registry.len();
-        metrics.queued_bytes = writers.iter().map(Writer::queued).sum();
-        writers.iter().for_each(|writer| metrics.traffic += writer.traffic());
-        metrics
+        self.shared.metrics.snapshot(&self.shared.registry)
     }
 
     /// A writer of an open connection; `None` where the id names none any more.
@@ -390,9 +385,9 @@ impl Shared {
     pub(crate) fn on_end(&self, place: Place, ticket: Arc<Ticket>, slot: Option<Slot>) -> Option<OnEnd> {
         let metrics = Arc::clone(&self.metrics);
         Some(Box::new(move |cause, traffic| {
-            metrics.ended(cause, traffic);
             // Whoever finds it in the registry no more finds its other places free.
-            drop((slot, ticket, place));
+            drop((slot, ticket));
+            metrics.ended(cause, traffic, place);
         }))
     }
 

@@ -17,16 +17,13 @@ use raddle_core::Role;
 use raddle_server::{Builder, Cause, HandlerError, Reader, Refusal, Server, Writer};
 use rustix::net::sockopt::set_socket_linger;
 
-#[path = "../../../socket/tests/common/peer.rs"]
-mod peer;
-#[path = "../../../socket/tests/common/wait.rs"]
-mod wait;
+#[path = "../common/mod.rs"]
+mod common;
 
-pub(crate) use peer::{Frame, PATIENCE, Peer, Stream, binary, close, fragment, text};
-pub(crate) use wait::{eventually, join, within};
-
-/// A client whose opening handshake is done.
-pub(crate) type Client = Peer<TcpStream>;
+pub(crate) use common::{
+    Client, Frame, PATIENCE, Peer, Stream, binary, close, descriptors, echo, eventually, fragment, join,
+    library_threads, text, within,
+};
 
 /// A server under test. Dropped, it is stopped, and has to end with nothing left.
 pub(crate) struct Host {
@@ -131,14 +128,6 @@ impl Drop for Host {
             eventually("nothing is left", || self.server.connections().is_empty());
         }
     }
-}
-
-/// Sends every message back.
-pub(crate) fn echo(mut reader: Reader, writer: Writer) -> Result<(), HandlerError> {
-    while let Some(message) = reader.next_message()? {
-        writer.send(message)?;
-    }
-    Ok(())
 }
 
 /// Connects to a server, without a word.
