@@ -1,6 +1,7 @@
-//! Log records of what peers do: bounded in number, so that a flood of bad requests is not a flood of lines as well.
+//! Log records of what peers do: bounded in number, so that a flood of bad requests is not a flood of lines as well; and
+//! each a line of its own, bounded in length, whatever a peer has had the application say.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -30,11 +31,49 @@ impl Journal {
         if !log::log_enabled!(level) {
             return;
         }
-        match self.quota.lock().take(Instant::now()) {
-            Some(0) => log::log!(level, "{record}"),
-            Some(left_out) => log::log!(level, "{record} ({left_out} records were left out before)"),
-            None => {}
+        let Some(left_out) = self.quota.lock().take(Instant::now()) else { return };
+        let line = Line::of(record);
+        match left_out {
+            0 => log::log!(level, "{line}"),
+            left_out => log::log!(level, "{line} ({left_out} records were left out before)"),
         }
+    }
+}
+
+/// A record without control characters, cut where it is too long.
+struct Line(String);
+
+impl Line {
+    fn of(record: fmt::Arguments<'_>) -> Self {
+        let mut line = Self(String::new());
+        if line.write_fmt(record).is_err() {
+            line.0.push_str("...");
+        }
+        line
+    }
+}
+
+impl Write for Line {
+    /// Fails once the line is full.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            if self.0.len() >= LINE {
+                return Err(fmt::Error);
+            }
+            // The last two end a line for some that read it.
+            if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') {
+                self.0.extend(char.escape_default());
+            } else {
+                self.0.push(char);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -56,10 +95,21 @@ impl Quota {
 
 /// Records that are written in a second.
 const A_SECOND: u32 = 20;
+/// Bytes after which a record is cut.
+const LINE: usize = 240;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_one_line_of_bounded_length() {
+        let line = |text: &str| Line::of(format_args!("said: {text}")).0;
+        assert_eq!(line("caf\u{e9} \\ \"x\""), "said: caf\u{e9} \\ \"x\"");
+        assert_eq!(line("a\r\n\x1b[31m\0\u{85}\u{2028}"), r"said: a\r\n\u{1b}[31m\u{0}\u{85}\u{2028}");
+        assert_eq!(line(&"\u{20ac}".repeat(100_000)), format!("said: {}...", "\u{20ac}".repeat(78)));
+        assert_eq!(line(&"x".repeat(234)), format!("said: {}", "x".repeat(234)));
+    }
 
     #[test]
     fn a_flood_is_counted_and_told_later() {

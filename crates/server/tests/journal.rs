@@ -1,0 +1,136 @@
+//! What a server writes to the log: a bounded number of records, and nothing in them that a peer could fake a line with.
+
+#[path = "hold/support.rs"]
+mod support;
+
+use std::panic::resume_unwind;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::support::*;
+
+/// Keeps the library's records.
+struct Journal(Mutex<Vec<(Level, String)>>);
+
+impl Log for Journal {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.target().starts_with("raddle") {
+            self.0.lock().push((record.level(), record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+static JOURNAL: Journal = Journal(Mutex::new(Vec::new()));
+
+/// The log is the process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    let alone = ALONE.lock();
+    INSTALLED.get_or_init(|| {
+        log::set_logger(&JOURNAL).expect("the first");
+        log::set_max_level(LevelFilter::Trace);
+    });
+    JOURNAL.0.lock().clear();
+    alone
+}
+
+fn records() -> Vec<(Level, String)> {
+    JOURNAL.0.lock().clone()
+}
+
+/// Waits for a record that has this in it.
+fn record(part: &str) -> (Level, String) {
+    let mut found = None;
+    eventually(part, || {
+        found = records().into_iter().find(|(_, text)| text.contains(part));
+        found.is_some()
+    });
+    found.expect("it was found")
+}
+
+/// One line, bounded, without a byte that a terminal or a reader of lines obeys.
+fn assert_tame(text: &str) {
+    assert!(text.len() <= 400, "{} bytes: {}", text.len(), &text[..400]);
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+}
+
+#[test]
+fn two_thousand_bad_handshakes_make_a_few_dozen_records() {
+    let _alone = alone();
+    let host = Host::echo(builder());
+    let bad = [
+        "\x1b[31mGET / HTTP/1.1\r\n\r\n",
+        "GET /\x1b]0;title\x07 HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\ny\r\n\r\n",
+        "GET / HTTP/1.1\r\n\x00: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ];
+    let began = Instant::now();
+    for number in 0..2000 {
+        let status = status(&mut send_request(host.dial(), bad[number % bad.len()]));
+        assert!(matches!(status, 400 | 405), "{status}");
+    }
+    let seconds = began.elapsed().as_secs() as usize + 2;
+    let written = records();
+    assert!((1..=20 * seconds).contains(&written.len()), "{} records in {seconds} s", written.len());
+    for (level, text) in &written {
+        assert_eq!(*level, Level::Debug, "what any client can cause is no more than that: {text}");
+        assert_tame(text);
+    }
+    // Those that were left out are told of as soon as there is room again.
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(status(&mut send_request(host.dial(), bad[0])), 400);
+    let (_, told) = record("records were left out");
+    assert_tame(&told);
+}
+
+const EVIL: &str = "\x1b[2J\r\n1970-01-01 ERROR forged\0\u{7f}\u{9b}31m";
+
+#[test]
+fn what_an_application_says_with_a_peers_words_is_escaped_and_cut() {
+    let _alone = alone();
+    let host = Host::start(builder(), |mut reader, _writer| {
+        let target = reader.info().target.clone();
+        let Some(raddle_server::Message::Text(text)) = reader.next_message()? else { return Ok(()) };
+        match &*target {
+            "/fail" => Err(format!("bad message: {text}").into()),
+            "/panic" => resume_unwind(Box::new(format!("bad message: {text}"))),
+            _ => Ok(()),
+        }
+    });
+    for (target, begins) in [("/fail", "has failed: bad message"), ("/panic", "has panicked: bad message")] {
+        for words in [EVIL.to_owned(), "x".repeat(500_000), "\u{20ac}".repeat(100_000)] {
+            JOURNAL.0.lock().clear();
+            let mut client = opened(host.ask_for(target));
+            client.send(text(&words));
+            assert_eq!(close_code(&mut client), 1011, "and the peer is not told");
+            let (level, text) = record(begins);
+            assert_eq!(level, Level::Error);
+            assert_tame(&text);
+        }
+    }
+}
+
+#[test]
+fn a_reason_of_the_peers_is_escaped() {
+    let _alone = alone();
+    let host = Host::echo(builder());
+    let mut client = host.open();
+    client.send(close(4000, EVIL));
+    assert_eq!(close_code(&mut client), 4000);
+    let (level, text) = record("has ended: closed by the peer");
+    assert_eq!(level, Level::Debug);
+    assert!(text.contains("forged"), "{text}");
+    assert_tame(&text);
+}
