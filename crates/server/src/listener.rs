@@ -176,6 +176,13 @@ impl Spare {
         Self(File::open("/dev/null").ok())
     }
 
+    /// Takes a descriptor again, if it was lost to somebody else and there are free ones now.
+    pub(crate) fn renew(&mut self) {
+        if self.0.is_none() {
+            *self = Self::new();
+        }
+    }
+
     /// Closes the next connection of `listener` unheard; `false`: there was none, or no place for it.
     pub(crate) fn turn_away(&mut self, listener: &Listener) -> bool {
         drop(self.0.take());

@@ -158,6 +158,7 @@ impl Host<'_> {
             let Some(Some(Entrance { socket, .. })) = self.listeners.get(listener) else { return };
             match socket.accept() {
                 Ok((Ok(socket), peer)) => {
+                    self.spare.renew();
                     self.shared.metrics.accepted();
                     self.enter(socket, peer, listener);
                 }

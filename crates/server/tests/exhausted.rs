@@ -1,0 +1,301 @@
+//! What a server does when the process has run out of descriptors, memory or threads, and that nothing is left behind.
+
+#[path = "hold/support.rs"]
+mod support;
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use raddle_server::{Info, Refusal, Server};
+use rustix::net::{AddressFamily, SocketType, connect, socket};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::*;
+
+/// What is limited and counted here is the process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock();
+    // The threads of the test before are on their way out.
+    eventually("its threads have ended", || library_threads() <= usize::from(STARTED.get().is_some()));
+    // The attendant is there once and for all.
+    STARTED.get_or_init(|| leave(Host::echo(builder()).open()));
+    eventually("its threads have ended", || library_threads() == 1);
+    alone
+}
+
+static STARTED: std::sync::OnceLock<()> = std::sync::OnceLock::new();
+
+/// A limit of the process, lowered for a while.
+struct Lowered {
+    resource: Resource,
+    before: Rlimit,
+}
+
+impl Lowered {
+    fn to(resource: Resource, limit: u64) -> Self {
+        let before = getrlimit(resource);
+        setrlimit(resource, Rlimit { current: Some(limit), ..before.clone() }).expect("it may be lowered");
+        Self { resource, before }
+    }
+}
+
+impl Drop for Lowered {
+    fn drop(&mut self) {
+        setrlimit(self.resource, self.before.clone()).expect("it was so before");
+    }
+}
+
+/// Takes all descriptors that are left, and gives them back when dropped.
+struct Taken {
+    _limit: Lowered,
+    _files: Vec<File>,
+}
+
+impl Taken {
+    fn all() -> Self {
+        let highest = fs::read_dir("/proc/self/fd").expect("there are descriptors").flatten();
+        let highest = highest.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max();
+        let limit = Lowered::to(Resource::Nofile, highest.expect("there are some") + 8);
+        let files = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        Self { _limit: limit, _files: files }
+    }
+}
+
+/// Sockets for clients that connect when no descriptor is left.
+fn sockets<const COUNT: usize>() -> [OwnedFd; COUNT] {
+    std::array::from_fn(|_| socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket"))
+}
+
+fn dial_with(socket: OwnedFd, server: &Server) -> TcpStream {
+    connect(&socket, &server.local_addr()).expect("connected");
+    TcpStream::from(socket)
+}
+
+/// How busy the lobby is; found while there are descriptors for it.
+struct Busy(File);
+
+impl Busy {
+    fn new() -> Self {
+        let mut found = None;
+        eventually("the lobby is there", || {
+            let tasks = fs::read_dir("/proc/self/task").expect("there are threads");
+            found = tasks
+                .flatten()
+                .map(|task| task.path())
+                .find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == "raddle lobby"));
+            found.is_some()
+        });
+        Self(File::open(found.expect("it was found").join("stat")).expect("it runs"))
+    }
+
+    /// The processor time that it has taken.
+    fn time(&mut self) -> Duration {
+        let mut stat = String::new();
+        self.0.rewind().and_then(|()| self.0.read_to_string(&mut stat)).expect("it runs");
+        // Behind the name, which may have spaces in it: fields 14 and 15 of all, in hundredths of a second.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let times = fields.split_whitespace().skip(11).take(2);
+        Duration::from_millis(times.map(|ticks| 10 * ticks.parse::<u64>().expect("a number")).sum())
+    }
+
+    /// Looks for a second, while a client goes on.
+    fn expect_no_spin(&mut self, client: &mut Client) {
+        let before = self.time();
+        for _ in 0..20 {
+            echoes(client, "not affected");
+            thread::sleep(Duration::from_millis(50));
+        }
+        let taken = self.time() - before;
+        assert!(taken <= Duration::from_millis(200), "the lobby has taken {taken:?} of a second");
+    }
+}
+
+#[test]
+fn without_a_free_descriptor_clients_are_turned_away_and_those_inside_are_not_affected() {
+    let _alone = alone();
+    let host = Host::echo(builder());
+    let mut inside = host.open();
+    echoes(&mut inside, "before");
+    let mut busy = Busy::new();
+    let sockets = sockets::<40>();
+    let last = self::sockets::<1>();
+    let taken = Taken::all();
+    for (number, socket) in (1..).zip(sockets) {
+        let mut stream = dial_with(socket, &host);
+        assert_eq!(answer(&mut stream), None, "it is closed, and does not hang");
+        eventually("it is counted", || host.refused(Refusal::NoDescriptor) == number);
+        // Its descriptor would be free for the next one.
+        std::mem::forget(stream);
+    }
+    busy.expect_no_spin(&mut inside);
+    drop(taken);
+    let [last] = last;
+    leave(opened(send_request(dial_with(last, &host), &request(""))));
+    leave(host.open());
+    leave(inside);
+    assert_eq!(host.metrics().opened, 3);
+}
+
+#[test]
+fn where_nobody_can_even_be_turned_away_the_server_waits_and_recovers() {
+    let _alone = alone();
+    let host = Host::echo(builder());
+    let mut inside = host.open();
+    echoes(&mut inside, "before");
+    let mut busy = Busy::new();
+    for _ in 0..2 {
+        let [waiting, turned_away] = sockets();
+        // Below the number of every descriptor that becomes free.
+        let limit = Lowered::to(Resource::Nofile, 3);
+        let waiting = send_request(dial_with(waiting, &host), &request(""));
+        busy.expect_no_spin(&mut inside);
+        drop(limit);
+        let mut served = opened(waiting);
+        echoes(&mut served, "served at last");
+        leave(served);
+        // The place for turning clients away is there again.
+        eventually("it has left", || host.connections().len() == 1);
+        let refused = host.refused(Refusal::NoDescriptor);
+        let taken = Taken::all();
+        assert_eq!(answer(&mut dial_with(turned_away, &host)), None);
+        eventually("it is counted", || host.refused(Refusal::NoDescriptor) == refused + 1);
+        drop(taken);
+    }
+    leave(inside);
+}
+
+#[test]
+fn a_server_that_cannot_start_says_so_and_can_be_started_later() {
+    let _alone = alone();
+    let server = builder().build().expect("a server");
+    let limit = Lowered::to(Resource::Nofile, 3);
+    let error = server.start(echo).expect_err("a lobby needs descriptors");
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
+    assert!(server.accept(Duration::ZERO).is_err());
+    drop(limit);
+    server.start(echo).expect("it starts");
+    leave(opened(send_request(dial(server.local_addr()), &request(""))));
+    server.stop(Duration::ZERO);
+    server.join(PATIENCE).expect("all handlers have returned");
+}
+
+/// The address space that the process has taken, in bytes.
+fn address_space() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").expect("it is told");
+    pages.split(' ').next().and_then(|pages| pages.parse::<u64>().ok()).expect("a number") * 4096
+}
+
+#[test]
+fn where_no_thread_can_be_started_the_client_gets_503_and_the_server_goes_on() {
+    let _alone = alone();
+    // Larger than any stack that can be.
+    let host = Host::echo(builder().stack_size(usize::MAX / 4));
+    for number in 1..=20 {
+        assert_eq!(status(&mut host.ask("")), 503);
+        eventually("it is counted", || host.refused(Refusal::NoThread) == number);
+    }
+    eventually("none is left", || host.connections().is_empty() && host.handlers() == 0);
+    drop(host);
+
+    // Larger than what will be left for a while.
+    let host = Host::echo(builder().stack_size(256 << 20));
+    let mut inside = host.open();
+    echoes(&mut inside, "before");
+    let limit = Lowered::to(Resource::As, address_space() + (128 << 20));
+    for number in 1..=20 {
+        assert_eq!(status(&mut host.ask("")), 503);
+        eventually("it is counted", || host.refused(Refusal::NoThread) == number);
+        echoes(&mut inside, "not affected");
+    }
+    let (ours, theirs) = (host.dial(), Info::default());
+    let adopted = host.adopt(ours, b"", theirs);
+    assert_eq!(adopted.expect_err("it has no thread").kind(), ErrorKind::WouldBlock);
+    drop(limit);
+    leave(host.open());
+    leave(inside);
+    assert_eq!(host.metrics().accepted, 23);
+}
+
+#[test]
+fn a_thousand_dripping_handshakes_cost_no_thread() {
+    let _alone = alone();
+    const DRIPPING: usize = 1000;
+    let host = Host::echo(builder().max_handshakes(2 * DRIPPING));
+    leave(host.open());
+    let threads = 2;
+    eventually("the lobby and the attendant are left", || library_threads() == threads);
+    let files = descriptors();
+    let mut streams: Vec<_> = (0..DRIPPING).map(|_| host.dial()).collect();
+    for byte in b"GET /" {
+        streams.iter_mut().for_each(|stream| stream.write_all(&[*byte]).expect("taken"));
+        assert_eq!(library_threads(), threads);
+        let mut honest = host.open();
+        echoes(&mut honest, "among many");
+        eventually("it has a thread", || library_threads() == threads + 1);
+        leave(honest);
+        eventually("its thread has ended", || library_threads() == threads);
+    }
+    eventually("all are there", || host.connections().len() == DRIPPING);
+    assert_eq!(host.metrics().refused, [].into());
+    // All of them may go on.
+    let rest = request("");
+    let rest = rest.strip_prefix("GET /").expect("so it begins");
+    let clients: Vec<_> = streams.into_iter().map(|stream| send_request(stream, rest)).collect();
+    let clients: Vec<_> = clients.into_iter().map(opened).collect();
+    eventually("each has its own", || library_threads() == threads + DRIPPING);
+    clients.into_iter().for_each(leave);
+    eventually("nothing is left", || library_threads() == threads && descriptors() == files);
+}
+
+/// A way to go.
+type Going = fn(&Host);
+
+const GOING: [Going; 10] = [
+    |host| drop(host.dial()),
+    |host| reset(host.dial()),
+    |host| drop(send_request(host.dial(), "GET / HT")),
+    |host| reset(send_request(host.dial(), "BOGUS\r\n\r\n")),
+    |host| assert_eq!(status(&mut host.ask_for("/refuse")), 403),
+    |host| reset(host.ask("")),
+    |host| drop(host.open()),
+    |host| reset(host.open().stream),
+    |host| leave(host.open()),
+    |host| assert_eq!(close_code(&mut opened(host.ask_for("/panic"))), 1011),
+];
+
+#[test]
+fn after_five_thousand_connections_that_died_at_each_stage_nothing_is_left() {
+    let _alone = alone();
+    let host = Host::start(
+        builder().on_request(|request| match request.path() {
+            "/refuse" => request.refuse(403).expect("in time"),
+            _ => request.accept().expect("in time"),
+        }),
+        |reader, writer| match &*reader.info().target {
+            "/panic" => resume_unwind(Box::new("as asked")),
+            _ => echo(reader, writer),
+        },
+    );
+    leave(host.open());
+    eventually("none is left", || host.connections().is_empty() && library_threads() == 2);
+    let files = descriptors();
+    thread::scope(|scope| {
+        for half in 0..2 {
+            let host = &host;
+            scope.spawn(move || (0..2500).for_each(|round| GOING[(round + 5 * half) % GOING.len()](host)));
+        }
+    });
+    eventually("nothing is left", || host.connections().is_empty() && host.handlers() == 0);
+    eventually("no thread and no descriptor is left", || library_threads() == 2 && descriptors() == files);
+    let metrics = host.metrics();
+    assert_eq!((metrics.accepted, metrics.queued_bytes), (5001, 0));
+    let ended: u64 = metrics.ended.values().chain(metrics.refused.values()).sum();
+    assert_eq!(ended, 5001, "{metrics:?}");
+}
