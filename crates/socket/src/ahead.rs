@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use raddle_core::{Error, Event, Message, Role};
 
 use crate::end::Cause;
 use crate::lease::{Ahead, Deputy};
 use crate::link::Link;
+use crate::outgoing::Outgoing;
 use crate::reader::LINGER;
 use crate::sys;
 use crate::transport::{Interest, Patience};
@@ -146,14 +148,19 @@ impl Link {
         }
     }
 
-    /// The closing handshake is complete once our Close is written. A server ends the stream then (RFC 6455, section 7.1.1).
     fn leave_after_close(self: &Arc<Self>) {
-        let deadline = sys::now().saturating_add(self.options.close_timeout);
-        self.end_by(deadline);
+        self.end_by(sys::now().saturating_add(self.options.close_timeout));
         let mut outgoing = self.outgoing.lock();
         self.flush_locked(&mut outgoing);
-        if self.role == Role::Server && outgoing.is_written() {
-            self.cut(&mut outgoing, Cause::PeerClose);
+        self.leave_if_done(&mut outgoing);
+    }
+
+    /// Ends the stream for a reader that is away, where the closing handshake is complete: once our Close is written, which may
+    /// be later, behind what was sent before. A client waits for the server to do that (RFC 6455, section 7.1.1).
+    pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Outgoing>) {
+        let is_done = outgoing.received.is_some() && outgoing.is_written();
+        if is_done && self.role == Role::Server && self.inbound.is_away() {
+            self.cut(outgoing, Cause::PeerClose);
         }
     }
 

@@ -312,6 +312,7 @@ impl Link {
                 self.park(outgoing, queued)?;
             }
         }
+        self.leave_if_done(outgoing);
         self.turn.notify_all();
         Ok(())
     }

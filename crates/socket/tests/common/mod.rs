@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raddle_socket::{Connection, Limits, Options, Role, Socket};
+use raddle_socket::{Connection, Limits, Message, Options, Reader, Role, Socket, Writer};
 
 pub(crate) use peer::*;
 pub(crate) use tap::{Seen, Tap, Write};
@@ -50,6 +50,22 @@ pub(crate) fn against_peer_observed(role: Role, options: Options) -> (Connection
     let (tap, seen) = Tap::new(Socket::unix(ours).expect("a socket"));
     let connection = Connection::new(tap, role, b"", options).expect("a connection");
     (connection, Peer::new(theirs, other(role)), seen)
+}
+
+/// A connection whose reader has received the message "first", and is away from then on.
+pub(crate) fn with_reader_away(role: Role, options: Options) -> (Reader, Writer, Peer<UnixStream>) {
+    let (connection, mut peer) = against_peer(role, options);
+    let (mut reader, writer) = connection.split();
+    peer.send(text("first"));
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("first"))));
+    (reader, writer, peer)
+}
+
+/// Waits until `count` messages of a connection whose reader is away were received for it.
+#[track_caller]
+pub(crate) fn await_received(writer: &Writer, count: u64) {
+    eventually("all is read ahead", || writer.traffic().received_messages >= count);
+    assert_eq!(writer.traffic().received_messages, count);
 }
 
 /// Both ends of one connection: the client, and the server.

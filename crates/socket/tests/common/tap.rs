@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -19,6 +20,8 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct State {
     writes: Vec<Write>,
+    /// Reads that the attendant has made.
+    ahead: usize,
     /// Whoever writes waits.
     held: bool,
     waiting: usize,
@@ -50,6 +53,11 @@ impl Seen {
         self.state.lock().writes.clone()
     }
 
+    /// How often the attendant has read for a reader that was away.
+    pub(crate) fn reads_ahead(&self) -> usize {
+        self.state.lock().ahead
+    }
+
     pub(crate) fn forget(&self) {
         self.state.lock().writes.clear();
     }
@@ -76,6 +84,9 @@ impl Seen {
 
 impl Transport for Tap {
     fn receive(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
+        if thread::current().name() == Some("raddle attendant") {
+            self.seen.state.lock().ahead += 1;
+        }
         self.socket.receive(space, patience)
     }
 

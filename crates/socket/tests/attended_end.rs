@@ -1,0 +1,201 @@
+//! The end of a connection whose reader is away: the peer is answered at once, and the reader finds out later.
+
+mod common;
+
+use std::io;
+use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use raddle_core::{Error, OpCode};
+use raddle_socket::{Cause, CloseCode, End, Message, Options, Reader, Role, SendError, SendStatus, State, Writer};
+use rustix::net::sockopt;
+
+/// How soon the end has to be known: a reader is found to stay away in a quarter of a second, on a machine with time.
+const KNOWN: Duration = Duration::from_secs(2);
+
+/// The reader comes back, and finds the messages that have come before the end.
+#[track_caller]
+fn end_after(reader: &mut Reader, messages: &[&str]) -> End {
+    for message in messages {
+        assert_eq!(reader.next_message(), Ok(Some(Message::Text(message))));
+    }
+    if let Ok(Some(message)) = reader.next_message() {
+        panic!("{message:?} where the end was expected");
+    }
+    reader.end().expect("it was seen").clone()
+}
+
+/// Waits until nothing can be sent any more.
+#[track_caller]
+fn await_closed(writer: &Writer, state: State) {
+    let start = Instant::now();
+    eventually("the end is known", || writer.state() == state);
+    assert!(start.elapsed() < KNOWN, "known after {:?}", start.elapsed());
+    assert_eq!(writer.send("too late"), Err(SendError::Closed));
+    assert_eq!(writer.ping(b"too late"), Err(SendError::Closed));
+}
+
+#[test]
+fn the_peers_close_is_answered_and_the_stream_ends() {
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+    let start = Instant::now();
+    peer.send_all(&[text("one"), text("two"), close(4321, "bye")]);
+    assert_eq!(peer.frame(), close(4321, ""));
+    peer.expect_end();
+    assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
+    await_closed(&writer, State::Closed);
+    let end = end_after(&mut reader, &["one", "two"]);
+    assert_eq!(end.received, Some((CloseCode(4321), "bye".to_owned())));
+    assert_eq!((end.cause, end.sent, end.is_clean()), (Cause::PeerClose, Some(CloseCode(4321)), true));
+}
+
+#[test]
+fn a_client_answers_the_close_and_the_server_ends_the_stream() {
+    let timeout = |options: &mut Options| options.close_timeout = Duration::from_millis(400);
+    for server_ends_the_stream in [true, false] {
+        let (mut reader, writer, mut peer) = with_reader_away(Role::Client, options(timeout));
+        peer.send_all(&[text("one"), close(1001, "going away")]);
+        assert_eq!(peer.frame(), close(1001, ""));
+        if server_ends_the_stream {
+            drop(peer);
+        } else {
+            await_closed(&writer, State::Closing);
+            // It is waited for no longer than the close timeout.
+            peer.expect_end();
+        }
+        await_closed(&writer, State::Closed);
+        let end = end_after(&mut reader, &["one"]);
+        assert_eq!((end.cause, end.sent, end.is_clean()), (Cause::PeerClose, Some(CloseCode::GOING_AWAY), true));
+    }
+}
+
+#[test]
+fn a_close_behind_queued_output_is_followed_by_the_end_of_the_stream() {
+    let (mut reader, writer, mut peer) =
+        with_reader_away(Role::Server, options(|options| options.close_timeout = Duration::from_secs(15)));
+    let message = pattern(50_000, 1);
+    let mut queued = 0;
+    while writer.queued() < 300_000 {
+        assert_ne!(writer.try_send(&message), Err(SendError::Full));
+        queued += 1;
+    }
+    peer.send(close(1000, ""));
+    await_closed(&writer, State::Closing);
+    for _ in 0..queued {
+        assert_eq!(peer.frame().payload.len(), message.len());
+    }
+    assert_eq!(peer.frame(), close(1000, ""));
+    let start = Instant::now();
+    peer.expect_end();
+    assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
+    let end = end_after(&mut reader, &[]);
+    assert_eq!((end.cause, end.sent), (Cause::PeerClose, Some(CloseCode::NORMAL)));
+}
+
+#[test]
+fn the_end_of_the_stream_is_known() {
+    for role in [Role::Server, Role::Client] {
+        // Amid a message, which is dropped; and with a peer that goes on reading.
+        for (amid, half) in [(&b""[..], false), (b"\x01", false), (b"", true)] {
+            let (mut reader, writer, mut peer) = with_reader_away(role, options(|_| ()));
+            peer.send(text("one"));
+            peer.send_bytes(amid);
+            peer.stream.shutdown(if half { Shutdown::Write } else { Shutdown::Both }).expect("open");
+            await_closed(&writer, State::Closed);
+            if half {
+                peer.expect_end();
+            }
+            let end = end_after(&mut reader, &["one"]);
+            assert_eq!((end.cause, end.received, end.sent), (Cause::EndOfStream, None, None));
+        }
+    }
+}
+
+#[test]
+fn a_reset_is_known() {
+    for waiting in [2, 40] {
+        let (connection, mut peer) = against_tcp_peer(
+            Role::Server,
+            options(|options| {
+                options.ping_interval = Some(Duration::from_millis(100));
+                options.ping_timeout = Duration::from_secs(100);
+            }),
+        );
+        let (mut reader, writer) = connection.split();
+        peer.send(text("first"));
+        assert_eq!(reader.next_message(), Ok(Some(Message::Text("first"))));
+        for _ in 0..waiting {
+            peer.send(text("before"));
+        }
+        // Where more has come than is read ahead, a write finds out.
+        await_received(&writer, 1 + waiting.min(16));
+        sockopt::set_socket_linger(&peer.stream, Some(Duration::ZERO)).expect("a socket");
+        drop(peer);
+        await_closed(&writer, State::Closed);
+        let mut found = 0;
+        let end = loop {
+            match reader.next_message() {
+                Ok(Some(message)) => assert_eq!(message, Message::Text("before")),
+                Ok(None) => panic!("the connection was closed in order"),
+                Err(end) => break end,
+            }
+            found += 1;
+        };
+        assert!((waiting.min(16)..=waiting).contains(&found), "{found} messages of {waiting}");
+        assert!(matches!(end.cause, Cause::Io(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)), "{end:?}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_broken_meanwhile_fails_the_connection_at_once() {
+    // A reserved bit, and text that is none; what follows is not looked at.
+    for (bytes, error) in
+        [(&b"\xc1\x80\0\0\0\0"[..], Error::ReservedBits), (b"\x81\x81\0\0\0\0\xff\x81\x80\0\0\0\0", Error::InvalidUtf8)]
+    {
+        let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+        let start = Instant::now();
+        peer.send_all(&[text("one"), text("two")]);
+        peer.send_bytes(bytes);
+        let answer = peer.frame();
+        assert_eq!((answer.opcode, &answer.payload[..2]), (OpCode::Close, &error.close_code().0.to_be_bytes()[..]));
+        assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
+        assert_eq!(writer.send("too late"), Err(SendError::Closed));
+        // The peer is given a second to read it.
+        peer.expect_end();
+        await_closed(&writer, State::Closed);
+        let end = end_after(&mut reader, &["one", "two"]);
+        assert_eq!((end.cause, end.received, end.sent), (Cause::Failed(error), None, Some(error.close_code())));
+    }
+}
+
+#[test]
+fn a_reader_that_comes_back_amid_the_end_finds_all_of_it() {
+    // The reader comes back about when the attendant acts on the Close, or on the end of the stream.
+    let threads: Vec<_> = (0..48_u64)
+        .map(|number| {
+            thread::spawn(move || {
+                let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+                assert_eq!(writer.send("answer"), Ok(SendStatus::Sent));
+                peer.send(text("one"));
+                let clean = number % 2 == 0;
+                if clean {
+                    peer.send(close(1000, ""));
+                } else {
+                    peer.stream.shutdown(Shutdown::Write).expect("open");
+                }
+                thread::sleep(Duration::from_millis(100 + number * 4));
+                let end = end_after(&mut reader, &["one"]);
+                assert_eq!(end.cause, if clean { Cause::PeerClose } else { Cause::EndOfStream });
+                assert_eq!((end.is_clean(), writer.state()), (clean, State::Closed));
+                assert_eq!(peer.frame(), text("answer"));
+                if clean {
+                    assert_eq!(peer.frame(), close(1000, ""));
+                }
+                peer.expect_end();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| join(thread, LIMIT));
+}
