@@ -282,8 +282,15 @@ impl Drop for Reader {
         if self.link.cork.is_held() {
             self.link.flush();
         }
+        // What waits goes with the reader. The attendant finds that it was here, and reads on where it had enough.
+        // SAFETY: a link has one reader, which is this one, and nothing that it has lent is left.
+        #[allow(unsafe_code)]
+        let inbound = unsafe { self.link.inbound.enter() };
+        inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
+        inbound.receiver.shrink();
         let outgoing = self.link.outgoing.lock();
         self.link.reader_exists.store(false, Ordering::Relaxed);
+        self.link.inbound.leave();
         drop(outgoing);
         self.link.turn.notify_all();
     }
