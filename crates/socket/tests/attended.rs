@@ -1,220 +1,277 @@
-//! A connection whose reader is away: it is answered for, what comes is kept in order, and its end is noticed.
+//! A connection whose reader is away: its peer gets its Pongs, and what it sends waits, whole, in order and within bounds.
 
 mod common;
 
+use std::io::{ErrorKind, Write};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_core::{Error, OpCode};
-use raddle_socket::{Cause, Close, CloseCode, Message, Options, Part, Progress, Role, SendError, State};
+use raddle_core::OpCode;
+use raddle_socket::{Message, Next, Part, Progress, Reader, Role, Writer};
 
-/// Longer than the 250 ms after which a reader is taken to be away, on a noisy machine too.
-const NOTICED: Duration = Duration::from_secs(2);
+const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
-fn defaults() -> Options {
-    options(|_| ())
-}
-
-#[test]
-fn pings_are_answered_while_the_handler_computes() {
-    for role in [Role::Server, Role::Client] {
-        let (mut connection, mut peer) = against_peer(role, defaults());
-        peer.send(text("compute"));
-        // The message is lent all the time, and stays as it is.
-        let message = connection.next_message();
-        for number in 0..5_u8 {
-            peer.send(ping(&[number]));
-            assert_eq!(peer.frame_within(NOTICED), Some(pong(&[number])), "{role:?}");
-        }
-        assert_eq!(message, Ok(Some(Message::Text("compute"))));
-    }
-}
-
-#[test]
-fn a_ping_behind_messages_is_answered_before_they_are_taken() {
-    let (mut connection, mut peer) = against_peer(Role::Server, defaults());
-    peer.send_all(&[text("compute"), text("another"), fragment(OpCode::Binary, b"half"), ping(b"behind")]);
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("compute"))));
-    assert_eq!(peer.frame_within(NOTICED), Some(pong(b"behind")));
-    peer.send(last_fragment(b" and half"));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("another"))));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Binary(b"half and half"))));
-}
-
-#[test]
-fn a_message_that_is_lent_does_not_change_while_others_are_read_ahead() {
-    // Hostile input 282.
-    let (mut connection, mut peer) = against_peer(Role::Server, defaults());
-    for length in [10, 1_500, 40_000] {
-        let first = pattern(length, 1);
-        let (one, other) = (binary(&first), binary(&pattern(length, 2)));
-        let mut bytes = peer.encode(&one);
-        bytes.extend(peer.encode(&other));
-        // The second one is cut, so that its first half is in the buffer of the lent one.
-        let cut = bytes.len() - length / 2;
-        peer.send_bytes(&bytes[..cut]);
-        let message = connection.next_message();
-        thread::sleep(Duration::from_millis(350));
-        peer.send_bytes(&bytes[cut..]);
-        peer.send(ping(b"parsed"));
-        assert_eq!(peer.frame_within(NOTICED), Some(pong(b"parsed")));
-        assert!(message == Ok(Some(Message::Binary(&first))), "{length} bytes have changed");
-        assert!(connection.next_message() == Ok(Some(Message::Binary(&pattern(length, 2)))), "{length} bytes");
-    }
-}
-
-#[test]
-fn messages_keep_their_order_whoever_has_read_them() {
-    // The reader comes and goes, so that it is sometimes away long enough, and often not.
-    let (mut connection, mut peer) = against_peer(Role::Server, defaults());
-    let sending = thread::spawn(move || {
-        for number in 0..3_000_u32 {
-            peer.send(text(&format!("message {number}")));
-            if number % 16 == 0 {
-                thread::sleep(Duration::from_millis(5));
+/// Has the peer ping every 100 ms for `time`, and give up after 600 ms without a Pong. What else it receives is dropped.
+fn keepalive_of_an_impatient_peer(peer: &mut Peer<UnixStream>, time: Duration) {
+    let start = Instant::now();
+    let mut answered = start;
+    let mut number = 0_u32;
+    while start.elapsed() < time {
+        number += 1;
+        peer.send(ping(&number.to_be_bytes()));
+        let next = Instant::now() + Duration::from_millis(100);
+        while let Some(frame) = peer.frame_within(next.saturating_duration_since(Instant::now())) {
+            if frame.opcode == OpCode::Pong {
+                answered = Instant::now();
             }
         }
-        peer
+        assert!(answered.elapsed() < Duration::from_millis(600), "no answer to Ping {number}: the peer gives up");
+    }
+}
+
+#[test]
+fn an_impatient_peer_outlasts_a_busy_handler() {
+    let [server, client] = ROLES.map(|role| {
+        thread::spawn(move || {
+            let (mut reader, _writer, mut peer) = with_reader_away(role, options(|_| ()));
+            let handler = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(1500));
+                assert_eq!(reader.next_message(), Ok(Some(Message::Text("meanwhile"))));
+                reader
+            });
+            peer.send(text("meanwhile"));
+            keepalive_of_an_impatient_peer(&mut peer, Duration::from_millis(1500));
+            drop(join(handler, LIMIT));
+        })
     });
-    for number in 0..3_000_u32 {
-        assert_eq!(connection.next_message(), Ok(Some(Message::Text(&format!("message {number}")))));
-        if number % 500 == 0 {
-            thread::sleep(Duration::from_millis(300));
+    join(server, LIMIT);
+    join(client, LIMIT);
+}
+
+#[test]
+fn an_owner_who_only_sends_keeps_an_impatient_peer() {
+    let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+    let owner = thread::spawn(move || {
+        for _ in 0..15 {
+            connection.send("news").expect("open");
+            thread::sleep(Duration::from_millis(100));
+        }
+        connection
+    });
+    keepalive_of_an_impatient_peer(&mut peer, Duration::from_millis(1500));
+    drop(join(owner, LIMIT));
+}
+
+#[test]
+fn what_comes_meanwhile_is_whole_and_in_order_wherever_the_absence_cuts_it() {
+    for role in ROLES {
+        let frames = [
+            text("é"),
+            ping(b"1"),
+            fragment(OpCode::Text, b"half \xc3"),
+            ping(b"2"),
+            fragment(OpCode::Continuation, b""),
+            last_fragment(b"\xa9"),
+            binary(b""),
+            binary(&pattern(40, 1)),
+        ];
+        let (mut readers, mut writers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+        let (_, scribe) = against_peer(role, options(|_| ()));
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| scribe.encode(frame)).collect();
+        // All the cuts at once: each takes an absence.
+        for cut in 0..=bytes.len() {
+            let (connection, mut peer) = against_peer(role, options(|_| ()));
+            peer.send_bytes(&[&peer.encode(&text("first")), &bytes[..cut]].concat());
+            let (reader, writer) = connection.split();
+            readers.push(reader);
+            writers.push(writer);
+            peers.push(peer);
+        }
+        // The application works on the first message until all the others are there, and it stays as it is.
+        let lent: Vec<_> = readers.iter_mut().map(Reader::next_message).collect();
+        for (cut, peer) in peers.iter_mut().enumerate() {
+            peer.send_bytes(&bytes[cut..]);
+        }
+        for (cut, (first, writer)) in lent.into_iter().zip(&writers).enumerate() {
+            await_received(writer, 5);
+            assert_eq!(first, Ok(Some(Message::Text("first"))), "cut at byte {cut}, of the {role:?}");
+        }
+        for (cut, (reader, peer)) in readers.iter_mut().zip(&mut peers).enumerate() {
+            for expected in
+                [Message::Text("é"), Message::Text("half é"), Message::Binary(b""), Message::Binary(&pattern(40, 1))]
+            {
+                assert_eq!(reader.next_message(), Ok(Some(expected)), "cut at byte {cut}, of the {role:?}");
+            }
+            // Where both Pings are there at once, the newer one is answered.
+            while peer.frame() != pong(b"2") {}
+            assert_eq!(reader.next_message_within(Duration::ZERO), Ok(Next::Timeout));
         }
     }
-    drop(join(sending, LIMIT));
 }
 
 #[test]
-fn what_is_read_ahead_is_bounded_and_the_peer_feels_it() {
-    // Hostile input 226: 16 messages, and no more bytes than one message may have and the last one needs.
-    for (length, most) in [(10, 16), (100_000, 11)] {
-        let (mut connection, mut peer) = against_tcp_peer(Role::Server, defaults());
-        peer.send(text("compute"));
-        assert_eq!(connection.next_message(), Ok(Some(Message::Text("compute"))));
-        let messages = peer.encode(&binary(&pattern(length, 1))).repeat(200_000 / length);
-        peer.stream.set_write_timeout(Some(Duration::from_millis(600))).expect("a socket");
-        let mut sent = 0;
-        while sent < 40_000_000 && std::io::Write::write_all(&mut peer.stream, &messages).is_ok() {
-            sent += messages.len();
+fn a_message_in_parts_goes_on_after_an_absence_wherever_that_cuts_it() {
+    // Two frames of one text, and a message behind it.
+    let frames = [fragment(OpCode::Text, "in parts, €".as_bytes()), last_fragment("uros é".as_bytes()), text("next")];
+    let (_, scribe) = against_peer(Role::Server, options(|_| ()));
+    let bytes: Vec<u8> = frames.iter().flat_map(|frame| scribe.encode(frame)).collect();
+    let payloads = (b"\x01\x8d1234".len() + 1, bytes.len() - b"\x81\x84....next".len());
+    let (mut readers, mut writers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+    for cut in payloads.0..payloads.1 {
+        let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+        peer.send_bytes(&bytes[..cut]);
+        let (reader, writer) = connection.split();
+        readers.push(reader);
+        writers.push(writer);
+        peers.push(peer);
+    }
+    let begun: Vec<_> = readers.iter_mut().map(|reader| reader.next_part().map(|part| part.map(copied))).collect();
+    for (peer, cut) in peers.iter_mut().zip(payloads.0..) {
+        peer.send_bytes(&bytes[cut..]);
+    }
+    for writer in &writers {
+        await_received(writer, 2);
+    }
+    for ((reader, begun), cut) in readers.iter_mut().zip(begun).zip(payloads.0..) {
+        let (mut text, mut progress) = begun.expect("open").expect("open");
+        assert_eq!(progress, Progress::More, "cut at byte {cut}");
+        // Every other reader asks for the next whole message instead, which passes the rest over.
+        while progress == Progress::More && cut % 2 == 0 {
+            let (more, then) = reader.next_part().expect("open").map(copied).expect("open");
+            text.push_str(&more);
+            progress = then;
         }
-        let counted = connection.writer().traffic();
-        assert!(sent < 40_000_000, "the peer could send {sent} bytes, {counted:?}");
-        let kept = counted.received_messages - 1;
-        assert_eq!(kept, most, "messages of {length} bytes are kept");
-        // And none of those is lost.
-        for number in 0..kept + 5 {
-            assert!(connection.next_message() == Ok(Some(Message::Binary(&pattern(length, 1)))), "message {number}");
+        if cut % 2 == 0 {
+            assert_eq!(text, "in parts, €uros é", "cut at byte {cut}");
         }
+        assert_eq!(reader.next_message(), Ok(Some(Message::Text("next"))), "cut at byte {cut}");
+    }
+}
+
+/// The text of a part.
+fn copied(part: Part<'_>) -> (String, Progress) {
+    match part.payload {
+        Message::Text(text) => (text.to_owned(), part.progress),
+        Message::Binary(bytes) => panic!("{bytes:?} is part of a text"),
     }
 }
 
 #[test]
-fn a_close_is_answered_while_the_handler_computes_and_the_reader_learns_of_it_later() {
-    let (mut connection, mut peer) = against_peer(Role::Server, defaults());
-    let writer = connection.writer();
-    peer.send(text("compute"));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("compute"))));
-    peer.send_all(&[text("last words"), close(1000, "bye")]);
-    assert_eq!(peer.frame_within(NOTICED), Some(close(1000, "")));
-    peer.expect_end();
-    eventually("the connection has ended", || writer.state() == State::Closed);
-    assert_eq!(writer.send("too late"), Err(SendError::Closed));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("last words"))));
-    assert_eq!(connection.next_message(), Ok(None));
-    let end = connection.close(Close::code(CloseCode(4000)));
-    assert_eq!((end.cause, end.sent), (Cause::PeerClose, Some(CloseCode::NORMAL)));
-    assert_eq!(end.received, Some((CloseCode::NORMAL, "bye".into())));
+fn sixteen_messages_wait_and_the_others_stay_in_the_socket() {
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+    // More than a read takes.
+    let message = |number: u32| [&number.to_be_bytes()[..], &pattern(2_000, number.into())].concat();
+    peer.send_all(&(0..60).map(|number| binary(&message(number))).collect::<Vec<_>>());
+    await_received_and_no_more(&writer, 1 + 16);
+    // What waits already counts in the next absence.
+    let mut taken = 0;
+    for absence in [3, 16, 1, 20] {
+        for _ in 0..absence {
+            assert_eq!(reader.next_message(), Ok(Some(Message::Binary(&message(taken)))));
+            taken += 1;
+        }
+        await_received_and_no_more(&writer, 1 + u64::from(taken) + 16);
+    }
+    for number in taken..60 {
+        assert_eq!(reader.next_message(), Ok(Some(Message::Binary(&message(number)))));
+    }
+    assert_eq!(reader.next_message_within(Duration::ZERO), Ok(Next::Timeout));
 }
 
 #[test]
-fn the_end_of_the_stream_is_noticed_while_the_handler_computes() {
-    let (mut connection, mut peer) = against_peer(Role::Server, defaults());
-    let writer = connection.writer();
-    peer.send(text("compute"));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("compute"))));
-    peer.send(text("last words"));
-    drop(peer);
+fn bytes_up_to_the_message_limit_wait_and_the_others_stay_in_the_socket() {
+    let (mut reader, writer, mut peer) =
+        with_reader_away(Role::Server, options(|options| options.limits = large(25_000)));
+    peer.send_all(&(0..10).map(|number| binary(&pattern(10_000, number))).collect::<Vec<_>>());
+    // The third one reaches the limit.
+    await_received_and_no_more(&writer, 1 + 3);
+    assert_eq!(reader.next_message(), Ok(Some(Message::Binary(&pattern(10_000, 0)))));
+    await_received_and_no_more(&writer, 1 + 4);
+    for number in 1..10 {
+        assert_eq!(reader.next_message(), Ok(Some(Message::Binary(&pattern(10_000, number)))));
+    }
+}
+
+#[track_caller]
+fn await_received_and_no_more(writer: &Writer, count: u64) {
+    await_received(writer, count);
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(writer.traffic().received_messages, count);
+}
+
+#[test]
+fn a_peer_that_floods_is_held_by_back_pressure() {
+    // Hostile input 226. Tiny messages, some, and few that reach the message limit.
+    let floods: Vec<_> = [1, 1_000, 400_000]
+        .into_iter()
+        .map(|length| {
+            thread::spawn(move || {
+                let (mut reader, _writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+                let message = pattern(length, 1);
+                let frame = peer.encode(&binary(&message));
+                let taken = write_until_held(&mut peer, &frame);
+                // What waits is 16 messages, or a message more than the limit; then a read, and the two ends' sockets.
+                let most = (16 * frame.len()).min(2 << 20) + 64 * 1024 + 2 * 256 * 1024;
+                assert!(taken < most, "{taken} bytes are taken of a flood of messages of {length} bytes");
+                for number in 0..taken / frame.len() {
+                    let received = reader.next_message().expect("open");
+                    assert!(received == Some(Message::Binary(&message)), "message {number} is damaged");
+                }
+            })
+        })
+        .collect();
+    floods.into_iter().for_each(|flood| join(flood, LIMIT));
+}
+
+/// Writes `frame` over and over without waiting, until nothing was taken for 800 ms. Gives the number of bytes taken.
+fn write_until_held(peer: &mut Peer<UnixStream>, frame: &[u8]) -> usize {
+    peer.stream.set_nonblocking(true).expect("a socket");
+    let (mut taken, mut since) = (0, Instant::now());
+    while since.elapsed() < Duration::from_millis(800) {
+        assert!(taken < 64 << 20, "nothing holds the peer");
+        match peer.stream.write(&frame[taken % frame.len()..]) {
+            Ok(count) => (taken, since) = (taken + count, Instant::now()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(5)),
+            Err(error) => panic!("{error} after {taken} bytes"),
+        }
+    }
+    peer.stream.set_nonblocking(false).expect("a socket");
+    taken
+}
+
+#[test]
+fn a_busy_connection_is_not_read_ahead_for() {
+    let (connection, mut peer, seen) = against_peer_observed(Role::Server, options(|_| ()));
+    let (mut reader, writer) = connection.split();
+    let handler = thread::spawn(move || {
+        let mut number = 0_u32;
+        while let Ok(Some(message)) = reader.next_message() {
+            if message == Message::Text("stay away") {
+                return reader;
+            }
+            // Some take their time, as long as many of the others together.
+            if number % 100 == 0 {
+                thread::sleep(Duration::from_millis(60));
+            }
+            writer.send(message).expect("open");
+            number += 1;
+        }
+        reader
+    });
     let start = Instant::now();
-    eventually("the end is noticed", || writer.state() == State::Closed);
-    assert!(start.elapsed() < NOTICED, "{:?}", start.elapsed());
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("last words"))));
-    assert_eq!(connection.next_message().map_err(|end| end.cause), Err(Cause::EndOfStream));
-}
-
-#[test]
-fn a_failure_is_answered_while_the_handler_computes() {
-    let (mut connection, mut peer) = against_peer(Role::Server, defaults());
-    peer.send(text("compute"));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("compute"))));
-    peer.send(text("good"));
-    peer.send_bytes(b"\x83\x80\0\0\0\0");
-    let answer = peer.frame_within(NOTICED).expect("an answer");
-    assert_eq!((answer.opcode, &answer.payload[..2]), (OpCode::Close, &1002_u16.to_be_bytes()[..]));
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("good"))));
-    let end = connection.next_message().expect_err("the connection has failed");
-    assert_eq!((end.cause, end.sent), (Cause::Failed(Error::ReservedOpCode), Some(CloseCode::PROTOCOL_ERROR)));
-}
-
-#[test]
-fn parts_go_on_where_they_were_when_the_reader_comes_back() {
-    let (connection, mut peer) = against_peer(Role::Server, defaults());
-    let (mut reader, _writer) = connection.split();
-    peer.send(fragment(OpCode::Text, b"begun, "));
-    let first = Part { payload: Message::Text("begun, "), progress: Progress::More };
-    assert_eq!(reader.next_part(), Ok(Some(first)));
-    thread::sleep(Duration::from_millis(350));
-    peer.send_all(&[fragment(OpCode::Continuation, b"carried on "), ping(b"parsed")]);
-    assert_eq!(peer.frame_within(NOTICED), Some(pong(b"parsed")));
-    peer.send_all(&[last_fragment(b"and ended"), text("the next")]);
-    let mut rest = String::new();
-    loop {
-        let Ok(Some(Part { payload: Message::Text(part), progress })) = reader.next_part() else { panic!("open") };
-        rest.push_str(part);
-        if progress == Progress::Last {
-            break;
-        }
+    while start.elapsed() < Duration::from_millis(1500) {
+        peer.send(text("ping-pong"));
+        assert_eq!(peer.frame(), text("ping-pong"));
     }
-    assert_eq!(rest, "carried on and ended");
-    assert_eq!(reader.next_message(), Ok(Some(Message::Text("the next"))));
-}
-
-#[test]
-fn a_connection_without_a_reader_is_answered_for_and_closed_in_order() {
-    let (connection, mut peer) =
-        against_peer(Role::Client, options(|options| options.close_timeout = Duration::from_millis(500)));
-    let (reader, writer) = connection.split();
-    drop(reader);
-    for number in 0..50_u32 {
-        // Nobody asks for messages, so they must not stop what is behind them.
-        peer.send(binary(&number.to_be_bytes()));
-    }
-    peer.send(ping(b"there?"));
-    assert_eq!(peer.frame_within(NOTICED), Some(pong(b"there?")));
-    writer.send("still sending").expect("open");
-    assert_eq!(peer.frame(), text("still sending"));
-    peer.send(close(1000, ""));
-    assert_eq!(peer.frame_within(NOTICED), Some(close(1000, "")));
-    drop(peer);
-    eventually("the connection has ended", || writer.state() == State::Closed);
-}
-
-#[test]
-fn a_handler_that_only_sends_hears_when_its_peer_has_gone() {
-    let (connection, mut peer) = against_peer(Role::Server, defaults());
-    let (_reader, writer) = connection.split();
-    let sending = thread::spawn(move || {
-        while writer.send("tick").is_ok() {
-            thread::sleep(Duration::from_millis(20));
-        }
-    });
-    assert_eq!(peer.frame(), text("tick"));
-    peer.send(close(1000, ""));
-    let mut frame = peer.frame();
-    while frame == text("tick") {
-        frame = peer.frame();
-    }
-    assert_eq!(frame, close(1000, ""));
-    join(sending, NOTICED);
+    // None, where the machine leaves the handler the processor.
+    let reads = seen.reads_ahead();
+    assert!(reads <= 4, "{reads} reads for a reader that was there");
+    peer.send_all(&[text("stay away"), ping(b"anybody?")]);
+    assert_eq!(peer.frame(), pong(b"anybody?"));
+    peer.send(ping(b"still?"));
+    assert_eq!(peer.frame(), pong(b"still?"));
+    assert!(seen.reads_ahead() > reads, "the test is about reads that are counted");
+    drop(join(handler, LIMIT));
 }
