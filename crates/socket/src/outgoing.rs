@@ -25,6 +25,8 @@ pub(crate) struct Outgoing {
     amid: Option<ThreadId>,
     /// Taken from the sender and not written yet: goes first.
     rest: Unwritten,
+    /// Bytes of it that a thread is trying to write without waiting: what does not fit comes back.
+    tried: usize,
     /// What waits has to be on its way by then.
     pub(crate) stalled_until: Option<Duration>,
     /// The peer's Close has to be here by then, or more of what goes before ours has to be taken.
@@ -86,6 +88,7 @@ impl Outgoing {
             amid: None,
             greeting: greeting.len() as u64,
             rest: Unwritten { bytes: greeting, start: 0 },
+            tried: 0,
             stalled_until: None,
             close_deadline: None,
             cut_at: None,
@@ -150,7 +153,7 @@ impl Link {
         loop {
             outgoing.check_open()?;
             let length = message.as_bytes().len();
-            let full = outgoing.queued() > self.options.outgoing_limit;
+            let full = outgoing.queued() + outgoing.tried > self.options.outgoing_limit;
             if outgoing.sender.is_amid_message() {
                 // Another thread is amid a fragmented message, and has the turn until its end (section 5.4).
                 if outgoing.amid == Some(thread::current().id()) {
@@ -329,6 +332,9 @@ impl Link {
         head.compact();
         outgoing.sender.take_output(&mut head.bytes);
         outgoing.baton = true;
+        if wait == Wait::Never {
+            outgoing.tried = head.len();
+        }
         if wait != Wait::Never {
             // What waits goes along, under the deadline of this write.
             outgoing.stalled_until = None;
@@ -336,6 +342,7 @@ impl Link {
         let before = head.len() + payload.len();
         let result = MutexGuard::unlocked(outgoing, || self.write_parts(&mut head, payload, wait));
         outgoing.baton = false;
+        outgoing.tried = 0;
         let written = before - head.len();
         outgoing.bytes += written as u64;
         if written > 0 && outgoing.close_deadline.is_some() {

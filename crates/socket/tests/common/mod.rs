@@ -3,6 +3,8 @@
 // Each test uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod allocator;
+mod flood;
 mod peer;
 mod tap;
 mod wait;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use raddle_socket::{Connection, Limits, Message, Options, Reader, Role, Socket, Writer};
 
+pub(crate) use flood::Flood;
 pub(crate) use peer::*;
 pub(crate) use tap::{Seen, Tap, Write};
 pub(crate) use wait::{eventually, join, pattern, within};

@@ -1,0 +1,96 @@
+//! What a peer can make this side hold: a bound that neither the time nor the amount of what passes has a say in.
+
+mod common;
+
+use std::io::{ErrorKind, Read};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::allocator::{Counting, held};
+use common::*;
+use parking_lot::Mutex;
+use raddle_core::OpCode;
+use raddle_socket::{Role, SendError, SendStatus};
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What the whole process holds is measured, so the tests run one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const KIB: isize = 1024;
+const MIB: isize = 1024 * KIB;
+
+/// The most that was held above `before`, looked at for `time`.
+fn most_held(before: isize, time: Duration) -> isize {
+    let start = Instant::now();
+    let mut most = 0;
+    while start.elapsed() < time {
+        most = most.max(held() - before);
+        thread::sleep(Duration::from_millis(1));
+    }
+    most
+}
+
+#[test]
+fn an_output_that_is_never_empty_keeps_nothing_of_what_was_written() {
+    let _alone = ALONE.lock();
+    for role in [Role::Server, Role::Client] {
+        let (connection, mut peer) = against_peer(role, options(|_| ()));
+        let writer = connection.writer();
+        let (message, mut bytes) = (pattern(16 * 1024, 1), vec![0; 256 * 1024]);
+        peer.stream.set_read_timeout(Some(Duration::from_millis(10))).expect("a socket");
+        let before = held();
+        let (mut passed, mut most) = (0, 0);
+        while passed < 64 << 20 {
+            let mut sent = Ok(SendStatus::Sent);
+            while sent.is_ok() {
+                sent = writer.try_send(&message);
+            }
+            assert_eq!(sent, Err(SendError::Full));
+            // A part of what waits, so that there is always some of it.
+            match peer.stream.read(&mut bytes) {
+                Ok(count) => passed += count,
+                // All of it has left while it was being tried.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            most = most.max(held() - before);
+            let queued = writer.queued();
+            assert!(queued <= (1 << 20) + message.len() + 14, "{queued} bytes wait after {passed}, of the {role:?}");
+        }
+        // The outgoing limit: in the output, and twice in what was taken from it, of which the written part is given back
+        // once it is the larger one.
+        assert!(most < 4 * MIB, "{} KiB are held at most, by the {role:?}", most / KIB);
+    }
+}
+
+#[test]
+fn a_flood_for_a_reader_that_is_away_takes_a_bounded_memory() {
+    // Hostile inputs 153, 155 and 226.
+    let _alone = ALONE.lock();
+    let cases = [
+        // Control frames are taken all the time, four reads of 64 KiB in a row, and as many Pings are answered at once.
+        (pong(&[7; 125]), true, 200 * KIB),
+        (ping(&[7; 125]), true, 600 * KIB),
+        // Of messages, sixteen or what reaches the message limit.
+        (text("tiny"), false, 200 * KIB),
+        (binary(&[7; 4_000]), false, 200 * KIB),
+        // The last one may pass the limit by itself, and then there is the buffer that it was received in.
+        (binary(&[7; 900_000]), false, 4 * MIB),
+        // A fragmented message without an end, which fails.
+        (fragment(OpCode::Continuation, b""), false, 200 * KIB),
+    ];
+    for (frame, goes_on, bound) in cases {
+        let (_reader, _writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+        if frame.opcode == OpCode::Continuation {
+            peer.send(fragment(OpCode::Text, b"begun"));
+        }
+        let flood = Flood::of(&frame, peer);
+        // Without what the flooding itself holds.
+        eventually("it floods", || flood.taken() > 0);
+        let before = held();
+        let most = most_held(before, Duration::from_millis(700));
+        assert!(most < bound, "{} KiB are held at most, for {frame:?}", most / KIB);
+        assert!(flood.taken() as isize > if goes_on { MIB } else { 0 }, "{} bytes taken, of {frame:?}", flood.taken());
+    }
+}
