@@ -102,7 +102,7 @@ impl Desk {
             };
             if self.decided.wait_until(&mut stage, deadline).timed_out() {
                 drop(stage);
-                self.expire();
+                self.give_up(Refusal::Timeout);
                 stage = self.stage.lock();
             }
         }
@@ -114,10 +114,10 @@ impl Desk {
         }
     }
 
-    /// Gives the client up whose request was not decided in time, if it is still undecided.
-    pub(crate) fn expire(&self) {
+    /// Sends the client away, for `reason`, whose request is still undecided.
+    pub(crate) fn give_up(&self, reason: Refusal) {
         if let Some(visitor) = self.take_whatever_the_time() {
-            self.give_up(*visitor);
+            self.send_away(*visitor, reason);
         }
     }
 
@@ -165,9 +165,9 @@ impl Desk {
         opened.inspect_err(failed).ok()
     }
 
-    fn give_up(&self, visitor: Visitor) {
+    fn send_away(&self, visitor: Visitor, reason: Refusal) {
         self.settle(Stage::Done);
-        self.shared.refused(Refusal::Timeout, visitor.peer);
+        self.shared.refused(reason, visitor.peer);
         self.shared.answer(visitor, Response::refusal(503).encode());
     }
 
@@ -180,7 +180,7 @@ impl Desk {
     fn take(&self) -> Option<Box<Visitor>> {
         let visitor = self.take_whatever_the_time()?;
         if visitor.deadline <= Instant::now() {
-            self.give_up(*visitor);
+            self.send_away(*visitor, Refusal::Timeout);
             return None;
         }
         Some(visitor)

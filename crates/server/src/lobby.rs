@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, IoSlice};
+use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
@@ -91,7 +92,7 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>)
         for event in events.iter() {
             if event.key < FIRST_GUEST { host.welcome(event.key) } else { host.attend(event.key) }
         }
-        let answers = lobby.answers.lock().as_mut().map(std::mem::take);
+        let answers = lobby.answers.lock().as_mut().map(mem::take);
         for (visitor, response) in answers.into_iter().flatten() {
             host.take_leave(visitor, response);
         }
@@ -339,7 +340,7 @@ impl Host<'_> {
                 break;
             }
             if let Some(desk) = undecided.remove().upgrade() {
-                desk.expire();
+                desk.give_up(Refusal::Timeout);
                 expired = true;
             }
         }
@@ -389,8 +390,11 @@ impl Host<'_> {
         }
     }
 
-    /// Sends away all that make their request.
+    /// Sends away all that make their request, or wait for the decision on it.
     fn turn_out(&mut self) {
+        for desk in mem::take(&mut self.undecided).into_values().filter_map(|desk| desk.upgrade()) {
+            desk.give_up(Refusal::Stopping);
+        }
         while let Some((_, key)) = self.asking.first().copied() {
             if let Some(guest) = self.remove(key) {
                 self.shared.refused(Refusal::Stopping, guest.peer);

@@ -426,7 +426,9 @@ impl Shared {
         let desk = request.desk();
         let started = threads::start(self, id, Some(ticket), move |shared| {
             threads::decide(shared, request);
-            if let Some(connection) = desk.wait() {
+            let connection = desk.wait();
+            drop(desk);
+            if let Some(connection) = connection {
                 threads::run(shared, &*handler, connection);
             }
         });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
-use raddle_server::{Cause, ConnectionId, Server};
+use raddle_server::{Cause, ConnectionId, DecisionError, Refusal, Request, Server};
 
 const GRACE: Duration = Duration::from_millis(500);
 const FOR_EVER: Duration = Duration::from_secs(100);
@@ -178,6 +178,40 @@ fn a_stop_while_the_server_starts_is_not_lost() {
         let _ = join(starting, LIMIT);
         server.join(LIMIT).expect("nothing runs");
     }
+}
+
+#[test]
+fn handshakes_that_are_under_way_are_answered_with_503_or_closed() {
+    // Hostile input 353: nothing was said, half a request was made, the request waits for its decision.
+    let (leave, requests) = mpsc::channel();
+    let leave = Mutex::new(leave);
+    let handled = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&handled);
+    let server = serving(
+        |builder| builder.on_request(move |request| drop(leave.lock().send(request))),
+        move |reader, writer| {
+            *count.lock() += 1;
+            echo(reader, writer)
+        },
+    );
+    let silent = Asking::silently(server.local_addr());
+    let mut half = Asking::silently(server.local_addr());
+    half.say(b"GET / HTTP/1.1\r\nHost: lo");
+    let undecided = Asking::with(server.local_addr(), &OFFER);
+    let request: Request = requests.recv_timeout(LIMIT).expect("a request");
+    eventually("all three are known", || server.connections().len() == 3);
+    let start = Instant::now();
+    server.stop(GRACE);
+    for asking in [silent, half, undecided] {
+        let status = asking.status();
+        assert!(matches!(status, 503 | 0), "{status}");
+    }
+    server.join(LIMIT).expect("nothing waits for a decision that nobody needs");
+    let took = start.elapsed();
+    assert!(took < GRACE + Duration::from_secs(2), "{took:?}");
+    assert!(matches!(request.accept(), Err(DecisionError::TooLate)), "the server was stopped before");
+    assert_eq!(*handled.lock(), 0, "no handler runs after the stop");
+    assert!(server.metrics().refused.contains_key(&Refusal::Stopping), "{:?}", server.metrics().refused);
 }
 
 #[test]
