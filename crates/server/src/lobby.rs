@@ -98,6 +98,7 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>)
         }
         host.expire();
     }
+    host.leave();
     *lobby.answers.lock() = None;
     *lobby.handler.lock() = None;
 }
@@ -387,6 +388,15 @@ impl Host<'_> {
     fn close(&mut self, listener: usize) {
         if let Some(entrance) = self.listeners.get_mut(listener).and_then(Option::take) {
             self.lobby.watch.remove(entrance.socket.as_fd());
+        }
+    }
+
+    /// Lets go whoever is left: a socket has to be out of the poller before it is closed.
+    fn leave(&mut self) {
+        (0..self.listeners.len()).for_each(|listener| self.close(listener));
+        let keys: Vec<_> = self.guests.keys().copied().collect();
+        for key in keys {
+            self.remove(key);
         }
     }
 
