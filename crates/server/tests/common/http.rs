@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use raddle_core::Role;
-use raddle_core::handshake::{Agreement, HeadLimits, Offer, ResponseParser};
+use raddle_core::handshake::{Agreement, ClientError, HeadLimits, Offer, ResponseParser};
 
 use super::{Client, PATIENCE, Peer};
 
@@ -29,7 +29,11 @@ pub(crate) struct Answer {
 impl Asking {
     /// Connects, and says nothing yet.
     pub(crate) fn silently(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
+        Self::on(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    /// A client that has connected somehow.
+    pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         Self { stream, parser: ResponseParser::new(&OFFER, HeadLimits::default()) }
     }
@@ -47,17 +51,26 @@ impl Asking {
     }
 
     /// Waits for the server to accept.
-    pub(crate) fn accepted(mut self) -> (Client, Agreement) {
+    pub(crate) fn accepted(self) -> (Client, Agreement) {
+        self.outcome().expect("the server accepts")
+    }
+
+    /// Waits for the server to accept, or not: with the status of its answer.
+    pub(crate) fn outcome(mut self) -> Result<(Client, Agreement), u16> {
         let mut received = Vec::new();
         loop {
             let mut bytes = [0; 4096];
             let count = self.stream.read(&mut bytes).expect("an answer");
             assert!(count > 0, "the stream has ended after {:?}", String::from_utf8_lossy(&received));
             received.extend_from_slice(&bytes[..count]);
-            let parsed = self.parser.advance(&received);
-            if let Some((agreement, length)) = parsed.expect("the server accepts") {
-                let behind = received.split_off(length);
-                return (Peer::with_received(self.stream, Role::Client, behind), agreement);
+            match self.parser.advance(&received) {
+                Ok(None) => {}
+                Ok(Some((agreement, length))) => {
+                    let behind = received.split_off(length);
+                    return Ok((Peer::with_received(self.stream, Role::Client, behind), agreement));
+                }
+                Err(ClientError::Refused(refusal)) => return Err(refusal.status),
+                Err(error) => panic!("{error} in {:?}", String::from_utf8_lossy(&received)),
             }
         }
     }
