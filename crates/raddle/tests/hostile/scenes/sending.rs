@@ -152,6 +152,8 @@ fn fragments_of_several_threads_never_mix() {
                                 let mut message = writer.begin();
                                 message.send(&[letter; 5000]).expect("nothing was closed");
                                 writer.ping(&[letter]).expect("nothing was closed");
+                                // Long enough for the others to come between.
+                                thread::sleep(Duration::from_millis(1));
                                 message.finish(&[letter; 5000]).expect("nothing was closed");
                             }
                         }
