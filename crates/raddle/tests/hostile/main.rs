@@ -2,6 +2,7 @@
 //! thread per connection: one table of inputs with their verdicts, run in every mode and however they are cut, and beside
 //! it what is more than an input.
 
+mod alone;
 mod case;
 mod head;
 mod host;
@@ -12,6 +13,8 @@ mod scenes;
 mod wire;
 
 use case::{Case, Modes};
+use host::Host;
+use peer::Peer;
 use raddle::Role;
 use run::{Report, calls, frames, heads, in_parallel, threads};
 
@@ -29,17 +32,26 @@ fn every_line_holds_without_io_however_it_is_cut() {
 
 #[test]
 fn every_line_holds_with_a_thread_per_connection() {
-    let report = Report::default();
-    let cases = lines(Modes::THREADS);
-    let (hosts, caller) = (threads::Hosts::of(&cases), calls::host(&cases));
-    // Most of the time a line waits, between segments and for the server.
-    in_parallel(16, &cases, |index, case| {
-        threads::run(case, &hosts, &report);
-        calls::run_threads(index, case, &caller, &report);
+    // What a process has open can be counted where nothing else runs in it.
+    alone::run("every_line_holds_with_a_thread_per_connection", || {
+        // The library's one thread for all connections starts with the first of them.
+        let first = Host::echo(|builder, _| builder);
+        assert_eq!(Peer::open(first.address).close(), []);
+        first.finish();
+        let before = alone::Held::now();
+        let report = Report::default();
+        let cases = lines(Modes::THREADS);
+        let (hosts, caller) = (threads::Hosts::of(&cases), calls::host(&cases));
+        // Most of the time a line waits, between segments and for the server.
+        in_parallel(16, &cases, |index, case| {
+            threads::run(case, &hosts, &report);
+            calls::run_threads(index, case, &caller, &report);
+        });
+        hosts.finish(&report);
+        report.check(|| "the server of calls".into(), || caller.finish());
+        report.check(|| "what is left".into(), || before.assert_the_same());
+        report.finish();
     });
-    hosts.finish(&report);
-    report.check(|| "the server of calls".into(), || caller.finish());
-    report.finish();
 }
 
 fn lines(mode: Modes) -> Vec<Case> {

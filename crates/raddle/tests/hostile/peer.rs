@@ -181,6 +181,12 @@ impl Peer {
         messages
     }
 
+    /// Tells whether the server resets the connection in this time.
+    pub(crate) fn is_reset_within(&self, time: Duration) -> bool {
+        thread::sleep(time);
+        self.stream.take_error().expect("a socket").is_some()
+    }
+
     /// Ends this direction of the stream.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connected socket");
