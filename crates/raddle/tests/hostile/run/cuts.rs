@@ -83,7 +83,7 @@ pub(crate) fn all(length: usize, seed: u64) -> Vec<Cuts> {
 }
 
 /// Up to here, every place.
-pub(crate) const SHORT: usize = 1024;
+const SHORT: usize = 1024;
 /// Up to here, byte by byte.
 const LONG: usize = 128 * 1024;
 /// So many bytes in all, about.

@@ -15,8 +15,8 @@ pub(crate) fn run(case: &Case, role: Role, report: &Report) {
     let limits = case.setup.limits;
     for (index, cuts) in cuts::all(input.len(), case.number.into()).iter().enumerate() {
         for (turn, delivery) in Delivery::ALL.into_iter().enumerate() {
-            // Long inputs take their time: each cut has its delivery.
-            if input.len() > cuts::SHORT && index % Delivery::ALL.len() != turn {
+            // Longer inputs take their time: each cut has its delivery.
+            if input.len() > EVERY_DELIVERY && index % Delivery::ALL.len() != turn {
                 continue;
             }
             let what = || format!("{case}, {role:?}, {delivery:?}, cut at {cuts:?}");
@@ -175,5 +175,7 @@ impl MaskingKeys for Keys {
     }
 }
 
+/// Up to here, each cut has all deliveries.
+const EVERY_DELIVERY: usize = 64;
 /// Longer inputs are cut at their beginning only.
 const CUT_GLUED: usize = 4096;
