@@ -1,7 +1,8 @@
 """The cases of Autobahn's test suite, made to run on today's Autobahn engine.
 
-The case files (wheel `kosoku`) talk to their connection in the camel-case names and byte strings of an engine for Python 2.
-`load` gives the cases, adapted; `CaseConnection` is the connection that they talk to, in terms of today's engine.
+The case files (wheel `kosoku`) talk to their connection in the camel-case names and byte strings of an engine for
+Python 2. `load` gives the cases, adapted; `CaseConnection` is the connection that they talk to, in terms of today's
+engine.
 """
 
 from __future__ import annotations

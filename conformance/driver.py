@@ -3,8 +3,9 @@
     driver.py server ws://127.0.0.1:9001 --exclude '12.*' --exclude '13.*'
     driver.py client --listen 127.0.0.1:0 --subset subset.txt
 
-Ends with a line `N passed, N failed`, and exits with 0 if none has failed. The client comes as Autobahn's do: it reads the
-number of cases from `/getCaseCount`, echoes on `/runCase?case=N&agent=NAME`, and ends with `/updateReports?agent=NAME`.
+Ends with a line `N passed, N failed`, and exits with 0 if none has failed. The client comes as Autobahn's do: it reads
+the number of cases from `/getCaseCount`, echoes on `/runCase?case=N&agent=NAME`, and ends with
+`/updateReports?agent=NAME`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The driver's two roles: a client that runs the cases against a server, and a server that a client comes to for them."""
+"""The driver's two roles: a client that runs the cases against a server, and a server that clients come to for them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, test as it } from "node:test";
 
 import {
-  connectPlainly, connected, eventually, heard, join, launch, note, online, open, readMessage, say, start, within,
+  connectPlainly, connected, endAll, eventually, heard, join, launch, note, online, readMessage, say, start, within,
 } from "./support.mjs";
 
 const MIB = 1 << 20;
@@ -23,8 +23,11 @@ before(async () => {
 });
 
 after(async () => {
-  await browser?.close();
-  assert.equal(await server?.stop(), 0);
+  try {
+    assert.equal(await server.stop(), 0);
+  } finally {
+    await endAll();
+  }
 });
 
 test("what one tab says reaches the other, both ways, emoji and all", async () => {
@@ -96,8 +99,9 @@ test("a picture is shown to everybody", async () => {
   });
   await ada.setInputFiles("#file", { name: "a.png", mimeType: "image/png", buffer: Buffer.from(png) });
   for (const page of [ada, bob]) {
-    const size = () => page.locator("img.picture").last().evaluate((image) => [image.naturalWidth, image.naturalHeight]);
-    await page.locator("img.picture").waitFor();
+    const picture = page.locator("img.picture");
+    await picture.waitFor();
+    const size = () => picture.evaluate((image) => [image.naturalWidth, image.naturalHeight]);
     await eventually("the picture is decoded", async () => String(await size()) === "40,30");
   }
 });
@@ -210,7 +214,8 @@ test("the page fits a desk and a phone", async () => {
     await ada.setViewportSize({ width, height });
     await say(ada, `A word without an end at ${width}: ${"w".repeat(300)}`);
     await heard(ada, `A word without an end at ${width}: ${"w".repeat(300)}`);
-    const room = await ada.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]);
+    const room = await ada.evaluate(({ scrollWidth, scrollHeight } = document.documentElement) =>
+      [scrollWidth, scrollHeight]);
     assert.deepEqual(room, [width, height]);
     for (const seen of ["#log .message:last-child", "#text", "#send", "#attach", "#leave", "#state"]) {
       const { x, y, ...box } = await ada.locator(seen).boundingBox();

@@ -3,22 +3,25 @@
 import assert from "node:assert/strict";
 import { after, before, test as it } from "node:test";
 
-import { launch, open, start, within } from "./support.mjs";
+import { endAll, launch, open, start, within } from "./support.mjs";
 
 const test = (name, body) => it(name, { timeout: 120_000 }, body);
 
-let chat, browser, page;
+let chat, page;
 
 before(async () => {
   chat = await start("chat");
-  browser = await launch();
+  const browser = await launch();
   // The chat's page says that it connects to its own server only, which is not what is tested here.
   page = await open(await browser.newContext({ bypassCSP: true }), chat.url);
 });
 
 after(async () => {
-  await browser?.close();
-  assert.equal(await chat?.stop(), 0);
+  try {
+    assert.equal(await chat.stop(), 0);
+  } finally {
+    await endAll();
+  }
 });
 
 /** Runs `body` with an echo server that admits the page, and gives the exit code of the server. */
@@ -42,7 +45,8 @@ test("messages of every size come back equal, in order", () => withEcho([], asyn
     for (const text of texts) if (await next() !== text) differing.push(`text ${text.length}`);
     for (const sent of bytes) {
       const came = new Uint8Array(await next());
-      if (came.length !== sent.length || came.some((byte, i) => byte !== sent[i])) differing.push(`binary ${sent.length}`);
+      const differs = came.length !== sent.length || came.some((byte, i) => byte !== sent[i]);
+      if (differs) differing.push(`binary ${sent.length}`);
     }
     socket.close();
     return differing;

@@ -9,7 +9,8 @@ export default async function* report(events) {
     } else if (type === "test:fail") {
       failed += 1;
       const { cause, message } = data.details.error;
-      yield `FAILED  ${data.name}\n        ${String(cause?.stack ?? cause ?? message).replaceAll("\n", "\n        ")}\n`;
+      const details = String(cause?.stack ?? cause ?? message).replaceAll("\n", "\n        ");
+      yield `FAILED  ${data.name}\n        ${details}\n`;
     } else if (type === "test:stderr") {
       yield data.message;
     }

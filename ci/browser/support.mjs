@@ -32,15 +32,23 @@ export function within(what, promise, seconds = PATIENCE) {
   return Promise.race([promise, late]).finally(() => { late.catch(() => {}); timer.abort(); });
 }
 
+const running = new Set();
+let browser;
+
+/** Ends the browser and what a test that failed has left running, which would keep the tests from ending. */
+export async function endAll() {
+  for (const server of running) server.kill("SIGKILL");
+  await browser?.close();
+}
+
 /** Starts an example on a free port, or on `port`. Cargo becomes the example, so that its pid is the example's. */
 export async function start(example, { port = 0, flags = [] } = {}) {
   const cargo = ["run", "--quiet", "--release", "--package", "raddle", "--example", example, "--"];
   const server = spawn("cargo", [...cargo, "--listen", `127.0.0.1:${port}`, ...flags],
     { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(server, "exit");
-  const cleanUp = () => server.kill("SIGKILL");
-  process.once("exit", cleanUp);
-  exited.then(() => process.removeListener("exit", cleanUp));
+  running.add(server);
+  exited.then(() => running.delete(server));
   const lines = createInterface(server.stdout);
   const [line] = await within(`${example} starts`, Promise.race([once(lines, "line"), exited]), 60);
   const url = /^listening on (\S+)$/.exec(line)?.[1];
@@ -58,8 +66,9 @@ export async function start(example, { port = 0, flags = [] } = {}) {
 }
 
 /** A new Chromium, with a profile that is new and empty. */
-export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+export async function launch() {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  return browser;
 }
 
 /** Opens the chat in a tab of its own and joins it. The tab's complaints are kept in `complaints`. */
@@ -94,8 +103,10 @@ export async function say(page, text) {
 /** Waits until the last message of the log is `text`, and gives who said it. */
 export function heard(page, text) {
   const last = page.locator("#log .message").last();
-  return eventually(`the page shows ${JSON.stringify(text.slice(0, 60))}`, async () =>
-    (await last.count()) && (await last.locator(".text").allTextContents())[0] === text && last.getAttribute("data-from"));
+  return eventually(`the page shows ${JSON.stringify(text.slice(0, 60))}`, async () => {
+    const [shown] = await last.locator(".text").allTextContents();
+    return shown === text && last.getAttribute("data-from");
+  });
 }
 
 export function note(page, words) {
