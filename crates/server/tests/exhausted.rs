@@ -41,14 +41,14 @@ struct Lowered {
 impl Lowered {
     fn to(resource: Resource, limit: u64) -> Self {
         let before = getrlimit(resource);
-        setrlimit(resource, Rlimit { current: Some(limit), ..before.clone() }).expect("it may be lowered");
+        setrlimit(resource, Rlimit { current: Some(limit), ..before }).expect("it may be lowered");
         Self { resource, before }
     }
 }
 
 impl Drop for Lowered {
     fn drop(&mut self) {
-        setrlimit(self.resource, self.before.clone()).expect("it was so before");
+        setrlimit(self.resource, self.before).expect("it was so before");
     }
 }
 

@@ -216,7 +216,8 @@ fn a_slot_is_free_when_the_handshake_fails_the_connection_ends_or_the_handler_pa
     gate.expect(1);
     gate.open();
     eventually("free after a failed handshake", is_free);
-    let ends: [(&str, fn(&Host)); 4] = [
+    type Ending = (&'static str, fn(&Host));
+    let ends: [Ending; 4] = [
         ("free after a Close", |host| leave(host.open())),
         ("free after a reset", |host| reset(host.open().stream)),
         ("free after a panic", |host| assert_eq!(close_code(&mut opened(host.ask_for("/panic"))), 1011)),

@@ -1,6 +1,7 @@
 //! A server holds what it has: whom it admits, who they are, where they come from, and how it lets them go.
 
 mod admission;
+mod counted;
 mod handlers;
 mod identity;
 mod leaving;
