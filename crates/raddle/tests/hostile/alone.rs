@@ -2,7 +2,10 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+
+use raddle::{Connection, Options, Role, Socket};
 
 use crate::host::wait_until;
 
@@ -28,7 +31,19 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn now() -> Self {
+    /// What is held once the library's one thread for all connections runs, which starts with the first of them.
+    pub(crate) fn by_the_library() -> Self {
+        let (one, other) = UnixStream::pair().expect("two descriptors");
+        let socket = Socket::unix(one).expect("a socket");
+        let connection = Connection::new(socket, Role::Server, b"", Options::default()).expect("a connection");
+        let with_a_connection = Self::now();
+        drop((connection, other));
+        let held = Self { descriptors: with_a_connection.descriptors - 2, ..with_a_connection };
+        held.assert_the_same();
+        held
+    }
+
+    fn now() -> Self {
         let count = |directory| fs::read_dir(directory).expect("a directory of /proc").count();
         Self { descriptors: count("/proc/self/fd"), threads: count("/proc/self/task") }
     }

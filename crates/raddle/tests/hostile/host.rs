@@ -144,8 +144,8 @@ impl Host {
         host
     }
 
-    /// Stops the server, after a look at what it has left: an honest client is served, and all others are gone, with their
-    /// places and their descriptors.
+    /// Stops the server, after a look at what it has left: an honest client is served, and all others are gone, with
+    /// their places and their descriptors.
     pub(crate) fn finish(mut self) {
         if let Some(honest) = self.honest.take() {
             let message = honest.finish();
@@ -159,9 +159,9 @@ impl Host {
         self.server.join(PATIENCE).expect("all handlers have returned");
     }
 
-    /// Waits until no connection is left: none in the registry, and no descriptor but the listener's.
+    /// Waits until no connection is left: none in the registry, and none of the system but the listener.
     pub(crate) fn assert_empty(&self) {
-        let what = || (self.server.connections(), descriptors(self.address.port()));
+        let what = || (self.server.connections(), connections_at(self.address.port()));
         let empty = wait_until(|| matches!(what(), (connections, 1) if connections.is_empty()));
         assert!(empty, "left: {:?}", what());
     }
@@ -187,13 +187,13 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Counts the sockets of this machine at a local port that a descriptor still holds, the listening one among them.
-fn descriptors(port: u16) -> usize {
+/// Counts the connections of this machine at a local port that are not over, the listening socket among them.
+fn connections_at(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the table of TCP sockets");
     let held = |line: &&str| {
         let mut fields = line.split_whitespace();
         let local = fields.nth(1).and_then(|address| address.rsplit(':').next());
-        // A connection that only the system still remembers has the inode 0.
+        // One that only the system still remembers has the inode 0.
         local.and_then(|port| u16::from_str_radix(port, 16).ok()) == Some(port) && fields.nth(7) != Some("0")
     };
     table.lines().skip(1).filter(held).count()

@@ -1,6 +1,6 @@
 //! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O and the server with a
-//! thread per connection: one table of inputs with their verdicts, run in every mode and however they are cut, and beside
-//! it what is more than an input.
+//! thread per connection: one table of inputs with their verdicts, run in every mode and however they are cut, and
+//! beside it what is more than an input.
 
 mod alone;
 mod case;
@@ -13,8 +13,6 @@ mod scenes;
 mod wire;
 
 use case::{Case, Modes};
-use host::Host;
-use peer::Peer;
 use raddle::Role;
 use run::{Report, calls, frames, heads, in_parallel, threads};
 
@@ -34,11 +32,7 @@ fn every_line_holds_without_io_however_it_is_cut() {
 fn every_line_holds_with_a_thread_per_connection() {
     // What a process has open can be counted where nothing else runs in it.
     alone::run("every_line_holds_with_a_thread_per_connection", || {
-        // The library's one thread for all connections starts with the first of them.
-        let first = Host::echo(|builder, _| builder);
-        assert_eq!(Peer::open(first.address).close(), []);
-        first.finish();
-        let before = alone::Held::now();
+        let before = alone::Held::by_the_library();
         let report = Report::default();
         let cases = lines(Modes::THREADS);
         let (hosts, caller) = (threads::Hosts::of(&cases), calls::host(&cases));

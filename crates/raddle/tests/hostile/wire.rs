@@ -132,7 +132,7 @@ pub(crate) struct Sent {
 }
 
 /// Takes apart what an endpoint has sent, and holds it to RFC 6455, sections 5.1, 5.2 and 5.5: masked by a client only,
-/// no reserved bit, the shortest length, control frames whole and small. Gives the bytes of an incomplete frame with it.
+/// no reserved bit, the shortest length, control frames whole and small. Gives the bytes of a torn frame with it.
 pub(crate) fn decode(mut bytes: &[u8], from: Role) -> Result<(Vec<Sent>, &[u8]), String> {
     let mut frames = Vec::new();
     while let Some((frame, rest)) = decode_one(bytes, from)? {
@@ -142,8 +142,8 @@ pub(crate) fn decode(mut bytes: &[u8], from: Role) -> Result<(Vec<Sent>, &[u8]),
     Ok((frames, bytes))
 }
 
-/// Takes the first frames apart up to the `count`th that has FIN, as a server may send them, and gives the number of bytes
-/// behind them. `None`: there are fewer.
+/// Takes the first frames apart up to the `count`th that has FIN, as a server may send them, and gives the number of
+/// bytes behind them. `None`: there are fewer.
 pub(crate) fn decode_finals(mut bytes: &[u8], count: usize) -> Result<Option<(Vec<Sent>, usize)>, String> {
     let (mut frames, mut finals) = (Vec::new(), 0);
     while finals < count {

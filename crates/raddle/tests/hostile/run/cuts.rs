@@ -60,8 +60,8 @@ impl fmt::Debug for Cuts {
     }
 }
 
-/// For what costs nothing but time: whole, byte by byte, at every place in two, and at random. Of long inputs, which take
-/// more of it, fewer places.
+/// For what costs nothing but time: whole, byte by byte, at every place in two, and at random. Of long inputs, which
+/// take more of it, fewer places.
 pub(crate) fn all(length: usize, seed: u64) -> Vec<Cuts> {
     let mut numbers = Numbers::new(seed);
     let mut cuts = vec![Cuts::whole()];
