@@ -16,6 +16,12 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// A file of the attendant's directory in `/proc`. The system cuts the thread's name to 15 bytes.
 fn of_attendant(file: &str) -> String {
+    // It takes its name as it begins, which may be a moment after it was started.
+    eventually("there is one attendant", || attendant_files(file).len() == 1);
+    attendant_files(file).pop().expect("it never ends")
+}
+
+fn attendant_files(file: &str) -> Vec<String> {
     let mut found = Vec::new();
     for task in fs::read_dir("/proc/self/task").expect("Linux") {
         let task = task.expect("a thread").path();
@@ -24,8 +30,7 @@ fn of_attendant(file: &str) -> String {
             found.push(fs::read_to_string(task.join(file)).expect("it never ends"));
         }
     }
-    let [text] = found.try_into().unwrap_or_else(|found: Vec<_>| panic!("{} attendants", found.len()));
-    text
+    found
 }
 
 /// How often the attendant has gone to sleep of its own accord, and so has woken.
