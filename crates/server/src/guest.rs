@@ -189,5 +189,5 @@ fn after(error: &io::Error) -> Next {
     }
 }
 
-/// So many bytes are read behind an answer.
-const LINGER_BYTES: usize = 64 * 1024;
+/// So many bytes are read behind an answer: what a client may well be amid of sending.
+const LINGER_BYTES: usize = 4 << 20;

@@ -396,12 +396,15 @@ impl Link {
         self.end()
     }
 
-    /// Reads to the end of the stream and drops what comes, for at most `time` and [`LINGER_BYTES`].
+    /// Reads to the end of the stream and drops what comes, for `time`; then at most [`LINGER_BYTES`] of what is there.
+    ///
+    /// No count of bytes bounds it before: a browser that is amid of sending many megabytes would get a reset in place of the
+    /// Close that tells it why.
     fn discard(&self, time: Duration) {
         let deadline = sys::now().saturating_add(time);
         let mut left = LINGER_BYTES;
         let mut bytes = [0; 4096];
-        while left > 0 {
+        while left > 0 || sys::now() < deadline {
             if !self.wait_readable(deadline.saturating_sub(sys::now())).unwrap_or(false) {
                 return;
             }
@@ -423,6 +426,7 @@ const LATE_LOOKS: u32 = 16;
 const IDLE_CAPACITY: usize = 2 * 1024;
 /// A larger one is given back after this time.
 const IDLE: Duration = Duration::from_millis(250);
-/// After the connection has failed, so long and so many bytes of the peer's are waited for.
+/// After the connection has failed, what the peer still sends is read for so long.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
+/// So many bytes that have arrived are read before the stream is closed, whatever the time.
 const LINGER_BYTES: usize = 64 * 1024;
