@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,61 +14,38 @@ use raddle_socket::{
 };
 
 #[test]
-fn what_two_threads_send_at_the_same_moment_leaves_without_further_calls() {
-    const ROUNDS: usize = 1_000;
-    let (connection, mut peer) = against_peer(Role::Server, options(|options| options.ping_interval = None));
-    let moment = Arc::new(Barrier::new(3));
-    let senders = [(); 2].map(|()| {
-        let (writer, moment) = (connection.writer(), Arc::clone(&moment));
-        thread::spawn(move || {
-            for _ in 0..ROUNDS {
-                moment.wait();
-                writer.send("x").expect("open");
-            }
-        })
-    });
-    for round in 0..ROUNDS {
-        moment.wait();
-        for _ in 0..2 {
-            assert_eq!(peer.frame_within(Duration::from_secs(5)), Some(text("x")), "round {round}");
-        }
-    }
-    senders.into_iter().for_each(|sender| join(sender, LIMIT));
-}
-
-#[test]
-fn an_output_that_was_full_has_room_again_while_the_peer_reads() {
-    let (connection, mut peer) = against_peer(
+fn an_output_that_another_thread_has_found_full_has_room_again_when_the_peer_reads() {
+    let (connection, mut peer, seen) = against_peer_observed(
         Role::Server,
         options(|options| {
             options.when_full = WhenFull::Fail;
             options.outgoing_limit = 256 * 1024;
         }),
     );
-    // It reads all that comes, until the end.
-    let reading = thread::spawn(move || while peer.next_frame(LIMIT).is_ok_and(|frame| frame.is_some()) {});
-    let senders = [(); 2].map(|()| {
+    let message = pattern(16 * 1024, 1);
+    for round in 0..5 {
+        // What fills it comes while another thread writes, and is left to that one.
+        seen.hold();
         let writer = connection.writer();
-        thread::spawn(move || {
-            let message = pattern(16 * 1024, 1);
-            let (start, mut sent, mut full) = (Instant::now(), Instant::now(), 0_u64);
-            while start.elapsed() < Duration::from_millis(1500) {
-                match writer.send(&message) {
-                    Ok(_) => sent = Instant::now(),
-                    Err(error) => {
-                        assert_eq!(error, SendError::Full);
-                        full += 1;
-                        assert!(sent.elapsed() < Duration::from_secs(5), "full for ever");
-                    }
-                }
+        let first = thread::spawn(move || writer.send("first"));
+        seen.wait_for_held();
+        let mut queued = 0;
+        let full = loop {
+            match connection.send(&message) {
+                Ok(_) => queued += 1,
+                Err(error) => break error,
             }
-            full
-        })
-    });
-    let full: u64 = senders.into_iter().map(|sender| join(sender, LIMIT)).sum();
-    assert!(full > 0, "the test is about an output that is full");
-    drop(connection);
-    join(reading, LIMIT);
+        };
+        assert_eq!(full, SendError::Full);
+        seen.release();
+        join(first, LIMIT).expect("open");
+        assert_eq!(peer.frame(), text("first"), "round {round}");
+        for _ in 0..queued {
+            assert_eq!(peer.frame_within(Duration::from_secs(5)), Some(binary(&message)), "round {round}");
+        }
+        eventually("there is room", || connection.send("more").is_ok());
+        assert_eq!(peer.frame(), text("more"));
+    }
 }
 
 #[test]
