@@ -2,65 +2,17 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::sync::atomic::{AtomicIsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use common::allocator::{Counting, allocations, held};
 use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
 use raddle_socket::{Close, CloseCode, Message, Role};
 
-/// The system's allocator, which counts.
-struct Counting;
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-/// Bytes that the whole process holds.
-static HELD: AtomicIsize = AtomicIsize::new(0);
-
-thread_local! {
-    /// Allocations of this thread.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    HELD.fetch_add(bytes, Ordering::Relaxed);
-    if bytes > 0 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    }
-}
-
-// SAFETY: every call is handed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(memory, layout) };
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(-(layout.size() as isize));
-        count(size as isize);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
 
 /// The tests of what the whole process holds run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -82,18 +34,18 @@ fn an_echo_allocates_nothing() {
             });
             let (mut reader, writer) = connection.split();
             let mut echo = |count: usize| {
-                let before = ALLOCATIONS.get();
+                let before = allocations();
                 for _ in 0..count {
                     let message = reader.next_message().expect("open").expect("open");
                     writer.send(message).expect("the peer takes it");
                 }
-                ALLOCATIONS.get() - before
+                allocations() - before
             };
             // Until the buffers have the size that they need.
             echo(100);
-            let allocations = echo(200);
-            if allocations > 0 {
-                allocating.push((role, length, allocations));
+            let more = echo(200);
+            if more > 0 {
+                allocating.push((role, length, more));
             }
             drop(join(peer, LIMIT));
         }
@@ -102,11 +54,11 @@ fn an_echo_allocates_nothing() {
 }
 
 /// What the process holds, once that has come to rest.
-fn held() -> isize {
-    let mut before = HELD.load(Ordering::Relaxed);
+fn held_at_rest() -> isize {
+    let mut before = held();
     loop {
         thread::sleep(Duration::from_millis(400));
-        let now = HELD.load(Ordering::Relaxed);
+        let now = held();
         if now == before {
             return now;
         }
@@ -128,7 +80,7 @@ fn an_idle_connection_gives_back_what_a_large_message_took() {
         peer.send(text("small"));
         assert_eq!(peer.frame(), text("small"));
         drop(std::mem::take(&mut peer.received));
-        let before = held();
+        let before = held_at_rest();
         for _ in 0..3 {
             let large = binary(&pattern(1_000_000, 1));
             let bytes = peer.encode(&large);
@@ -138,7 +90,7 @@ fn an_idle_connection_gives_back_what_a_large_message_took() {
             join(sending, LIMIT).expect("open");
         }
         drop(std::mem::take(&mut peer.received));
-        let more = held() - before;
+        let more = held_at_rest() - before;
         assert!(more < 1_024, "{more} bytes more than before, of the {role:?}");
         drop(peer);
         join(echoing, LIMIT);
@@ -153,13 +105,13 @@ fn a_connection_that_only_sends_gives_back_what_that_took() {
     let writer = connection.writer();
     let waiting = thread::spawn(move || connection.next_message().map(|_| ()));
     let message = pattern(50_000, 1);
-    let before = held();
+    let before = held_at_rest();
     for _ in 0..10 {
         writer.send(&message).expect("open");
         while peer.frame().opcode == OpCode::Ping {}
     }
     peer.received = Vec::new();
-    let more = held() - before;
+    let more = held_at_rest() - before;
     assert!(more < 4_096, "{more} bytes more than before");
     drop(peer);
     let _ = join(waiting, LIMIT);
@@ -170,7 +122,7 @@ fn an_idle_connection_holds_a_few_kilobytes() {
     let _alone = ALONE.lock();
     const CONNECTIONS: usize = 100;
     let warm = both_ends(options(|_| ()), options(|_| ()));
-    let before = held();
+    let before = held_at_rest();
     let (mut threads, mut peers) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
         let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
@@ -185,7 +137,7 @@ fn an_idle_connection_holds_a_few_kilobytes() {
         peer.received = Vec::new();
         peers.push(peer);
     }
-    let each = (held() - before) / CONNECTIONS as isize;
+    let each = (held_at_rest() - before) / CONNECTIONS as isize;
     // A receive buffer of 2 KiB and the connection itself; a thread's own bookkeeping is in it too.
     assert!(each < 4 * 1024, "{each} bytes for each connection");
     drop((peers, warm));
@@ -224,9 +176,9 @@ fn connections_that_have_ended_leave_nothing() {
     };
     // The tables that all connections share grow with the first ones.
     round(300);
-    let before = held();
+    let before = held_at_rest();
     round(300);
-    let more = held() - before;
+    let more = held_at_rest() - before;
     // Less than a tenth of what 600 connections hold.
     assert!(more < 40_000, "{more} bytes more than before");
 }
@@ -238,7 +190,7 @@ fn what_is_read_ahead_and_what_is_queued_are_given_back() {
     peer.send(text("first"));
     assert_eq!(connection.next_message(), Ok(Some(Message::Text("first"))));
     peer.received = Vec::new();
-    let before = held();
+    let before = held_at_rest();
     // The reader is away: a megabyte is read ahead, and one waits to be written.
     for _ in 0..10 {
         peer.send(binary(&[0; 100_000]));
@@ -247,7 +199,7 @@ fn what_is_read_ahead_and_what_is_queued_are_given_back() {
     while connection.writer().try_send(&[0; 50_000]).is_ok() {
         queued += 1;
     }
-    eventually("a megabyte is read ahead", || HELD.load(Ordering::Relaxed) - before > 1_900_000);
+    eventually("a megabyte is read ahead", || held() - before > 1_900_000);
     for _ in 0..10 {
         assert!(connection.next_message().is_ok());
     }
@@ -256,7 +208,7 @@ fn what_is_read_ahead_and_what_is_queued_are_given_back() {
     }
     peer.received = Vec::new();
     let waiting = thread::spawn(move || connection.next_message().map(|_| ()));
-    let more = held() - before;
+    let more = held_at_rest() - before;
     assert!(more < 4_096, "{more} bytes more than before");
     drop(peer);
     let _ = join(waiting, LIMIT);
