@@ -179,7 +179,7 @@ fn a_reader_that_comes_back_amid_the_end_finds_all_of_it() {
                 let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
                 assert_eq!(writer.send("answer"), Ok(SendStatus::Sent));
                 peer.send(text("one"));
-                let clean = number % 2 == 0;
+                let clean = number.is_multiple_of(2);
                 if clean {
                     peer.send(close(1000, ""));
                 } else {
