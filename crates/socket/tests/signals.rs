@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::fs;
 use std::os::unix::thread::JoinHandleExt;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,28 +50,9 @@ fn a_write_to_a_peer_that_has_gone_is_an_error_and_no_signal() {
 #[test]
 fn the_attendant_takes_no_signal() {
     let (_client, _server) = both_ends(options(|_| ()), options(|_| ()));
-    let masks: Vec<_> = tasks().into_iter().filter(|(name, _)| name.starts_with("raddle")).collect();
-    assert_eq!(masks.len(), 1, "{masks:?}");
-    for (name, blocked) in masks {
-        for signal in 1..=64 {
-            // These two cannot be blocked, and the C library has two for itself.
-            if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
-                continue;
-            }
-            assert!(blocked & 1 << (signal - 1) != 0, "{name} takes signal {signal}");
-        }
-    }
-}
-
-/// The threads of this process: name, and blocked signals.
-fn tasks() -> Vec<(String, u64)> {
-    let tasks = fs::read_dir("/proc/self/task").expect("there are threads");
-    // A thread may end while it is looked at.
-    let task = |status: String| {
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        Some((field("Name:")?.to_owned(), u64::from_str_radix(field("SigBlk:")?, 16).ok()?))
-    };
-    tasks.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok()).filter_map(task).collect()
+    let threads = library_threads();
+    let [(name, mask)] = &threads[..] else { panic!("{threads:?}") };
+    assert_eq!(not_blocked(*mask), [0; 0], "{name}");
 }
 
 #[test]

@@ -6,10 +6,11 @@
 mod http;
 #[path = "../../../socket/tests/common/peer.rs"]
 mod peer;
+#[path = "../../../socket/tests/common/process.rs"]
+mod process;
 #[path = "../../../socket/tests/common/wait.rs"]
 mod wait;
 
-use std::fs;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use raddle_server::{Builder, HandlerError, Reader, Server, Writer};
 
 pub(crate) use http::{Answer, Asking, OFFER};
 pub(crate) use peer::*;
+pub(crate) use process::*;
 pub(crate) use wait::{eventually, join, pattern, within};
 
 /// A client with the opening handshake behind it.
@@ -77,19 +79,6 @@ pub(crate) fn say_goodbye(mut client: Client) {
 pub(crate) fn finish(server: &Server) {
     server.stop(Duration::from_secs(1));
     server.join(LIMIT).expect("all handlers have returned");
-}
-
-/// Threads of this process that the library has started.
-pub(crate) fn library_threads() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").expect("there are threads");
-    // A thread may end while it is looked at.
-    let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
-    tasks.flatten().filter_map(name).filter(|name| name.starts_with("raddle")).count()
-}
-
-/// Descriptors that this process has open.
-pub(crate) fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("there are descriptors").count()
 }
 
 /// Longer than anything that works may take.

@@ -6,6 +6,7 @@
 pub(crate) mod allocator;
 mod flood;
 mod peer;
+mod process;
 mod tap;
 mod wait;
 
@@ -18,6 +19,7 @@ use raddle_socket::{Connection, Limits, Message, Options, Reader, Role, Socket, 
 
 pub(crate) use flood::Flood;
 pub(crate) use peer::*;
+pub(crate) use process::*;
 pub(crate) use tap::{Seen, Tap, Write};
 pub(crate) use wait::{eventually, join, pattern, within};
 
