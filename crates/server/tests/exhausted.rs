@@ -23,10 +23,10 @@ fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock();
     // The threads of the test before are on their way out.
-    eventually("its threads have ended", || library_threads() <= usize::from(STARTED.get().is_some()));
+    eventually("its threads have ended", || library_threads().len() <= usize::from(STARTED.get().is_some()));
     // The attendant is there once and for all.
     STARTED.get_or_init(|| leave(Host::echo(builder()).open()));
-    eventually("its threads have ended", || library_threads() == 1);
+    eventually("its threads have ended", || library_threads().len() == 1);
     alone
 }
 
@@ -230,17 +230,17 @@ fn a_thousand_dripping_handshakes_cost_no_thread() {
     let host = Host::echo(builder().max_handshakes(2 * DRIPPING));
     leave(host.open());
     let threads = 2;
-    eventually("the lobby and the attendant are left", || library_threads() == threads);
+    eventually("the lobby and the attendant are left", || library_threads().len() == threads);
     let files = descriptors();
     let mut streams: Vec<_> = (0..DRIPPING).map(|_| host.dial()).collect();
     for byte in b"GET /" {
         streams.iter_mut().for_each(|stream| stream.write_all(&[*byte]).expect("taken"));
-        assert_eq!(library_threads(), threads);
+        assert_eq!(library_threads().len(), threads);
         let mut honest = host.open();
         echoes(&mut honest, "among many");
-        eventually("it has a thread", || library_threads() == threads + 1);
+        eventually("it has a thread", || library_threads().len() == threads + 1);
         leave(honest);
-        eventually("its thread has ended", || library_threads() == threads);
+        eventually("its thread has ended", || library_threads().len() == threads);
     }
     eventually("all are there", || host.connections().len() == DRIPPING);
     assert_eq!(host.metrics().refused, [].into());
@@ -249,9 +249,9 @@ fn a_thousand_dripping_handshakes_cost_no_thread() {
     let rest = rest.strip_prefix("GET /").expect("so it begins");
     let clients: Vec<_> = streams.into_iter().map(|stream| send_request(stream, rest)).collect();
     let clients: Vec<_> = clients.into_iter().map(opened).collect();
-    eventually("each has its own", || library_threads() == threads + DRIPPING);
+    eventually("each has its own", || library_threads().len() == threads + DRIPPING);
     clients.into_iter().for_each(leave);
-    eventually("nothing is left", || library_threads() == threads && descriptors() == files);
+    eventually("nothing is left", || library_threads().len() == threads && descriptors() == files);
 }
 
 /// A way to go.
@@ -284,7 +284,7 @@ fn after_five_thousand_connections_that_died_at_each_stage_nothing_is_left() {
         },
     );
     leave(host.open());
-    eventually("none is left", || host.connections().is_empty() && library_threads() == 2);
+    eventually("none is left", || host.connections().is_empty() && library_threads().len() == 2);
     let files = descriptors();
     thread::scope(|scope| {
         for half in 0..2 {
@@ -293,7 +293,7 @@ fn after_five_thousand_connections_that_died_at_each_stage_nothing_is_left() {
         }
     });
     eventually("nothing is left", || host.connections().is_empty() && host.handlers() == 0);
-    eventually("no thread and no descriptor is left", || library_threads() == 2 && descriptors() == files);
+    eventually("no thread and no descriptor is left", || library_threads().len() == 2 && descriptors() == files);
     let metrics = host.metrics();
     assert_eq!((metrics.accepted, metrics.queued_bytes), (5001, 0));
     let ended: u64 = metrics.ended.values().chain(metrics.refused.values()).sum();
