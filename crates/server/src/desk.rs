@@ -17,7 +17,7 @@ use crate::identity::{Slot, Surplus};
 use crate::metrics::Refusal;
 use crate::registry::Place;
 use crate::request::DecisionError;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 #[derive(Debug)]
 pub(crate) struct Desk {

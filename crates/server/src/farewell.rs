@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use raddle_socket::{Cause, Close, CloseCode, WeakWriter, Writer};
 
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// When a server that is stopped does what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

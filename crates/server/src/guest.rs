@@ -13,7 +13,7 @@ use crate::metrics::Refusal;
 use crate::proxy::AddressSource;
 use crate::proxy_protocol::{self, Source};
 use crate::registry::Place;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// A connection in the lobby.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod registry;
 mod request;
 mod server;
+mod shared;
 mod threads;
 
 pub use builder::Builder;

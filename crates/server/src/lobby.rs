@@ -25,7 +25,7 @@ use crate::listener::{AcceptFailure, Listener, Spare};
 use crate::metrics::Refusal;
 use crate::registry::ConnectionId;
 use crate::request::Request;
-use crate::server::{Service, Shared};
+use crate::shared::{Service, Shared};
 use crate::threads::Handler;
 
 /// What other threads have of the lobby.

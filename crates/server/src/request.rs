@@ -9,7 +9,7 @@ use raddle_socket::Info;
 
 use crate::desk::{Desk, Destination, Visitor};
 use crate::metrics::Refusal;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// A client's request, for the application to decide on: at once or later, on any thread, until the handshake deadline.
 ///

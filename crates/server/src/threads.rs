@@ -11,7 +11,7 @@ use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, State,
 use crate::admission::Ticket;
 use crate::registry::ConnectionId;
 use crate::request::Request;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Why a handler has given up: any error. [`End`] and [`SendError::Closed`] say that the connection has ended, which is no
 /// failure; any other closes it with 1011.

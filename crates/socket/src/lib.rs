@@ -11,6 +11,7 @@ mod attendant;
 mod connection;
 mod cork;
 mod end;
+mod fragments;
 mod keys;
 mod lease;
 mod link;
