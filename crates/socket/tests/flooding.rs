@@ -10,6 +10,9 @@ use raddle_core::OpCode;
 use raddle_socket::{Cause, Message, Next, Role, SendError, SendStatus};
 
 const MIB: usize = 1 << 20;
+/// What a flood may add to a call: a few reads of 64 KiB, of ten thousand frames each, on a busy machine. Where a flood held up
+/// the call, that would last as long as the flood.
+const AT_MOST: Duration = Duration::from_secs(6);
 
 /// Waits until so much of a flood was received that it goes on without hindrance.
 #[track_caller]
@@ -32,7 +35,7 @@ fn a_send_ends_at_its_deadline_though_control_frames_flood_in() {
         let start = Instant::now();
         let sent = within(LIMIT, move || connection.send(&vec![0; 8 * MIB]));
         assert_eq!(sent, Err(SendError::Timeout));
-        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        assert!(start.elapsed() < AT_MOST, "{:?}", start.elapsed());
         drop(flood);
     }
 }
@@ -46,7 +49,7 @@ fn a_reader_has_its_time_out_though_control_frames_flood_in() {
             let start = Instant::now();
             assert_eq!(connection.next_message_within(timeout), Ok(Next::Timeout));
             let took = start.elapsed();
-            assert!(took < timeout + Duration::from_secs(1), "{took:?} of {timeout:?}");
+            assert!(took < timeout + AT_MOST, "{took:?} of {timeout:?}");
         }
     });
     assert!(flood.taken() > 0, "the test is about a flood");
@@ -61,7 +64,7 @@ fn a_reader_comes_back_while_a_flood_is_read_ahead() {
     within(LIMIT, move || {
         let start = Instant::now();
         assert_eq!(reader.next_message_within(Duration::ZERO), Ok(Next::Timeout));
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < AT_MOST, "{:?}", start.elapsed());
     });
 }
 
@@ -91,7 +94,7 @@ fn other_connections_do_not_notice_a_flood() {
         peer.send_all(&[text("ask"), text("ask")]);
         assert_eq!(reader.next_message(), Ok(Some(Message::Text("ask"))));
         assert_eq!(writer.send(&format!("reply {number}")), Ok(SendStatus::Queued), "the test is about a corked send");
-        assert_eq!(peer.frame_within(Duration::from_secs(1)), Some(text(&format!("reply {number}"))));
+        assert_eq!(peer.frame_within(AT_MOST), Some(text(&format!("reply {number}"))));
         assert_eq!(reader.next_message(), Ok(Some(Message::Text("ask"))));
     }
 
@@ -99,7 +102,7 @@ fn other_connections_do_not_notice_a_flood() {
     let (_reader, _writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
     for number in 0..8_u32 {
         peer.send(ping(&number.to_be_bytes()));
-        assert_eq!(peer.frame_within(Duration::from_secs(2)), Some(pong(&number.to_be_bytes())));
+        assert_eq!(peer.frame_within(AT_MOST), Some(pong(&number.to_be_bytes())));
     }
 
     // The Pings and the end of a peer that is silent.
@@ -114,7 +117,7 @@ fn other_connections_do_not_notice_a_flood() {
     let reading = thread::spawn(move || connection.next_message().map(|_| ()).map_err(|end| end.cause));
     assert_eq!(peer.frame().opcode, OpCode::Ping);
     peer.expect_end();
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < AT_MOST, "{:?}", start.elapsed());
     assert_eq!(join(reading, LIMIT), Err(Cause::KeepaliveTimeout));
 
     for (flood, taken) in floods.iter().zip(taken) {
