@@ -203,7 +203,8 @@ impl Reader {
                 Err(cause) => {
                     let end = self.link.wind_up(Some(cause));
                     self.done = Some(end.clone());
-                    return Err(end);
+                    // Somebody may have cut it when the closing handshake was complete.
+                    return if end.is_clean() { Ok(Step::Closed) } else { Err(end) };
                 }
             }
         }

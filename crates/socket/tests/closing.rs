@@ -318,6 +318,19 @@ fn the_first_cause_counts() {
 }
 
 #[test]
+fn a_cut_that_comes_after_the_closing_handshake_changes_nothing() {
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+    peer.send(close(1000, "bye"));
+    // The reader has not heard of it yet.
+    eventually("the connection has ended", || writer.state() == State::Closed);
+    writer.cut(Cause::Dropped);
+    for _ in 0..2 {
+        assert_eq!(reader.next_message(), Ok(None));
+    }
+    assert_end(reader.end().expect("it was seen"), (Cause::PeerClose, Some((1000, "bye")), Some(1000)));
+}
+
+#[test]
 fn after_the_end_every_call_has_a_defined_result() {
     // Hostile input 181.
     let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
