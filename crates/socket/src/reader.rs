@@ -255,7 +255,8 @@ impl Reader {
             }
         };
         // The time for a message is counted while it is waited for.
-        if matches!(step, Step::Message) && !inbound.receiver.is_amid_part() {
+        let amid_part = inbound.receiver.is_amid_part() || matches!(self.lent, Some(Ahead::Part(_, Progress::More)));
+        if matches!(step, Step::Message) && !amid_part {
             link.counters.note_message_complete();
         } else {
             link.counters.pause_message();
