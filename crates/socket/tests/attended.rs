@@ -11,8 +11,6 @@ use common::*;
 use raddle_core::OpCode;
 use raddle_socket::{Message, Next, Part, Progress, Reader, Role, Writer};
 
-const ROLES: [Role; 2] = [Role::Server, Role::Client];
-
 /// Has the peer ping every 100 ms for `time`, and give up after 600 ms without a Pong. What else it receives is dropped.
 fn keepalive_of_an_impatient_peer(peer: &mut Peer<UnixStream>, time: Duration) {
     let start = Instant::now();

@@ -11,8 +11,6 @@ use raddle_core::{Error, OpCode};
 use raddle_socket::{Cause, CloseCode, Connection, End, Message, Next, Part, Progress, Role, State};
 use rustix::net::sockopt;
 
-const ROLES: [Role; 2] = [Role::Server, Role::Client];
-
 #[test]
 fn a_time_out_of_0_finds_what_is_there() {
     // Hostile input 250, with the message in the connection's buffer and in the socket's.

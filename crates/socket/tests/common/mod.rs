@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub(crate) mod allocator;
+mod end;
 mod flood;
 mod peer;
 mod process;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use raddle_socket::{Connection, Limits, Message, Options, Reader, Role, Socket, Writer};
 
+pub(crate) use end::*;
 pub(crate) use flood::Flood;
 pub(crate) use peer::*;
 pub(crate) use process::*;
@@ -97,6 +99,8 @@ fn other(role: Role) -> Role {
     }
 }
 
+/// Both.
+pub(crate) const ROLES: [Role; 2] = [Role::Server, Role::Client];
 /// Soon enough that nobody would call it late, on a noisy machine.
 pub(crate) const SOON: Duration = Duration::from_millis(500);
 /// Longer than anything that works may take.

@@ -1,0 +1,173 @@
+//! Who waits for whom: deadlines of those who write, turns of those who wait, and what wakes them.
+
+mod common;
+
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use raddle_core::OpCode;
+use raddle_socket::{Cause, Close, CloseCode, Role, SendError, SendStatus, State};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_send_to_a_peer_that_does_not_read_ends_at_the_write_deadline() {
+    for role in [Role::Server, Role::Client] {
+        let (mut connection, _peer) = against_peer(
+            role,
+            options(|options| {
+                options.write_timeout = Duration::from_millis(300);
+                options.min_rate = u64::MAX;
+            }),
+        );
+        let (connection, took) = within(LIMIT, move || {
+            let start = Instant::now();
+            assert_eq!(connection.send(&vec![0; 8 * MIB]), Err(SendError::Timeout));
+            let took = start.elapsed();
+            assert_eq!(connection.state(), State::Closed);
+            assert_eq!(connection.send("more"), Err(SendError::Closed));
+            assert_eq!(connection.next_message().map_err(|end| end.cause), Err(Cause::WriteTimeout));
+            (connection, took)
+        });
+        drop(connection);
+        assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&took), "{role:?}: {took:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_a_little_now_and_then_does_not_move_the_write_deadline() {
+    let (connection, peer) = against_peer(
+        Role::Server,
+        options(|options| {
+            options.write_timeout = Duration::from_millis(500);
+            // At this rate the message may take a second more.
+            options.min_rate = 8 * MIB as u64;
+            options.fragment_size = usize::MAX;
+        }),
+    );
+    let dripping = thread::spawn(move || {
+        let mut stream = peer.stream;
+        let mut some = [0; 4096];
+        while stream.read(&mut some).is_ok_and(|count| count > 0) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let start = Instant::now();
+    let sent = within(LIMIT, move || connection.send(&vec![0; 8 * MIB]));
+    assert_eq!(sent, Err(SendError::Timeout));
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    join(dripping, LIMIT);
+}
+
+#[test]
+fn a_message_behind_a_large_one_waits_as_long_as_that_one_may_take() {
+    // The peer takes 16 MiB in about two seconds, and it might take 64.
+    let (connection, mut peer) = against_peer(
+        Role::Server,
+        options(|options| {
+            options.write_timeout = Duration::from_millis(500);
+            options.min_rate = MIB as u64 / 4;
+        }),
+    );
+    let writer = connection.writer();
+    let large = thread::spawn(move || writer.send(&vec![0; 16 * MIB]));
+    let taking = thread::spawn(move || {
+        let mut frames = Vec::new();
+        while frames.len() < 17 {
+            thread::sleep(Duration::from_millis(120));
+            frames.push(peer.frame());
+        }
+        frames.pop()
+    });
+    thread::sleep(Duration::from_millis(50));
+    let small = connection.send("small");
+    assert_eq!(join(large, LIMIT).map_err(|error| ("the large one", error)), Ok(SendStatus::Sent));
+    assert!(small.is_ok(), "the small one: {small:?}");
+    assert_eq!(join(taking, LIMIT), Some(text("small")));
+}
+
+#[test]
+fn what_waits_for_room_gets_the_time_of_the_message_behind_it() {
+    let (connection, mut peer) = against_peer(
+        Role::Server,
+        options(|options| {
+            options.write_timeout = Duration::from_millis(400);
+            options.min_rate = MIB as u64;
+            options.fragment_size = usize::MAX;
+        }),
+    );
+    while connection.writer().try_send(&[0; 10_000]) == Ok(SendStatus::Sent) {}
+    let sending = thread::spawn(move || connection.send(&vec![0; 4 * MIB]));
+    // The peer takes 4 MiB a second, four times what it has to.
+    let (mut taken, mut some) = (0, vec![0; 64 * 1024]);
+    while taken < 4 * MIB {
+        thread::sleep(Duration::from_millis(15));
+        match peer.stream.read(&mut some) {
+            Ok(count) if count > 0 => taken += count,
+            end => panic!("the message ends with {end:?} after {taken} bytes"),
+        }
+    }
+    assert_eq!(join(sending, LIMIT), Ok(SendStatus::Sent));
+}
+
+#[test]
+fn a_cut_from_another_thread_wakes_whoever_waits() {
+    let (connection, _peer) = against_peer(Role::Server, options(|_| ()));
+    let (mut reader, writer) = connection.split();
+    let reading = thread::spawn(move || reader.next_message().map(|_| ()).map_err(|end| end.cause));
+    let of = |length: usize| {
+        let writer = writer.clone();
+        thread::spawn(move || writer.send(&vec![0; length]))
+    };
+    // The first one waits for room, the second one for the first.
+    let (writing, waiting) = (of(8 * MIB), of(2 * MIB));
+    thread::sleep(Duration::from_millis(100));
+    assert!(!reading.is_finished() && !writing.is_finished() && !waiting.is_finished());
+    let start = Instant::now();
+    writer.cut(Cause::Shutdown);
+    assert_eq!(join(reading, LIMIT), Err(Cause::Shutdown));
+    assert_eq!(join(writing, LIMIT), Err(SendError::Closed));
+    assert_eq!(join(waiting, LIMIT), Err(SendError::Closed));
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_close_from_another_thread_wakes_whoever_waits() {
+    let (connection, mut peer) =
+        against_peer(Role::Server, options(|options| options.close_timeout = Duration::from_secs(5)));
+    let (mut reader, writer) = connection.split();
+    let reading = thread::spawn(move || reader.next_message().map(|_| ()).map_err(|end| end.cause));
+    let of = |length: usize| {
+        let writer = writer.clone();
+        thread::spawn(move || writer.send(&vec![0; length]))
+    };
+    let (writing, waiting) = (of(8 * MIB), of(2 * MIB));
+    thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    writer.close(Close::code(CloseCode::NORMAL)).expect("open");
+    // One of them has begun a message, the other one has not.
+    let first = eventually_one(&[&writing, &waiting]);
+    assert!(start.elapsed() < SOON, "the send that waits for its turn: {:?}", start.elapsed());
+    assert!(!reading.is_finished() && first < 2);
+    // The fragment that is on its way is completed, and the Close follows.
+    let mut frames = vec![peer.frame()];
+    while frames.last().is_some_and(|frame| frame.opcode != OpCode::Close) {
+        frames.push(peer.frame());
+    }
+    assert_eq!(join(writing, LIMIT), Err(SendError::Closed));
+    assert_eq!(join(waiting, LIMIT), Err(SendError::Closed));
+    peer.send(close(1000, ""));
+    assert_eq!(join(reading, LIMIT), Ok(()));
+}
+
+/// Waits until one of the threads has returned, and gives its place.
+fn eventually_one<T>(threads: &[&thread::JoinHandle<T>]) -> usize {
+    let mut found = None;
+    eventually("a thread has returned", || {
+        found = threads.iter().position(|thread| thread.is_finished());
+        found.is_some()
+    });
+    found.expect("found above")
+}
