@@ -16,21 +16,21 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// A file of the attendant's directory in `/proc`. The system cuts the thread's name to 15 bytes.
 fn of_attendant(file: &str) -> String {
-    // It takes its name as it begins, which may be a moment after it was started.
-    eventually("there is one attendant", || attendant_files(file).len() == 1);
-    attendant_files(file).pop().expect("it never ends")
-}
-
-fn attendant_files(file: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for task in fs::read_dir("/proc/self/task").expect("Linux") {
-        let task = task.expect("a thread").path();
-        // A thread that has ended meanwhile is not the one.
-        if fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == "raddle attendan") {
-            found.push(fs::read_to_string(task.join(file)).expect("it never ends"));
+    // A thread that is just being started has no name of its own yet.
+    eventually("the attendant is there", || {
+        found.clear();
+        for task in fs::read_dir("/proc/self/task").expect("Linux") {
+            let task = task.expect("a thread").path();
+            // A thread that has ended meanwhile is not the one.
+            if fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == "raddle attendan") {
+                found.push(fs::read_to_string(task.join(file)).expect("it never ends"));
+            }
         }
-    }
-    found
+        !found.is_empty()
+    });
+    let [text] = found.try_into().unwrap_or_else(|found: Vec<_>| panic!("{} attendants", found.len()));
+    text
 }
 
 /// How often the attendant has gone to sleep of its own accord, and so has woken.

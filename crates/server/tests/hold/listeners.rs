@@ -40,7 +40,7 @@ fn all_listeners_of_a_server_are_served_and_closed_with_it() {
         echoes(&mut client, "over a Unix socket");
         leave(client);
     }
-    assert_eq!(host.connections().len(), 3);
+    eventually("those of the Unix sockets have left", || host.connections().len() == 3);
     clients.into_iter().for_each(leave);
     drop(host);
     for address in addresses {
