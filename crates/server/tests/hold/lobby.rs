@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::support::*;
 fn of_a_thousand_dripping_handshakes_the_oldest_are_shed_and_an_honest_client_loses_nothing() {
     const DRIPPING: usize = 1000;
     let host = Host::echo(builder());
-    let over = AtomicBool::new(false);
+    let over = Until::told();
     let drip = |streams: &mut [TcpStream], byte: &[u8]| {
         for stream in streams {
             // The shed ones are closed.
@@ -27,7 +27,7 @@ fn of_a_thousand_dripping_handshakes_the_oldest_are_shed_and_an_honest_client_lo
         let honest = scope.spawn(|| {
             let mut client = host.open();
             let mut count = 0;
-            while !over.load(Ordering::Relaxed) {
+            while !over.is_told() {
                 echoes(&mut client, &format!("message {count}"));
                 count += 1;
             }
@@ -51,7 +51,7 @@ fn of_a_thousand_dripping_handshakes_the_oldest_are_shed_and_an_honest_client_lo
         assert!((DRIPPING - 512..=DRIPPING - 512 + 10).contains(&shed), "{shed} were shed");
         eventually("those are closed", || streams[..shed].iter().all(is_closed));
         assert!(!streams[shed..].iter().any(is_closed), "others were closed as well");
-        over.store(true, Ordering::Relaxed);
+        over.tell();
         let count = honest.join().expect("it has lost nothing");
         assert!(count > 20, "{count} messages");
         assert_eq!(host.refused(Refusal::Timeout), 0);

@@ -1,6 +1,5 @@
 //! What a server counts, all connections together.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use raddle_server::{Cause, Refusal, Response, SendError, Traffic};
@@ -83,11 +82,11 @@ fn the_traffic_of_all_never_shrinks_and_is_never_counted_twice() {
     const CLIENTS: u64 = 4;
     const ROUNDS: u64 = 150;
     let host = Host::echo(builder());
-    let over = AtomicBool::new(false);
+    let over = Until::told();
     thread::scope(|scope| {
         let looking = scope.spawn(|| {
             let mut last = 0;
-            while !over.load(Ordering::Relaxed) {
+            while !over.is_told() {
                 let now = host.metrics().traffic.received_messages;
                 assert!(now >= last, "{now} after {last}");
                 assert!(now <= CLIENTS * ROUNDS, "{now}");
@@ -105,7 +104,7 @@ fn the_traffic_of_all_never_shrinks_and_is_never_counted_twice() {
         });
         let clients: Vec<_> = clients.collect();
         clients.into_iter().for_each(|client| client.join().expect("all are served"));
-        over.store(true, Ordering::Relaxed);
+        over.tell();
         looking.join().expect("the count is right at every moment");
     });
     assert_eq!(host.metrics().traffic.received_messages, CLIENTS * ROUNDS);

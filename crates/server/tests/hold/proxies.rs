@@ -1,10 +1,12 @@
 //! Behind a proxy: the client's own address counts, where somebody trusted tells it.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use raddle_server::{AddressSource, Builder, HandlerError, Reader, Refusal, Server, TrustedProxy, Writer};
+use raddle_server::{
+    AddressSource, Builder, HandlerError, Reader, Refusal, Request, Response, Server, TrustedProxy, Writer,
+};
 
 use crate::support::*;
 
@@ -127,6 +129,29 @@ fn the_network_of_a_client_and_its_rate_count() {
         assert!(matches!(third, None | Some(429)), "{}: {third:?}", way.name);
         assert_eq!(host.refused(Refusal::AddressRate), 1, "{}", way.name);
         leave_told(opened(way.ask(&host, "192.0.2.8:1")));
+    }
+}
+
+#[test]
+fn the_clients_own_address_is_known_to_the_decision() {
+    for way in WAYS {
+        let gate = Gate::default();
+        let at_gate = gate.clone();
+        let decide = move |request: Request| {
+            at_gate.wait();
+            let told = request.peer().expect("an address").to_string();
+            let response = Response::new(200).expect("a status").body(told);
+            request.respond(response).expect("in time");
+        };
+        let host = way.behind(|builder| builder.on_request(decide));
+        let mut stream = way.ask(&host, "192.0.2.7:1001");
+        gate.expect(1);
+        let [snapshot] = <[_; 1]>::try_from(host.connections()).expect("one");
+        assert_eq!(snapshot.peer.map(|peer| peer.to_string()).as_deref(), Some("192.0.2.7:1001"), "{}", way.name);
+        gate.open();
+        let (status, mut told) = answer(&mut stream).expect("an answer");
+        stream.read_to_end(&mut told).expect("the rest of it");
+        assert_eq!((status, told.as_slice()), (200, b"192.0.2.7:1001".as_slice()), "{}", way.name);
     }
 }
 

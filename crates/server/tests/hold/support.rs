@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -125,7 +125,7 @@ impl Drop for Host {
         self.server.stop(Duration::ZERO);
         if !std::thread::panicking() {
             self.server.join(PATIENCE).expect("all handlers have returned");
-            eventually("nothing is left", || self.server.connections().is_empty());
+            eventually("nothing is left", || self.connections().is_empty() && self.metrics().connections == 0);
         }
     }
 }
@@ -255,6 +255,26 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a thread does beside a test goes on until it is told, or the test has failed.
+pub(crate) struct Until {
+    told: AtomicBool,
+    at_latest: Instant,
+}
+
+impl Until {
+    pub(crate) fn told() -> Self {
+        Self { told: AtomicBool::new(false), at_latest: Instant::now() + 2 * PATIENCE }
+    }
+
+    pub(crate) fn tell(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed) || Instant::now() > self.at_latest
     }
 }
 
