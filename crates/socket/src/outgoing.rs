@@ -278,9 +278,10 @@ impl Link {
             outgoing.check_open()?;
             let unmasked = outgoing.sender.is_unmasked();
             let begun = outgoing.sender.is_amid_message();
-            let put = match unmasked {
-                true => outgoing.sender.send_header(fragment, progress),
-                false => outgoing.sender.send_fragment(fragment, progress),
+            let put = if unmasked {
+                outgoing.sender.send_header(fragment, progress)
+            } else {
+                outgoing.sender.send_fragment(fragment, progress)
             };
             if let Err(error) = put {
                 if begun {
@@ -335,8 +336,7 @@ impl Link {
         outgoing.baton = true;
         if wait == Wait::Never {
             outgoing.tried = head.len();
-        }
-        if wait != Wait::Never {
+        } else {
             // What waits goes along, under the deadline of this write.
             outgoing.stalled_until = None;
         }
