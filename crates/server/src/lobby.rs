@@ -67,7 +67,7 @@ impl Lobby {
 }
 
 /// Runs the lobby until the server is stopped and its connections have ended.
-pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>) {
+pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>, spare: Spare) {
     let listeners = listeners.into_iter().map(|socket| {
         let hosts = shared.settings.hosts.clone().unwrap_or_else(|| socket.default_hosts());
         Some(Entrance { socket, hosts })
@@ -76,7 +76,7 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>)
         shared,
         lobby,
         listeners: listeners.collect(),
-        spare: Spare::new(),
+        spare,
         guests: HashMap::new(),
         next_key: FIRST_GUEST,
         asking: BTreeSet::new(),

@@ -18,7 +18,7 @@ use crate::desk::Visitor;
 use crate::farewell::{self, Stop};
 use crate::identity::{Identities, Slot, Surplus};
 use crate::journal::Journal;
-use crate::listener::Listener;
+use crate::listener::{Listener, Spare};
 use crate::lobby::{self, Lobby};
 use crate::metrics::{Counter, Refusal};
 use crate::registry::{ConnectionId, Place, Registry};
@@ -116,12 +116,12 @@ impl Shared {
             }
         };
         // The thread takes over once it is known to run, and the lobby is known to all that come from it.
-        let (hand_over, taken_over) = mpsc::channel::<(Arc<Lobby>, Vec<Listener>)>();
+        let (hand_over, taken_over) = mpsc::channel::<(Arc<Lobby>, Vec<Listener>, Spare)>();
         let shared = Arc::clone(self);
         let started = raddle_socket::spawn("raddle lobby".into(), None, move || {
-            if let Ok((lobby, listeners)) = taken_over.recv() {
+            if let Ok((lobby, listeners, spare)) = taken_over.recv() {
                 let running = RunningLobby { shared };
-                lobby::run(&running.shared, &lobby, listeners);
+                lobby::run(&running.shared, &lobby, listeners, spare);
             }
         });
         if let Err(error) = started {
@@ -130,7 +130,7 @@ impl Shared {
         }
         self.state.lock().lobby = LobbyState::Running;
         let _ = self.lobby.set(Arc::clone(&lobby));
-        let _ = hand_over.send((Arc::clone(&lobby), taken));
+        let _ = hand_over.send((Arc::clone(&lobby), taken, Spare::new()));
         drop(listeners);
         if let Some(handler) = lobby.handler() {
             self.serve_adopted(&handler);

@@ -26,7 +26,7 @@ fn alone() -> MutexGuard<'static, ()> {
     eventually("its threads have ended", || library_threads().len() <= usize::from(STARTED.get().is_some()));
     // The attendant is there once and for all.
     STARTED.get_or_init(|| leave(Host::echo(builder()).open()));
-    eventually("its threads have ended", || library_threads().len() == 1);
+    eventually("its threads have ended", is_the_attendant_alone);
     alone
 }
 
@@ -251,7 +251,7 @@ fn a_thousand_dripping_handshakes_cost_no_thread() {
     let clients: Vec<_> = clients.into_iter().map(opened).collect();
     eventually("each has its own", || library_threads().len() == threads + DRIPPING);
     clients.into_iter().for_each(leave);
-    eventually("nothing is left", || library_threads().len() == threads && descriptors() == files);
+    eventually("nothing is left", || library_threads().len() == threads && descriptors() <= files);
 }
 
 /// A way to go.
@@ -293,7 +293,7 @@ fn after_five_thousand_connections_that_died_at_each_stage_nothing_is_left() {
         }
     });
     eventually("nothing is left", || host.connections().is_empty() && host.handlers() == 0);
-    eventually("no thread and no descriptor is left", || library_threads().len() == 2 && descriptors() == files);
+    eventually("no thread and no descriptor is left", || library_threads().len() == 2 && descriptors() <= files);
     let metrics = host.metrics();
     assert_eq!((metrics.accepted, metrics.queued_bytes), (5001, 0));
     let ended: u64 = metrics.ended.values().chain(metrics.refused.values()).sum();

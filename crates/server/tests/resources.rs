@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -13,18 +15,27 @@ use raddle_server::Server;
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock();
-    // The attendant is there from the first connection on, for good.
     let server = echoing(|builder| builder);
     assert_echo(&mut connect(&server));
     finish(&server);
-    eventually("only the attendant is left", || library_threads().len() == 1);
+    eventually("only the attendant is left", is_the_attendant_alone);
     alone
 }
 
-/// Tells whether there are no more descriptors and threads than `before`. There may be fewer descriptors: one that the
-/// attendant had its hand on was counted perhaps.
-fn is_given_back((descriptors_before, threads_before): (usize, usize)) -> bool {
-    descriptors() <= descriptors_before && library_threads().len() == threads_before
+/// What the process's descriptors stand for.
+fn open_files() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/proc/self/fd").expect("there are descriptors").flatten();
+    entries.map(|entry| fs::read_link(entry.path()).unwrap_or_default()).collect()
+}
+
+/// Waits until the library has `threads` and the process no more descriptors than `before`. There may be fewer of
+/// these: one that the attendant had its hand on was counted perhaps.
+fn all_is_given_back(before: &[PathBuf], threads: usize) {
+    eventually_ok(|| {
+        let (files, running) = (open_files(), library_threads());
+        let all = files.len() <= before.len() && running.len() == threads;
+        if all { Ok(()) } else { Err((before, files, running)) }
+    });
 }
 
 #[test]
@@ -76,7 +87,7 @@ fn handshakes_that_drip_cost_no_threads() {
 fn a_server_leaves_nothing_behind() {
     // Hostile input 280, scaled down: started or not, with clients in every state, stopped in order or cut.
     let _alone = alone();
-    let before = (descriptors(), library_threads().len());
+    let before = open_files();
     for number in 0..100 {
         let server = listening(|builder| builder);
         if number % 5 == 0 {
@@ -99,13 +110,13 @@ fn a_server_leaves_nothing_behind() {
         server.stop(Duration::from_millis(20));
         server.join(LIMIT).expect("all handlers have returned");
     }
-    eventually("all is given back", || is_given_back(before));
+    all_is_given_back(&before, 1);
 }
 
 #[test]
 fn a_hundred_servers_at_once_do_not_get_in_each_others_way() {
     let _alone = alone();
-    let before = (descriptors(), library_threads().len());
+    let before = open_files();
     let servers: Vec<Server> = (0..100).map(|_| echoing(|builder| builder)).collect();
     let mut clients: Vec<_> = servers.iter().map(connect).collect();
     clients.iter_mut().for_each(assert_echo);
@@ -119,7 +130,7 @@ fn a_hundred_servers_at_once_do_not_get_in_each_others_way() {
         server.join(LIMIT).expect("all handlers have returned");
     }
     drop(servers);
-    eventually("all is given back", || is_given_back(before));
+    all_is_given_back(&before, 1);
 }
 
 #[test]
@@ -128,7 +139,7 @@ fn connections_that_die_at_every_step_leave_nothing() {
     let _alone = alone();
     let server = echoing(|builder| builder.max_connections_per_ip(500));
     eventually("the lobby is there", || library_threads().len() == 2);
-    let before = descriptors();
+    let before = open_files();
     let request = OFFER.encode().expect("valid");
     let dying: Vec<_> = (0..4)
         .map(|start| {
@@ -148,7 +159,7 @@ fn connections_that_die_at_every_step_leave_nothing() {
         .collect();
     dying.into_iter().for_each(|thread| join(thread, LIMIT));
     eventually("all have gone", || server.metrics().connections == 0);
-    eventually("all is given back", || is_given_back((before, 2)));
+    all_is_given_back(&before, 2);
     assert_echo(&mut connect(&server));
     finish(&server);
 }

@@ -20,7 +20,7 @@ use raddle_server::{Builder, HandlerError, Reader, Server, Writer};
 pub(crate) use http::{Answer, Asking, OFFER};
 pub(crate) use peer::*;
 pub(crate) use process::*;
-pub(crate) use wait::{eventually, join, pattern, within};
+pub(crate) use wait::{eventually, eventually_ok, join, pattern, within};
 
 /// A client with the opening handshake behind it.
 pub(crate) type Client = Peer<TcpStream>;

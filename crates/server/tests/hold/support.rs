@@ -21,8 +21,8 @@ use rustix::net::sockopt::set_socket_linger;
 mod common;
 
 pub(crate) use common::{
-    Client, Frame, PATIENCE, Peer, Stream, binary, close, descriptors, echo, eventually, fragment, join,
-    library_threads, text, within,
+    Client, Frame, PATIENCE, Peer, Stream, binary, close, descriptors, echo, eventually, fragment,
+    is_the_attendant_alone, join, library_threads, text, within,
 };
 
 /// A server under test. Dropped, it is stopped, and has to end with nothing left.

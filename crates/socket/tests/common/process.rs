@@ -22,6 +22,12 @@ pub(crate) fn library_threads() -> Vec<(String, u64)> {
     threads().into_iter().filter(|(name, _)| name.starts_with("raddle")).collect()
 }
 
+/// Tells whether no thread of the library is left but the attendant, which is there from the first connection on, for good.
+/// By its name, which a thread has only once it runs.
+pub(crate) fn is_the_attendant_alone() -> bool {
+    matches!(&library_threads()[..], [(name, _)] if "raddle attendant".starts_with(name.as_str()))
+}
+
 /// Tells which signals of those that can be blocked are not.
 pub(crate) fn not_blocked(mask: u64) -> Vec<u32> {
     // SIGKILL and SIGSTOP cannot be blocked, and the C library has two for itself.

@@ -22,9 +22,15 @@ pub(crate) fn join<T>(thread: JoinHandle<T>, limit: Duration) -> T {
 /// Waits until `condition` holds, which has to be soon.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    eventually_ok(|| if condition() { Ok(()) } else { Err(what) });
+}
+
+/// Waits until `check` finds nothing amiss, which has to be soon; says what it found last.
+#[track_caller]
+pub(crate) fn eventually_ok<E: std::fmt::Debug>(mut check: impl FnMut() -> Result<(), E>) {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+    while let Err(amiss) = check() {
+        assert!(Instant::now() < deadline, "not within 10 s: {amiss:#?}");
         thread::sleep(Duration::from_millis(2));
     }
 }
