@@ -69,6 +69,15 @@ impl Buffer {
         &mut self.bytes[joined]
     }
 
+    /// Makes `count` unread bytes, behind `skipped` ones, the message, which was empty, and lends them for unmasking.
+    pub(crate) fn whole(&mut self, skipped: usize, count: usize) -> &mut [u8] {
+        debug_assert!(self.message.is_empty());
+        let start = self.unread.start + skipped;
+        self.message = start..start + count;
+        self.unread.start = self.message.end;
+        &mut self.bytes[self.message.clone()]
+    }
+
     /// Drops the first `count` bytes of the message.
     pub(crate) fn release(&mut self, count: usize) {
         self.message.start += count;

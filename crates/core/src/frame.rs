@@ -89,6 +89,7 @@ impl Header {
     /// assert_eq!(Header::parse(b"\x83", Role::Client, Rsv1::Reserved), Err(Error::ReservedOpCode));
     /// # Ok::<(), Error>(())
     /// ```
+    #[inline]
     pub fn parse(bytes: &[u8], receiver: Role, meaning: Rsv1) -> Result<Option<(Self, usize)>, Error> {
         let [first, rest @ ..] = bytes else { return Ok(None) };
         let (fin, rsv1) = (first & FIN != 0, first & RSV1 != 0);

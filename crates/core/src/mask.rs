@@ -14,12 +14,16 @@ pub fn apply(payload: &mut [u8], key: [u8; 4]) -> [u8; 4] {
     for bytes in words {
         *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
     }
-    // The key repeats every four bytes, so it stands at its beginning again after whole words.
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+    // The key repeats every four bytes, so it stands at its beginning again after whole words, and after half of one.
+    let (halves, rest) = rest.as_chunks_mut::<4>();
+    for bytes in halves {
+        *bytes = (u32::from_ne_bytes(*bytes) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
     let mut next = key;
-    next.rotate_left(rest.len() % 4);
+    next.rotate_left(rest.len());
     next
 }
 

@@ -237,7 +237,13 @@ impl Receiver {
     fn step(&mut self, delivery: Delivery) -> Result<bool, Error> {
         self.clear();
         if !self.closed && self.failed.is_none() {
-            let step = self.parse(delivery);
+            let step = match delivery {
+                Delivery::Whole if self.message.is_none() => self.whole().and_then(|found| match found {
+                    true => Ok(true),
+                    false => self.parse(delivery),
+                }),
+                _ => self.parse(delivery),
+            };
             let Err(error) = step else { return step };
             self.failed = Some(error);
         }
@@ -246,6 +252,34 @@ impl Receiver {
         self.failed.map_or(Ok(false), Err)
     }
 
+    /// Takes a message of one frame that has arrived whole, as nearly all do, where no message has begun. `false`: what
+    /// comes next is not such a message, and [`parse`](Self::parse) takes it piece by piece.
+    #[inline]
+    fn whole(&mut self) -> Result<bool, Error> {
+        let unread = self.buffer.unread();
+        let Some((header, length)) = Header::parse(unread, self.role, self.rsv1)? else { return Ok(false) };
+        let kind = match header.opcode {
+            OpCode::Text => Kind::Text,
+            OpCode::Binary => Kind::Binary,
+            _ => return Ok(false),
+        };
+        let arrived = (unread.len() - length) as u64;
+        let largest = arrived.min(self.limits.frame).min(self.limits.message);
+        if !header.fin || header.length > largest || self.limits.fragments == 0 {
+            return Ok(false);
+        }
+        let payload = self.buffer.whole(length, header.length as usize);
+        if let Some(key) = header.mask {
+            mask::apply(payload, key);
+        }
+        if kind == Kind::Text && utf8::valid_prefix(payload)? < payload.len() {
+            return Err(Error::InvalidUtf8);
+        }
+        self.current = Some(Current::Message(kind));
+        Ok(true)
+    }
+
+    #[inline(never)]
     fn parse(&mut self, delivery: Delivery) -> Result<bool, Error> {
         // A fragment that was received while the message was asked for whole.
         if delivery == Delivery::Parts
