@@ -5,6 +5,7 @@ use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raddle_core::handshake::{HeadLimits, Hosts, Origins};
@@ -30,7 +31,7 @@ pub(crate) type OnRequest = dyn Fn(Request) + Send + Sync;
 /// What a server keeps of its set-up.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) head: HeadLimits,
     pub(crate) origins: Origins,
     /// `None`: by the address that a listener has.
@@ -52,7 +53,7 @@ impl Builder {
             listeners: Vec::new(),
             on_request: None,
             settings: Settings {
-                options: Options::default(),
+                options: Arc::default(),
                 head: HeadLimits::default(),
                 origins: Origins::SameOrigin,
                 hosts: None,
@@ -107,13 +108,13 @@ impl Builder {
 
     /// The limits and time-outs of each connection.
     pub fn options(mut self, options: Options) -> Self {
-        self.settings.options = options;
+        self.settings.options = options.into();
         self
     }
 
     /// Changes the limits and time-outs of each connection.
     pub fn with_options(mut self, change: impl FnOnce(&mut Options)) -> Self {
-        change(&mut self.settings.options);
+        change(Arc::make_mut(&mut self.settings.options));
         self
     }
 

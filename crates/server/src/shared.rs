@@ -153,8 +153,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn options(&self) -> Options {
-        self.settings.options.clone()
+    pub(crate) fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.settings.options)
     }
 
     pub(crate) fn subprotocols(&self) -> &[String] {

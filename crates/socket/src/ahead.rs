@@ -157,7 +157,7 @@ impl Link {
 
     /// Ends the stream for a reader that is away, where the closing handshake is complete: once our Close is written, which may
     /// be later, behind what was sent before. A client waits for the server to do that (RFC 6455, section 7.1.1).
-    pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Outgoing>) {
+    pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
         let is_done = outgoing.received.is_some() && outgoing.is_written();
         if is_done && self.role == Role::Server && self.inbound.is_away() {
             self.cut(outgoing, Cause::PeerClose);

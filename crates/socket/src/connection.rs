@@ -38,7 +38,12 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a stream whose opening handshake is done. `received` is what was already read behind the handshake's head.
-    pub fn new(transport: impl Transport, role: Role, received: &[u8], options: Options) -> io::Result<Self> {
+    pub fn new(
+        transport: impl Transport,
+        role: Role,
+        received: &[u8],
+        options: impl Into<Arc<Options>>,
+    ) -> io::Result<Self> {
         Self::open(transport, Opening { received, ..Opening::new(role, options) })
     }
 
@@ -52,7 +57,12 @@ impl Connection {
 
     /// Takes a TCP stream that something else has upgraded: an HTTP server, for example. `received` is what it has read
     /// behind the head of the request (or, for a client, of the response).
-    pub fn from_upgraded(stream: TcpStream, role: Role, received: &[u8], options: Options) -> io::Result<Self> {
+    pub fn from_upgraded(
+        stream: TcpStream,
+        role: Role,
+        received: &[u8],
+        options: impl Into<Arc<Options>>,
+    ) -> io::Result<Self> {
         Self::new(Socket::tcp(stream)?, role, received, options)
     }
 
@@ -105,8 +115,8 @@ pub struct Opening<'a> {
     pub received: &'a [u8],
     /// What is to be written before any frame: the head that ends the opening handshake.
     pub greeting: Vec<u8>,
-    /// The limits and time-outs.
-    pub options: Options,
+    /// The limits and time-outs; many connections may share them.
+    pub options: Arc<Options>,
     /// What the handles can tell of the connection.
     pub info: Info,
     /// Called once when the connection has ended, on the thread that has found out, while handles may still be held.
@@ -118,7 +128,8 @@ pub type OnEnd = Box<dyn FnOnce(Cause, Traffic) + Send + Sync>;
 
 impl Opening<'_> {
     /// A connection of which nothing further is known.
-    pub fn new(role: Role, options: Options) -> Self {
+    pub fn new(role: Role, options: impl Into<Arc<Options>>) -> Self {
+        let options = options.into();
         Self { role, received: b"", greeting: Vec::new(), options, info: Info::default(), on_end: None }
     }
 }

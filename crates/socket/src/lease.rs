@@ -95,7 +95,7 @@ pub(crate) struct Lease {
     /// Changed by the reader alone, while `state` is `HERE` and `deputy` is empty.
     /// Read by others, while `state` is `DEPUTISED` and they hold the lock of `deputy`.
     inbound: UnsafeCell<Inbound>,
-    deputy: Mutex<Option<Deputy>>,
+    deputy: Mutex<Option<Box<Deputy>>>,
 }
 
 /// The reader is in a call.
@@ -176,15 +176,15 @@ impl Lease {
             // SAFETY: `state` is `DEPUTISED`: the reader does not change `inbound` before it has had the lock, which is
             // held here until the borrow has ended.
             let inbound = unsafe { &*self.inbound.get() };
-            *deputy = Some(Deputy {
+            *deputy = Some(Box::new(Deputy {
                 receiver: inbound.receiver.fork(),
                 ahead: VecDeque::new(),
                 backlog: (inbound.ahead.len(), inbound.ahead.iter().map(Ahead::len).sum()),
-            });
+            }));
         } else if self.state.load(Ordering::Relaxed) == HERE {
             // The reader waits for the lock, and takes what is there.
             return None;
         }
-        deputy.as_mut().map(work)
+        deputy.as_deref_mut().map(work)
     }
 }

@@ -26,10 +26,11 @@ use crate::writer::Traffic;
 pub(crate) struct Link {
     pub(crate) transport: Box<dyn Transport>,
     pub(crate) role: Role,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) info: Info,
     pub(crate) inbound: Lease,
-    pub(crate) outgoing: Mutex<Outgoing>,
+    /// Apart, so that little is on the stack when a connection begins: a thread's stack keeps what it once needed.
+    pub(crate) outgoing: Mutex<Box<Outgoing>>,
     /// Something that a sender can wait for has changed in `outgoing`.
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
@@ -140,7 +141,7 @@ impl Link {
     }
 
     /// Ends the connection: wakes all that wait for it. The first cause is kept.
-    pub(crate) fn cut(&self, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause) {
+    pub(crate) fn cut(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, cause: Cause) {
         let cause = *outgoing.cause.get_or_insert(cause);
         if !outgoing.ended {
             outgoing.ended = true;

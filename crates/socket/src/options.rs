@@ -1,5 +1,6 @@
 //! What a connection allows itself and its peer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use raddle_core::Limits;
@@ -7,7 +8,7 @@ use raddle_core::Limits;
 /// The limits and time-outs of a connection. The defaults suit a server on the open Internet.
 ///
 /// A time of less than a millisecond is taken as one millisecond. [`Duration::MAX`] means no limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// The largest frames and messages that are received. Default: 1 MiB, 16,384 fragments.
@@ -46,13 +47,17 @@ pub enum WhenFull {
 
 impl Options {
     /// The options with times that a timer can keep.
-    pub(crate) fn usable(mut self) -> Self {
-        let least = |time: Duration| time.max(Duration::from_millis(1));
-        self.ping_interval = self.ping_interval.map(least);
-        for time in
-            [&mut self.ping_timeout, &mut self.close_timeout, &mut self.write_timeout, &mut self.message_timeout]
-        {
-            *time = least(*time);
+    pub(crate) fn usable(mut self: Arc<Self>) -> Arc<Self> {
+        let least = Duration::from_millis(1);
+        let Self { ping_interval, ping_timeout, close_timeout, write_timeout, message_timeout, .. } = *self;
+        let times = [ping_interval.unwrap_or(least), ping_timeout, close_timeout, write_timeout, message_timeout];
+        if times.into_iter().any(|time| time < least) {
+            let options = Arc::make_mut(&mut self);
+            options.ping_interval = ping_interval.map(|time| time.max(least));
+            options.ping_timeout = ping_timeout.max(least);
+            options.close_timeout = close_timeout.max(least);
+            options.write_timeout = write_timeout.max(least);
+            options.message_timeout = message_timeout.max(least);
         }
         self
     }

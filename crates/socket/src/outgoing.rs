@@ -82,8 +82,14 @@ pub(crate) enum Wait {
 }
 
 impl Outgoing {
-    pub(crate) fn new(sender: Sender, greeting: Vec<u8>, keepalive: Option<Keepalive>, on_end: Option<OnEnd>) -> Self {
-        Self {
+    #[inline(never)]
+    pub(crate) fn new(
+        sender: Sender,
+        greeting: Vec<u8>,
+        keepalive: Option<Keepalive>,
+        on_end: Option<OnEnd>,
+    ) -> Box<Self> {
+        Box::new(Self {
             sender,
             baton: false,
             amid: None,
@@ -102,7 +108,7 @@ impl Outgoing {
             on_end,
             bytes: 0,
             messages: 0,
-        }
+        })
     }
 
     /// Bytes that wait to be written; without those that a thread is writing.
@@ -220,7 +226,7 @@ impl Link {
         self.flush_locked(&mut self.outgoing.lock());
     }
 
-    pub(crate) fn flush_locked(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
+    pub(crate) fn flush_locked(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
         if (outgoing.queued() > 0 || self.transport.has_output()) && !outgoing.baton && !outgoing.ended {
             // A failure ends the connection, which its reader reports.
             let _ = self.write(outgoing, &[], Wait::Never);
@@ -263,7 +269,7 @@ impl Link {
     /// Writes a message as the holder of the baton: large ones from where they are.
     fn write_message(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Outgoing>,
+        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
         message: Message<'_>,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
@@ -303,7 +309,7 @@ impl Link {
     /// meanwhile. A failure ends the connection.
     fn write(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Outgoing>,
+        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
         payload: &[u8],
         wait: Wait,
     ) -> Result<(), SendError> {
@@ -325,7 +331,7 @@ impl Link {
     /// Writes once what is there, with the baton.
     fn pass(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Outgoing>,
+        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
         payload: &[u8],
         wait: Wait,
     ) -> Result<(), SendError> {
@@ -435,7 +441,7 @@ impl Link {
     }
 
     /// Leaves what waits to the attendant, which writes it when there is room.
-    fn park(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, before: usize) -> Result<(), SendError> {
+    fn park(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, before: usize) -> Result<(), SendError> {
         let now = sys::now();
         let written = (before - outgoing.rest.len()) as u64;
         // A peer that takes something gets the time that it needs for it at the slowest rate, and no more.
