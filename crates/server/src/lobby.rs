@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::Mutex;
-use polling::{Event, Events, PollMode};
 use raddle_core::handshake::{Hosts, RequestParser, Response};
-use raddle_socket::{Socket, Transport, Watch};
+use raddle_socket::{Event, Events, Mode, Socket, Transport, Watch};
 
 use crate::admission::Full;
 use crate::desk::{Desk, Destination, Visitor};
@@ -86,7 +85,7 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>,
         scratch: vec![0; SCRATCH],
         farewell: None,
     };
-    let mut events = Events::new();
+    let mut events = Events::default();
     while let Some(timeout) = host.timeout() {
         lobby.watch.wait(&mut events, timeout);
         for event in events.iter() {
@@ -378,7 +377,7 @@ impl Host<'_> {
         for (key, entrance) in self.listeners.iter().enumerate() {
             let Some(entrance) = entrance else { continue };
             let interest = if on { Event::readable(key) } else { Event::none(key) };
-            if let Err(error) = self.lobby.watch.change(entrance.socket.as_fd(), interest, PollMode::Level) {
+            if let Err(error) = self.lobby.watch.change(entrance.socket.as_fd(), interest, Mode::Level) {
                 log::error!("a listener cannot be watched: {error}");
             }
         }
@@ -424,10 +423,8 @@ impl From<Full> for Refusal {
     }
 }
 
-#[allow(unsafe_code)]
 fn add(watch: &Watch, socket: impl AsFd, interest: Event) -> io::Result<()> {
-    // SAFETY: the lobby keeps each socket that it adds, in `listeners` or `guests`, and takes it out of both together.
-    unsafe { watch.add(socket.as_fd(), interest, PollMode::Level) }
+    watch.add(socket.as_fd(), interest, Mode::Level)
 }
 
 /// The keys below are the listeners'.

@@ -12,14 +12,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use polling::{Event, Events, PollMode};
 
 use crate::link::Link;
 use crate::sys;
 use crate::timers::Timers;
+use crate::watch::{Event, Events, Mode, Watch};
 
 pub(crate) struct Attendant {
-    watch: sys::Watch,
+    watch: Watch,
     tasks: Mutex<Tasks>,
     next_key: AtomicUsize,
 }
@@ -84,8 +84,7 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
             sweep: None,
             wakes: Some(Duration::ZERO),
         };
-        let attendant =
-            Attendant { watch: sys::Watch::new()?, tasks: Mutex::new(tasks), next_key: AtomicUsize::new(0) };
+        let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks), next_key: AtomicUsize::new(0) };
         // The thread waits for the place to be filled, which is done only once the thread is known to run.
         let (ready, filled) = std::sync::mpsc::channel::<()>();
         sys::spawn("raddle attendant".into(), None, move || {
@@ -159,15 +158,12 @@ impl Attendant {
             Entry::Vacant(place) => {
                 let mut watched = Watched { link: Arc::downgrade(link), input: None, output: None };
                 change(&mut watched);
-                // SAFETY: `forget`, which the end of the connection calls before its socket is closed, takes the socket
-                // out of the poller as it takes the connection out of `watched`.
-                #[allow(unsafe_code)]
-                unsafe { self.watch.add(socket, watched.event(link.key), PollMode::Oneshot) }?;
+                self.watch.add(socket, watched.event(link.key), Mode::Once)?;
                 place.insert(watched);
             }
             Entry::Occupied(mut place) => {
                 change(place.get_mut());
-                self.watch.change(socket, place.get().event(link.key), PollMode::Oneshot)?;
+                self.watch.change(socket, place.get().event(link.key), Mode::Once)?;
             }
         }
         Ok(())
@@ -200,7 +196,7 @@ impl Attendant {
     }
 
     fn run(&self) {
-        let mut events = Events::new();
+        let mut events = Events::default();
         let mut due = Vec::new();
         let mut corked = Vec::new();
         loop {
@@ -264,7 +260,7 @@ impl Attendant {
         }
         if let Some(socket) = link.transport.descriptor() {
             if watched.input.is_some() || watched.output.is_some() {
-                if let Err(error) = self.watch.change(socket, watched.event(event.key), PollMode::Oneshot) {
+                if let Err(error) = self.watch.change(socket, watched.event(event.key), Mode::Once) {
                     log::error!("a socket cannot be watched any longer: {error}");
                 }
             } else {
@@ -292,7 +288,7 @@ impl Corked {
 
 impl Watched {
     fn event(&self, key: usize) -> Event {
-        Event::new(key, self.input.is_some(), self.output.is_some())
+        Event { key, readable: self.input.is_some(), writable: self.output.is_some() }
     }
 }
 

@@ -21,6 +21,7 @@ mod reader;
 mod sys;
 mod timers;
 mod transport;
+mod watch;
 mod writer;
 
 pub use connection::{Connection, Info, OnEnd, Opening};
@@ -30,6 +31,8 @@ pub use options::{Options, WhenFull};
 pub use raddle_core::{Close, CloseCode, Error, Limits, Message, Progress, Role};
 pub use reader::{Next, Part, Reader};
 #[doc(hidden)]
-pub use sys::{Watch, spawn};
+pub use sys::spawn;
 pub use transport::{Interest, Patience, Readiness, Socket, Transport};
+#[doc(hidden)]
+pub use watch::{Event, Events, Mode, Watch};
 pub use writer::{MessageWriter, Traffic, WeakWriter, Writer};

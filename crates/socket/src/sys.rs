@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use polling::{Event, Events, PollMode, Poller};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -77,59 +76,6 @@ pub(crate) fn coarse_now() -> Duration {
 fn time(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
-}
-
-/// A set of sockets that one thread waits for, and that others change.
-#[derive(Debug)]
-pub struct Watch(Poller);
-
-impl Watch {
-    /// An empty set.
-    pub fn new() -> io::Result<Self> {
-        Poller::new().map(Self)
-    }
-
-    /// Adds a socket: its `interest` is found by [`wait`](Self::wait), once or as long as it lasts by `mode`.
-    ///
-    /// # Safety
-    /// The socket is taken out of the set before it is closed.
-    #[allow(unsafe_code)]
-    pub unsafe fn add(&self, socket: BorrowedFd<'_>, interest: Event, mode: PollMode) -> io::Result<()> {
-        // SAFETY: the caller promises what is asked for here.
-        unsafe { self.0.add_with_mode(&socket, interest, mode) }
-    }
-
-    /// Changes what is waited for.
-    pub fn change(&self, socket: BorrowedFd<'_>, interest: Event, mode: PollMode) -> io::Result<()> {
-        self.0.modify_with_mode(socket, interest, mode)
-    }
-
-    /// Takes a socket out of the set.
-    pub fn remove(&self, socket: BorrowedFd<'_>) {
-        if let Err(error) = self.0.delete(socket) {
-            log::error!("a socket cannot be taken out of the poller: {error}");
-        }
-    }
-
-    /// Waits until a socket is ready, [`wake`](Self::wake) is called or the time is up. A failure is logged, and followed by a pause
-    /// that keeps it from becoming a spin.
-    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) {
-        events.clear();
-        match self.0.wait(events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                log::error!("waiting for sockets fails: {error}");
-                thread::sleep(Duration::from_millis(10));
-            }
-            _ => {}
-        }
-    }
-
-    /// Ends the current wait, or the next one.
-    pub fn wake(&self) {
-        if let Err(error) = self.0.notify() {
-            log::error!("a thread that waits for sockets cannot be woken: {error}");
-        }
-    }
 }
 
 /// Starts a thread of the library: it blocks all signals, so that the host's reach the host's own threads.
