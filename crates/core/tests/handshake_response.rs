@@ -89,6 +89,7 @@ fn a_plain_request_cannot_be_accepted_and_knows_why() {
 
 #[test]
 fn an_answer_has_a_status_from_200_to_599() {
+    // Hostile input 293.
     for status in 0..=1000 {
         let expected = (200..=599).contains(&status);
         assert_eq!(Response::new(status).is_ok(), expected, "{status}");

@@ -41,6 +41,7 @@ fn a_silent_peer_is_pinged_and_then_given_up() {
 
 #[test]
 fn a_driver_that_asks_late_gives_the_peer_its_time_all_the_same() {
+    // Hostile input 246: the machine was suspended. One Ping, not one for each interval, and time to answer it.
     let mut keepalive = keepalive();
     ping(&mut keepalive, seconds(100));
     assert_eq!(keepalive.due(seconds(109)), Due::Wait(seconds(110)));

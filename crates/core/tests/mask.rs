@@ -26,6 +26,7 @@ fn lengths() -> impl Iterator<Item = usize> {
 
 #[test]
 fn every_length_at_every_alignment_is_masked_as_byte_by_byte() {
+    // Hostile input 129.
     const GUARD: u8 = 0xa5;
     let mut memory = vec![0; 64 * 1024 + 64];
     for length in lengths() {

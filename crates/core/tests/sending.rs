@@ -156,6 +156,7 @@ fn what_the_caller_may_not_do_sends_nothing() {
 
 #[test]
 fn where_no_masking_key_can_be_had_nothing_is_sent() {
+    // Hostile input 269.
     let (mut sender, keys) = Keys::client();
     keys.fail(true);
     let calls: [Call; 5] = [

@@ -19,6 +19,7 @@ fn valid_prefix(bytes: &[u8]) -> Result<usize, Error> {
 
 #[test]
 fn all_sequences_of_one_to_three_bytes_are_judged_as_by_the_standard_library() {
+    // Hostile input 192.
     for one in 0..=255 {
         assert_eq!(utf8::valid_prefix(&[one]), valid_prefix(&[one]), "{one:#x}");
         for two in 0..=255 {

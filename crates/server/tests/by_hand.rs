@@ -45,6 +45,7 @@ fn accept_gives_connections_to_the_callers_thread() {
 
 #[test]
 fn accept_ends_when_the_server_is_stopped() {
+    // Hostile input 274.
     let server = listening(|builder| builder);
     let accepting = thread::spawn({
         let server = server.clone();

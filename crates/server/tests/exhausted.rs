@@ -119,6 +119,7 @@ impl Busy {
 
 #[test]
 fn without_a_free_descriptor_clients_are_turned_away_and_those_inside_are_not_affected() {
+    // Hostile input 252: a spare descriptor turns clients away.
     let _alone = alone();
     let host = Host::echo(builder());
     let mut inside = host.open();
@@ -145,6 +146,7 @@ fn without_a_free_descriptor_clients_are_turned_away_and_those_inside_are_not_af
 
 #[test]
 fn where_nobody_can_even_be_turned_away_the_server_waits_and_recovers() {
+    // Hostile inputs 252 and 254: it waits a moment, and looks again.
     let _alone = alone();
     let host = Host::echo(builder());
     let mut inside = host.open();
@@ -173,6 +175,7 @@ fn where_nobody_can_even_be_turned_away_the_server_waits_and_recovers() {
 
 #[test]
 fn a_server_that_cannot_start_says_so_and_can_be_started_later() {
+    // Hostile input 272.
     let _alone = alone();
     let server = builder().build().expect("a server");
     let limit = Lowered::to(Resource::Nofile, 3);
@@ -194,6 +197,7 @@ fn address_space() -> u64 {
 
 #[test]
 fn where_no_thread_can_be_started_the_client_gets_503_and_the_server_goes_on() {
+    // Hostile inputs 256 and 272: none at all, and none for a while.
     let _alone = alone();
     // Larger than any stack that can be.
     let host = Host::echo(builder().stack_size(usize::MAX / 4));
@@ -225,6 +229,7 @@ fn where_no_thread_can_be_started_the_client_gets_503_and_the_server_goes_on() {
 
 #[test]
 fn a_thousand_dripping_handshakes_cost_no_thread() {
+    // Hostile inputs 235 and 238, scaled down: at the end, a thousand connections with a thread each.
     let _alone = alone();
     const DRIPPING: usize = 1000;
     let host = Host::echo(builder().max_handshakes(2 * DRIPPING));
@@ -272,6 +277,7 @@ const GOING: [Going; 10] = [
 
 #[test]
 fn after_five_thousand_connections_that_died_at_each_stage_nothing_is_left() {
+    // Hostile input 225.
     let _alone = alone();
     let host = Host::start(
         builder().on_request(|request| match request.path() {

@@ -67,6 +67,7 @@ fn assert_tame(text: &str) {
 
 #[test]
 fn two_thousand_bad_handshakes_make_a_few_dozen_records() {
+    // Hostile inputs 236 and 366.
     let _alone = alone();
     let host = Host::echo(builder());
     let bad = [
@@ -99,6 +100,7 @@ const EVIL: &str = "\x1b[2J\r\n1970-01-01 ERROR forged\0\u{7f}\u{9b}31m";
 
 #[test]
 fn what_an_application_says_with_a_peers_words_is_escaped_and_cut() {
+    // Hostile input 366.
     let _alone = alone();
     let host = Host::start(builder(), |mut reader, _writer| {
         let target = reader.info().target.clone();
@@ -124,6 +126,7 @@ fn what_an_application_says_with_a_peers_words_is_escaped_and_cut() {
 
 #[test]
 fn a_reason_of_the_peers_is_escaped() {
+    // Hostile input 366.
     let _alone = alone();
     let host = Host::echo(builder());
     let mut client = host.open();

@@ -156,6 +156,7 @@ fn any_thread_can_write_to_a_connection_by_its_id() {
 
 #[test]
 fn connections_that_come_and_go_are_told_one_at_a_time_or_not_at_all() {
+    // Hostile input 286, as an application does it, by the registry.
     let server = echoing(|builder| builder);
     let coming: Vec<_> = (0..4)
         .map(|_| {

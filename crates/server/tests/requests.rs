@@ -125,6 +125,7 @@ fn an_answer_that_breaks_a_rule_is_an_error_of_the_caller_and_500_for_the_client
 
 #[test]
 fn a_request_is_refused_or_answered_with_a_page() {
+    // Hostile input 293.
     let (server, requests) = leaving_requests(LIMIT);
     for status in [400, 401, 403, 404, 429, 503] {
         let asking = Asking::with(server.local_addr(), &OFFER);
@@ -194,6 +195,7 @@ fn a_request_that_is_not_decided_in_time_is_answered_with_503() {
 
 #[test]
 fn for_who_accepts_by_hand_an_undecided_request_ends_as_well() {
+    // Hostile input 294: nobody takes the connection.
     let (leave, requests) = mpsc::channel();
     let leave = Mutex::new(leave);
     let server = listening(|builder| {
@@ -227,6 +229,7 @@ fn a_request_that_is_dropped_is_answered_with_500() {
 
 #[test]
 fn a_decider_that_panics_answers_500_and_goes_on() {
+    // Hostile input 288: in the decision on a request.
     let server = echoing(|builder| {
         builder.on_request(|request| {
             assert_eq!(request.path(), "/", "the decider is broken");
@@ -286,6 +289,7 @@ fn the_deadline_is_absolute_though_the_request_drips() {
 
 #[test]
 fn a_page_that_nobody_takes_is_given_up() {
+    // Hostile input 293: a large body keeps nobody for ever.
     // The client takes a few bytes now and then, and so would keep its place for ever.
     let (server, requests) = leaving_requests(Duration::from_millis(600));
     let mut asking = Asking::with(server.local_addr(), &OFFER);

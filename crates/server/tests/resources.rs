@@ -115,6 +115,7 @@ fn a_server_leaves_nothing_behind() {
 
 #[test]
 fn a_hundred_servers_at_once_do_not_get_in_each_others_way() {
+    // Hostile input 280.
     let _alone = alone();
     let before = open_files();
     let servers: Vec<Server> = (0..100).map(|_| echoing(|builder| builder)).collect();

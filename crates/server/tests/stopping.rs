@@ -108,6 +108,7 @@ fn a_handler_may_stop_its_own_server() {
 
 #[test]
 fn a_server_may_be_stopped_more_than_once_and_the_shortest_grace_counts() {
+    // Hostile input 279.
     for graces in [[GRACE, FOR_EVER], [FOR_EVER, GRACE]] {
         let server = echoing(|builder| builder);
         let mut silent = connect(&server);
@@ -136,6 +137,7 @@ fn a_server_may_be_stopped_more_than_once_and_the_shortest_grace_counts() {
 
 #[test]
 fn a_connection_that_opens_while_the_server_stops_is_told_as_well() {
+    // Hostile input 278: between the handshake and the registry.
     let this = Arc::new(OnceLock::<Server>::new());
     let mine = Arc::clone(&this);
     let server = echoing(|builder| {
@@ -153,6 +155,7 @@ fn a_connection_that_opens_while_the_server_stops_is_told_as_well() {
 
 #[test]
 fn a_server_may_be_stopped_before_it_is_started() {
+    // Hostile input 279.
     let server = listening(|builder| builder);
     server.stop(GRACE);
     server.join(Duration::ZERO).expect("nothing runs");
@@ -222,6 +225,7 @@ fn handshakes_that_are_under_way_are_answered_with_503_or_closed() {
 
 #[test]
 fn join_says_which_handlers_have_not_returned() {
+    // Hostile input 292.
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let server = serving(

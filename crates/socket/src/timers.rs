@@ -45,6 +45,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_timers_fire_once_in_order_and_never_early() {
+        // Hostile input 247.
         let mut timers = Timers::new();
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut expected = Vec::new();

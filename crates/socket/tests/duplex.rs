@@ -14,6 +14,7 @@ const MIB: usize = 1 << 20;
 
 #[test]
 fn two_sides_that_both_send_64_mib_before_they_read_do_not_lock_up() {
+    // Hostile input 228: a sender that waits for room reads ahead meanwhile.
     let roomy = || options(|options| options.limits = large(64 * MIB as u64));
     let (client, server) = both_ends(roomy(), roomy());
     let exchange = |mut connection: Connection, seed: u64| {

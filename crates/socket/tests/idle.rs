@@ -94,6 +94,7 @@ fn the_attendant_of_an_idle_process_sleeps() {
 
 #[test]
 fn the_shortest_times_do_not_make_the_attendant_spin() {
+    // Hostile input 248.
     let _alone = ALONE.lock();
     let (mut connection, _peer) = against_peer(
         Role::Server,

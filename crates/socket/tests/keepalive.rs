@@ -30,6 +30,7 @@ fn read_to_end(mut connection: Connection) -> JoinHandle<Result<(), End>> {
 
 #[test]
 fn a_silent_peer_is_asked_once_and_given_up() {
+    // Hostile input 242: it is idle, and then it owes an answer.
     for role in [Role::Server, Role::Client] {
         let start = Instant::now();
         let (connection, mut peer) = against_peer(role, pinging(Duration::from_millis(200)));

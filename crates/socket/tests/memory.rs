@@ -19,6 +19,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn an_echo_allocates_nothing() {
+    // Hostile input 231.
     let _alone = ALONE.lock();
     let mut allocating = Vec::new();
     for role in [Role::Server, Role::Client] {
@@ -68,6 +69,7 @@ fn held_at_rest() -> isize {
 
 #[test]
 fn an_idle_connection_gives_back_what_a_large_message_took() {
+    // Hostile input 231: what a large message took is not kept.
     let _alone = ALONE.lock();
     for role in [Role::Server, Role::Client] {
         let (connection, mut peer) = against_peer(role, options(|_| ()));
@@ -119,6 +121,7 @@ fn a_connection_that_only_sends_gives_back_what_that_took() {
 
 #[test]
 fn an_idle_connection_holds_a_few_kilobytes() {
+    // Hostile input 235: what an idle connection takes beside its stack.
     let _alone = ALONE.lock();
     const CONNECTIONS: usize = 100;
     let warm = both_ends(options(|_| ()), options(|_| ()));

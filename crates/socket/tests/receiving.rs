@@ -324,6 +324,7 @@ fn the_longest_times_there_are_do_no_harm() {
 
 #[test]
 fn the_shortest_times_there_are_do_no_harm() {
+    // Hostile input 248.
     let shortest = options(|options| {
         options.ping_interval = Some(Duration::from_nanos(1));
         options.ping_timeout = Duration::from_secs(10);

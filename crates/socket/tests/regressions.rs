@@ -76,6 +76,7 @@ fn what_was_queued_reaches_a_slow_peer_before_the_close_timeout_counts() {
 
 #[test]
 fn after_a_cut_no_message_is_delivered_though_many_were_received() {
+    // Hostile input 291.
     let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
     let (mut reader, writer) = connection.split();
     // Some are in the connection's buffer, the others in the socket.
@@ -96,6 +97,7 @@ type Ending = (fn(Connection, Peer<std::os::unix::net::UnixStream>), Cause);
 
 #[test]
 fn whoever_is_told_of_the_end_may_use_the_connection() {
+    // Hostile input 284: no lock is held while it is told.
     let endings: [Ending; 5] = [
         (|connection, _peer| connection.writer().cut(Cause::Shutdown), Cause::Shutdown),
         (|connection, _peer| drop(connection.close(Close::code(CloseCode::NORMAL))), Cause::LocalClose),
@@ -147,6 +149,7 @@ fn whoever_is_told_of_the_end_may_use_the_connection() {
 
 #[test]
 fn the_end_of_a_connection_that_is_dropped_is_told_too() {
+    // Hostile input 281.
     let told = Arc::<Mutex<Vec<_>>>::default();
     let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
     let mut opening = Opening::new(Role::Server, options(|_| ()));

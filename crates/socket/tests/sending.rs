@@ -191,6 +191,7 @@ fn a_servers_large_payload_is_written_from_where_it_is_with_its_header() {
 
 #[test]
 fn a_client_masks_each_frame_with_a_new_key_and_leaves_the_payload_alone() {
+    // Hostile inputs 361 and 363.
     let (connection, mut peer) = against_peer(Role::Client, options(|_| ()));
     let payload = pattern(100_000, 1);
     let before = payload.clone();

@@ -14,6 +14,7 @@ const MIB: usize = 1 << 20;
 
 #[test]
 fn a_send_to_a_peer_that_does_not_read_ends_at_the_write_deadline() {
+    // Hostile inputs 242 and 244: it is there and does not read, or it is there no more, which looks the same.
     for role in [Role::Server, Role::Client] {
         let (mut connection, _peer) = against_peer(
             role,
@@ -38,6 +39,7 @@ fn a_send_to_a_peer_that_does_not_read_ends_at_the_write_deadline() {
 
 #[test]
 fn a_peer_that_takes_a_little_now_and_then_does_not_move_the_write_deadline() {
+    // Hostile input 240.
     let (connection, peer) = against_peer(
         Role::Server,
         options(|options| {
@@ -114,6 +116,7 @@ fn what_waits_for_room_gets_the_time_of_the_message_behind_it() {
 
 #[test]
 fn a_cut_from_another_thread_wakes_whoever_waits() {
+    // Hostile input 274: a reader, one that writes, and one that waits for its turn.
     let (connection, _peer) = against_peer(Role::Server, options(|_| ()));
     let (mut reader, writer) = connection.split();
     let reading = thread::spawn(move || reader.next_message().map(|_| ()).map_err(|end| end.cause));
@@ -135,6 +138,7 @@ fn a_cut_from_another_thread_wakes_whoever_waits() {
 
 #[test]
 fn a_close_from_another_thread_wakes_whoever_waits() {
+    // Hostile input 274: a frame that was begun is completed first (case 175).
     let (connection, mut peer) =
         against_peer(Role::Server, options(|options| options.close_timeout = Duration::from_secs(5)));
     let (mut reader, writer) = connection.split();

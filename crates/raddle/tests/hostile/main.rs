@@ -18,6 +18,7 @@ use run::{Report, calls, frames, heads, in_parallel, threads};
 
 #[test]
 fn every_line_holds_without_io_however_it_is_cut() {
+    // Hostile inputs 39 and 132.
     let report = Report::default();
     in_parallel(2, &lines(Modes::CORE), |_, case| {
         heads::run(case, &report);
@@ -30,6 +31,7 @@ fn every_line_holds_without_io_however_it_is_cut() {
 
 #[test]
 fn every_line_holds_with_a_thread_per_connection() {
+    // Hostile inputs 179 and 281.
     // What a process has open can be counted where nothing else runs in it.
     alone::run("every_line_holds_with_a_thread_per_connection", || {
         let before = alone::Held::by_the_library();

@@ -81,6 +81,7 @@ const DEATHS: &[Death] = &[
 
 #[test]
 fn a_place_is_given_back_in_whatever_state_a_connection_dies() {
+    // Hostile inputs 224 and 225.
     let kept = Mutex::new(Vec::new());
     let decide = move |request: Request| match request.path() {
         "/refuse" => request.refuse(403).expect("in time"),
@@ -122,6 +123,7 @@ fn an_address_that_connects_too_often_waits_for_its_allowance() {
 
 #[test]
 fn an_ipv6_network_is_one_address_and_a_mapped_ipv4_address_is_itself() {
+    // Hostile input 224.
     let over_ipv4 = TcpListener::bind("127.0.0.1:0").expect("a free port");
     // Takes both families, and shows the one as addresses of the other.
     let over_both = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("a free port");

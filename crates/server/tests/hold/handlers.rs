@@ -10,6 +10,7 @@ use crate::support::*;
 
 #[test]
 fn after_a_thousand_panics_in_a_row_the_server_serves() {
+    // Hostile input 288, scaled down.
     let host = Host::start(builder(), |reader, writer| match &*reader.info().target {
         // A panic without the panic hook, and so without a thousand reports.
         "/panic" => resume_unwind(Box::new("as asked")),
@@ -33,6 +34,7 @@ fn after_a_thousand_panics_in_a_row_the_server_serves() {
 
 #[test]
 fn after_a_thousand_panics_over_requests_the_server_serves() {
+    // Hostile input 288: in the decision on a request.
     let host = Host::echo(builder().on_request(|request| match request.path() {
         "/panic" => resume_unwind(Box::new(String::from("as asked"))),
         // The decision was made before.
@@ -58,6 +60,7 @@ fn after_a_thousand_panics_over_requests_the_server_serves() {
 
 #[test]
 fn a_panic_under_a_lock_of_the_applications_poisons_nothing_of_ours() {
+    // Hostile input 289.
     let clients = Arc::new(Mutex::new(Vec::<Writer>::new()));
     let of_handlers = Arc::clone(&clients);
     let host = Host::start(builder(), move |mut reader, writer| {
@@ -139,6 +142,7 @@ fn obey(server: &Server, mut reader: Reader, writer: &Writer) -> Result<(), Hand
 
 #[test]
 fn a_handler_may_do_anything_with_its_server() {
+    // Hostile inputs 284, 290 and 296.
     let handle = Arc::new(OnceLock::<Server>::new());
     let (of_decision, of_handler) = (Arc::clone(&handle), Arc::clone(&handle));
     let builder = builder().on_request(move |request| {

@@ -56,6 +56,7 @@ fn all_listeners_of_a_server_are_served_and_closed_with_it() {
 
 #[test]
 fn a_socket_file_is_replaced_when_nobody_listens_to_it_and_only_then() {
+    // Hostile input 267.
     let directory = Directory::new("listeners");
     let path = directory.join("socket");
     // What a server has left that is no more.
@@ -110,6 +111,7 @@ fn a_socket_file_goes_with_its_server_also_where_that_never_served() {
 
 #[test]
 fn a_place_where_nobody_can_listen_is_a_clear_error_and_what_was_bound_before_is_free_again() {
+    // Hostile input 267.
     let directory = Directory::new("listeners");
     let path = directory.join("socket");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -136,6 +138,7 @@ fn a_place_where_nobody_can_listen_is_a_clear_error_and_what_was_bound_before_is
 
 #[test]
 fn a_listener_that_breaks_ends_the_server_and_serve_says_why() {
+    // Hostile input 255.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let other_handle = listener.try_clone().expect("a clone");
     let server = Server::builder().tcp_listener(listener).and_then(|it| it.build()).expect("a server");

@@ -12,24 +12,10 @@ use raddle::{
     State, WhenFull, Writer,
 };
 
-use super::Covers;
 use crate::case::saw_close;
 use crate::host::{Host, Log, Note};
 use crate::peer::{Ending, Peer};
 use crate::wire::{close, frame, raw, text};
-
-pub(crate) const COVERS: Covers = &[
-    (167, ten_mebibytes_behind_a_close_are_not_answered),
-    (168, two_closes_that_cross_are_not_answered),
-    (169, a_peer_that_goes_on_sending_does_not_put_off_the_end),
-    (170, a_peer_that_answers_no_close_is_given_up),
-    (170, a_peer_that_does_not_even_read_is_given_up),
-    (171, a_client_waits_for_the_end_of_the_stream_no_longer_than_it_may),
-    (174, after_a_close_nothing_can_be_sent),
-    (175, a_close_amid_a_message_cuts_it_between_frames),
-    (180, a_handler_that_panics_or_fails_is_a_close_without_details),
-    (181, after_the_end_every_call_has_its_answer),
-];
 
 fn hurried(builder: Builder) -> Builder {
     builder.with_options(|options| {
@@ -61,6 +47,7 @@ fn facts(end: &End) -> (Option<u16>, Option<u16>, bool) {
 
 #[test]
 fn ten_mebibytes_behind_a_close_are_not_answered() {
+    // Hostile input 167.
     let host = Host::echo(|builder, _| hurried(builder));
     let mut peer = Peer::open(host.address);
     peer.send_pieces([close(1000, "bye"), raw(vec![0x81; 10 << 20])]);
@@ -72,6 +59,7 @@ fn ten_mebibytes_behind_a_close_are_not_answered() {
 
 #[test]
 fn two_closes_that_cross_are_not_answered() {
+    // Hostile input 168.
     let host = Host::serve(|builder, _| builder, closes);
     let mut peer = Peer::open(host.address);
     peer.send_pieces([text("close")]);
@@ -92,6 +80,7 @@ fn two_closes_that_cross_are_not_answered() {
 
 #[test]
 fn a_peer_that_goes_on_sending_does_not_put_off_the_end() {
+    // Hostile input 169.
     let host = Host::serve(|builder, _| hurried(builder), closes);
     let mut peer = Peer::open(host.address);
     let mut sender = Peer::over(peer.stream().try_clone().expect("a descriptor"));
@@ -113,6 +102,7 @@ fn a_peer_that_goes_on_sending_does_not_put_off_the_end() {
 
 #[test]
 fn a_peer_that_answers_no_close_is_given_up() {
+    // Hostile input 170.
     let host = Host::serve(|builder, _| hurried(builder), closes);
     let mut peer = Peer::open(host.address);
     peer.send_pieces([text("close")]);
@@ -125,6 +115,7 @@ fn a_peer_that_answers_no_close_is_given_up() {
 
 #[test]
 fn a_peer_that_does_not_even_read_is_given_up() {
+    // Hostile input 170.
     let host = Host::serve(
         |builder, _| hurried(builder),
         |reader, writer, log| {
@@ -143,6 +134,7 @@ fn a_peer_that_does_not_even_read_is_given_up() {
 
 #[test]
 fn a_client_waits_for_the_end_of_the_stream_no_longer_than_it_may() {
+    // Hostile input 171.
     let (ours, mut server) = UnixStream::pair().expect("two descriptors");
     let mut options = Options::default();
     options.close_timeout = Duration::from_millis(300);
@@ -179,6 +171,7 @@ fn assert_closed(writer: &Writer) {
 
 #[test]
 fn after_a_close_nothing_can_be_sent() {
+    // Hostile input 174.
     let host = Host::serve(
         |builder, _| builder,
         |mut reader, writer, log| {
@@ -204,6 +197,7 @@ fn after_a_close_nothing_can_be_sent() {
 
 #[test]
 fn a_close_amid_a_message_cuts_it_between_frames() {
+    // Hostile input 175.
     let host = Host::serve(
         |builder, _| builder,
         |mut reader, writer, log| {
@@ -230,6 +224,7 @@ fn a_close_amid_a_message_cuts_it_between_frames() {
 
 #[test]
 fn a_handler_that_panics_or_fails_is_a_close_without_details() {
+    // Hostile input 180.
     let host = Host::serve(
         |builder, _| builder,
         |mut reader, writer, log| {
@@ -262,6 +257,7 @@ fn a_handler_that_panics_or_fails_is_a_close_without_details() {
 
 #[test]
 fn after_the_end_every_call_has_its_answer() {
+    // Hostile input 181.
     let host = Host::serve(
         |builder, _| builder,
         |mut reader, writer, log| {

@@ -4,19 +4,11 @@ use std::time::{Duration, Instant};
 
 use raddle::core::{Error, Event, Header, Limits, Receiver, Role, Rsv1, Sender};
 
-use super::Covers;
 use crate::wire::{announce, ping, pong};
-
-pub(crate) const COVERS: Covers = &[
-    (127, a_thousand_announced_messages_take_no_memory),
-    (135, what_is_broken_is_never_taken_for_incomplete),
-    (153, a_million_pongs_leave_nothing_behind),
-    (155, a_million_pings_leave_one_pong_where_the_peer_does_not_read),
-    (195, a_text_that_arrives_byte_by_byte_is_linear_work),
-];
 
 #[test]
 fn a_thousand_announced_messages_take_no_memory() {
+    // Hostile input 127.
     let announced = announce(0x82, 1 << 20).encode(Role::Server);
     let receivers: Vec<_> = (0..1000)
         .map(|_| {
@@ -34,6 +26,7 @@ fn a_thousand_announced_messages_take_no_memory() {
 
 #[test]
 fn what_is_broken_is_never_taken_for_incomplete() {
+    // Hostile input 135.
     for (error, bytes) in [
         (Error::ReservedOpCode, &b"\x83\x80\x00\x00\x00\x00"[..]),
         (Error::ReservedBits, b"\x91\x80\x00\x00\x00\x00"),
@@ -61,6 +54,7 @@ fn what_is_broken_is_never_taken_for_incomplete() {
 
 #[test]
 fn a_million_pongs_leave_nothing_behind() {
+    // Hostile input 153.
     let thousand = pong("x").encode(Role::Server).repeat(1000);
     let (mut receiver, mut sender) = (Receiver::new(Role::Server, Limits::default()), Sender::server());
     let mut pongs = 0;
@@ -81,6 +75,7 @@ fn a_million_pongs_leave_nothing_behind() {
 
 #[test]
 fn a_million_pings_leave_one_pong_where_the_peer_does_not_read() {
+    // Hostile input 155.
     let (mut receiver, mut sender) = (Receiver::new(Role::Server, Limits::default()), Sender::server());
     // A driver has taken output and is not rid of it.
     sender.ping(b"ours").expect("nothing was closed");
@@ -100,6 +95,7 @@ fn a_million_pings_leave_one_pong_where_the_peer_does_not_read() {
 
 #[test]
 fn a_text_that_arrives_byte_by_byte_is_linear_work() {
+    // Hostile input 195.
     // A byte a read, and a TCP segment a read.
     for (read, length) in [(1, 1 << 20), (1448, 16 << 20)] {
         let mut receiver = Receiver::new(Role::Server, Limits::default().message(16 << 20));

@@ -7,25 +7,17 @@ use std::time::{Duration, Instant};
 use raddle::core::OpCode;
 use raddle::{Cause, End, Role, SendError, Writer};
 
-use super::Covers;
 use crate::case::Saw;
 use crate::host::{Host, Note, wait_until};
 use crate::peer::{PATIENCE, Peer};
 use crate::wire::{self, close, frame, ping, text};
-
-pub(crate) const COVERS: Covers = &[
-    (155, pings_that_are_not_read_back_take_no_memory),
-    (156, a_pong_passes_between_the_fragments_of_a_message_that_is_stuck),
-    (173, a_reset_amid_a_send_is_one_end_and_no_signal),
-    (176, a_failure_does_not_wait_for_a_peer_that_does_not_read),
-    (176, a_failure_does_not_wait_for_a_thread_whose_send_is_stuck),
-];
 
 /// Larger than what both sockets of a connection hold.
 const HUGE: usize = 16 << 20;
 
 #[test]
 fn pings_that_are_not_read_back_take_no_memory() {
+    // Hostile input 155.
     let host = Host::echo(|builder, _| builder.with_options(|options| options.ping_interval = None));
     let mut peer = Peer::connect_narrow(host.address).opened();
     let id = host.connections()[0].id;
@@ -68,6 +60,7 @@ fn number(event: &Saw) -> Option<u32> {
 
 #[test]
 fn a_pong_passes_between_the_fragments_of_a_message_that_is_stuck() {
+    // Hostile input 156.
     let host = Host::serve(
         |builder, _| {
             builder.with_options(|options| {
@@ -111,6 +104,7 @@ fn a_pong_passes_between_the_fragments_of_a_message_that_is_stuck() {
 
 #[test]
 fn a_reset_amid_a_send_is_one_end_and_no_signal() {
+    // Hostile input 173.
     let (ends, ended) = mpsc::channel();
     let host = Host::serve(
         |builder, _| builder,
@@ -141,11 +135,13 @@ fn cause(end: &End) -> Cause {
 
 #[test]
 fn a_failure_does_not_wait_for_a_peer_that_does_not_read() {
+    // Hostile input 176.
     fail_while_stuck(|writer| while writer.try_send(&[0x5a; 64 * 1024]).is_ok() {});
 }
 
 #[test]
 fn a_failure_does_not_wait_for_a_thread_whose_send_is_stuck() {
+    // Hostile inputs 176 and 283.
     fail_while_stuck(|writer| {
         let sender = writer.clone();
         thread::spawn(move || assert_eq!(sender.send(&vec![0x5a; HUGE]), Err(SendError::Closed)));

@@ -7,21 +7,14 @@ use std::time::Duration;
 use raddle::core::{MaskingKeys, Message, Progress, Sender};
 use raddle::{Cause, Error, Limits, Role};
 
-use super::Covers;
 use crate::case::Saw;
 use crate::host::{Host, Note};
 use crate::peer::{PATIENCE, Peer};
 use crate::wire::{self, announce, close, frame, text};
 
-pub(crate) const COVERS: Covers = &[
-    (123, every_length_is_sent_in_its_shortest_form),
-    (146, a_message_in_parts_is_held_to_the_limits_and_its_failure_is_reported),
-    (149, a_message_above_the_fragment_size_is_cut_and_a_ping_slips_in),
-    (150, fragments_of_several_threads_never_mix),
-];
-
 #[test]
 fn every_length_is_sent_in_its_shortest_form() {
+    // Hostile input 123.
     struct Key;
     impl MaskingKeys for Key {
         fn next_key(&mut self) -> Option<[u8; 4]> {
@@ -58,6 +51,7 @@ fn every_length_is_sent_in_its_shortest_form() {
 
 #[test]
 fn a_message_in_parts_is_held_to_the_limits_and_its_failure_is_reported() {
+    // Hostile input 146.
     let (parts, received) = mpsc::channel();
     let host = Host::serve(
         |builder, _| builder.with_options(|options| options.limits = Limits { message: 1000, ..Limits::default() }),
@@ -103,6 +97,7 @@ fn a_message_in_parts_is_held_to_the_limits_and_its_failure_is_reported() {
 
 #[test]
 fn a_message_above_the_fragment_size_is_cut_and_a_ping_slips_in() {
+    // Hostile input 149.
     let host = Host::serve(
         |builder, _| builder.with_options(|options| options.fragment_size = 1000),
         |mut reader, writer, _| {
@@ -137,6 +132,7 @@ fn a_message_above_the_fragment_size_is_cut_and_a_ping_slips_in() {
 
 #[test]
 fn fragments_of_several_threads_never_mix() {
+    // Hostile input 150.
     const EACH: usize = 50;
     let host = Host::serve(
         |builder, _| builder.with_options(|options| options.fragment_size = 1000),

@@ -7,26 +7,15 @@ use std::time::Duration;
 use raddle::{Response, Server};
 use rustix::net::{self, SendFlags};
 
-use super::Covers;
 use crate::case::Saw;
 use crate::head::{Answer, sample};
 use crate::host::{Host, wait_until};
 use crate::peer::{Ending, PATIENCE, Peer};
 use crate::wire::{announce, text};
 
-pub(crate) const COVERS: Covers = &[
-    (3, clients_that_reset_before_they_are_accepted_stop_nothing),
-    (10, a_header_without_end_is_refused_at_the_limit),
-    (11, urgent_data_is_no_part_of_the_stream),
-    (83, a_connection_ends_with_the_first_refusal),
-    (86, every_answer_of_the_library_is_short_fixed_and_the_last),
-    (86, an_answer_that_is_not_taken_is_given_up),
-    (87, a_refused_client_that_goes_on_sending_gets_its_answer),
-    (177, a_client_that_goes_on_sending_a_frame_too_big_gets_the_close),
-];
-
 #[test]
 fn clients_that_reset_before_they_are_accepted_stop_nothing() {
+    // Hostile input 3.
     let server = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(raddle::Hosts::Any);
     let server = server.build().expect("a server");
     let address = server.local_addr();
@@ -58,6 +47,7 @@ fn clients_that_reset_before_they_are_accepted_stop_nothing() {
 
 #[test]
 fn a_header_without_end_is_refused_at_the_limit() {
+    // Hostile input 10.
     let host = Host::echo(|builder, _| builder);
     let mut peer = Peer::connect(host.address);
     peer.send(&Vec::from(sample().end("")));
@@ -74,6 +64,7 @@ fn a_header_without_end_is_refused_at_the_limit() {
 
 #[test]
 fn urgent_data_is_no_part_of_the_stream() {
+    // Hostile input 11.
     let host = Host::echo(|builder, _| builder);
     let mut peer = Peer::connect(host.address);
     let urgent = |peer: &Peer| {
@@ -101,6 +92,7 @@ fn urgent_data_is_no_part_of_the_stream() {
 
 #[test]
 fn a_connection_ends_with_the_first_refusal() {
+    // Hostile input 83.
     let host = Host::echo(|builder, _| builder);
     for (status, head) in [
         (400, sample().without("Host")),
@@ -129,6 +121,7 @@ fn a_connection_ends_with_the_first_refusal() {
 
 #[test]
 fn every_answer_of_the_library_is_short_fixed_and_the_last() {
+    // Hostile inputs 86, 293 and 368.
     let (keep, _kept) = mpsc::channel();
     let host = Host::echo(|builder, _| {
         builder.handshake_timeout(Duration::from_millis(300)).on_request(move |request| {
@@ -181,6 +174,7 @@ fn every_answer_of_the_library_is_short_fixed_and_the_last() {
 
 #[test]
 fn an_answer_that_is_not_taken_is_given_up() {
+    // Hostile input 86.
     let host = Host::echo(|builder, _| {
         builder.handshake_timeout(Duration::from_millis(300)).on_request(|request| {
             let page = Response::new(200).expect("a status").body(vec![b'x'; 16 << 20]);
@@ -196,6 +190,7 @@ fn an_answer_that_is_not_taken_is_given_up() {
 
 #[test]
 fn a_refused_client_that_goes_on_sending_gets_its_answer() {
+    // Hostile input 87.
     let host = Host::echo(|builder, _| builder);
     for (more, taken) in [(48 << 10, true), (1 << 20, false)] {
         let mut peer = Peer::connect(host.address);
@@ -212,6 +207,7 @@ fn a_refused_client_that_goes_on_sending_gets_its_answer() {
 
 #[test]
 fn a_client_that_goes_on_sending_a_frame_too_big_gets_the_close() {
+    // Hostile input 177.
     let host = Host::echo(|builder, _| builder);
     for (more, taken) in [(48 << 10, true), (8 << 20, false)] {
         let mut peer = Peer::open(host.address);

@@ -6,20 +6,10 @@ use std::time::Duration;
 use raddle::core::{Due, Keepalive};
 use raddle::{Builder, Cause, End, Role};
 
-use super::Covers;
 use crate::case::Saw;
 use crate::host::{Host, Note, wait_until};
 use crate::peer::{Ending, Peer};
 use crate::wire::{binary, frame, pong, raw};
-
-pub(crate) const COVERS: Covers = &[
-    (125, a_header_that_never_ends_is_given_up_wherever_it_is_cut),
-    (147, a_message_that_never_ends_fails_though_the_peer_lives),
-    (154, only_the_first_matching_pong_completes_a_ping),
-    (154, pongs_that_match_nothing_measure_nothing),
-    (158, a_peer_that_answers_no_ping_is_given_up),
-    (159, bytes_that_arrive_are_life_enough),
-];
 
 fn hurried(builder: Builder, interval: Option<u64>, timeout: u64, message: u64) -> Builder {
     builder.with_options(|options| {
@@ -38,6 +28,7 @@ fn end(host: &Host, peer: &Peer) -> End {
 
 #[test]
 fn a_header_that_never_ends_is_given_up_wherever_it_is_cut() {
+    // Hostile input 125.
     let host = Host::echo(|builder, _| hurried(builder, None, 0, 300));
     // The longest header: 64 bits of length, and a masking key.
     let header = binary([0; 65_536]).encode(Role::Server);
@@ -60,6 +51,7 @@ fn a_header_that_never_ends_is_given_up_wherever_it_is_cut() {
 
 #[test]
 fn a_message_that_never_ends_fails_though_the_peer_lives() {
+    // Hostile input 147.
     let host = Host::echo(|builder, _| hurried(builder, Some(100), 10_000, 500));
     let mut peer = Peer::open(host.address);
     let mut drip = Peer::over(peer.stream().try_clone().expect("a descriptor"));
@@ -84,6 +76,7 @@ fn a_message_that_never_ends_fails_though_the_peer_lives() {
 
 #[test]
 fn only_the_first_matching_pong_completes_a_ping() {
+    // Hostile input 154.
     let seconds = Duration::from_secs;
     let mut keepalive = Keepalive::new(seconds(20), seconds(10), seconds(0));
     // Before any Ping, whatever it says.
@@ -109,6 +102,7 @@ fn only_the_first_matching_pong_completes_a_ping() {
 
 #[test]
 fn pongs_that_match_nothing_measure_nothing() {
+    // Hostile input 154.
     let host = Host::echo(|builder, _| hurried(builder, Some(50), 10_000, 60_000));
     let mut peer = Peer::open(host.address);
     peer.send_pieces([pong(b""), pong(1_u64.to_be_bytes()), pong(b"other")]);
@@ -126,6 +120,7 @@ fn pongs_that_match_nothing_measure_nothing() {
 
 #[test]
 fn a_peer_that_answers_no_ping_is_given_up() {
+    // Hostile input 158.
     let host = Host::echo(|builder, _| hurried(builder, Some(100), 200, 60_000));
     let mut peer = Peer::open(host.address);
     let (sent, ending) = peer.receive_to_end();
@@ -141,6 +136,7 @@ fn a_peer_that_answers_no_ping_is_given_up() {
 
 #[test]
 fn bytes_that_arrive_are_life_enough() {
+    // Hostile input 159.
     let host = Host::echo(|builder, _| hurried(builder, Some(100), 1000, 60_000));
     let mut peer = Peer::open(host.address);
     let message = binary([0x5a; 200]).encode(Role::Server);

@@ -1,0 +1,117 @@
+//! The marks of the tests: sources in, which test covers which case out.
+//!
+//! A test of whichever crate is marked by a comment of its own that begins with `Hostile input 237` or
+//! `Hostile inputs 153, 155 and 226 to 228`. A test that is removed takes its marks with it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The numbers of the cases that a test of some crate is marked with.
+pub(crate) fn all() -> BTreeSet<u16> {
+    let files = sources(&["src", "tests"]);
+    assert!(files.iter().any(|file| file.ends_with("server/tests/stopping.rs")), "{files:?}");
+    files.iter().flat_map(|file| of(&read(file), file)).collect()
+}
+
+/// The sources in these directories of all crates.
+pub(crate) fn sources(directories: &[&str]) -> Vec<PathBuf> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it is one of several");
+    let mut files = Vec::new();
+    let mut left: Vec<_> =
+        entries(crates).iter().flat_map(|path| directories.iter().map(|name| path.join(name))).collect();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(entries(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+pub(crate) fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    entries.map(|entry| entry.expect("a readable directory").path()).collect()
+}
+
+/// The numbers that the tests of a source are marked with. A mark outside of a test, or in one that does not run, is a slip.
+fn of(source: &str, file: &Path) -> BTreeSet<u16> {
+    let mut numbers = BTreeSet::new();
+    // The white space before the test that a line is in.
+    let mut test: Option<&str> = None;
+    let mut begins = false;
+    for line in source.lines() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        if code == "#[test]" {
+            begins = true;
+        } else if begins && code.starts_with("fn ") {
+            (test, begins) = (Some(indent), false);
+        } else if code == "}" && test == Some(indent) {
+            test = None;
+        } else if let Some(mark) = code.strip_prefix("// Hostile input") {
+            assert!(test.is_some(), "{}: the mark of no test: {code}", file.display());
+            let marked = parse(mark);
+            assert!(!marked.is_empty(), "{}: a mark without a number: {code}", file.display());
+            numbers.extend(marked);
+        }
+        assert!(!(begins && code.starts_with("#[ignore")), "{}: a test that does not run", file.display());
+    }
+    numbers
+}
+
+/// The numbers at the beginning of a mark, behind `Hostile input`.
+fn parse(mark: &str) -> Vec<u16> {
+    let mut numbers: Vec<u16> = Vec::new();
+    let mut range = false;
+    for word in mark.strip_prefix('s').unwrap_or(mark).split_whitespace() {
+        let number = word.trim_end_matches([',', '.', ':']);
+        match number.parse() {
+            Ok(last) if range => {
+                let first = *numbers.last().expect("a range begins with a number");
+                assert!(first < last, "{mark}");
+                numbers.extend(first + 1..=last);
+            }
+            Ok(number) => numbers.push(number),
+            Err(_) if matches!(number, "and" | "to") => {}
+            Err(_) => break,
+        }
+        range = number == "to";
+        if word.ends_with(['.', ':']) {
+            break;
+        }
+    }
+    numbers
+}
+
+#[test]
+fn a_mark_counts_where_it_stands_in_a_test() {
+    for (mark, numbers) in [
+        (" 7", vec![7]),
+        (" 7. In 9 of 10 cases.", vec![7]),
+        (" 7, scaled down to 3.", vec![7]),
+        ("s 1, 3 and 5 to 8: and 9.", vec![1, 3, 5, 6, 7, 8]),
+        (" and nothing", vec![]),
+    ] {
+        assert_eq!(parse(mark), numbers, "{mark}");
+    }
+    let file = Path::new("here");
+    let source = |attribute: &str, before: &str, inside: &str| {
+        format!("{attribute}\nfn test() {{\n    if true {{\n    }}\n    {inside}\n}}\n{before}\nfn other() {{\n}}\n")
+    };
+    assert_eq!(of(&source("#[test]", "", "// Hostile input 7."), file), [7].into());
+    for (attribute, before, inside) in [
+        ("", "", "// Hostile input 7."),
+        ("#[test]", "// Hostile input 7.", ""),
+        ("#[test]", "", "// Hostile input, but which?"),
+        ("#[test]\n#[ignore]", "", "// Hostile input 7."),
+    ] {
+        let source = source(attribute, before, inside);
+        assert!(std::panic::catch_unwind(|| of(&source, file)).is_err(), "{source}");
+    }
+}
