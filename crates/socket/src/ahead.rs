@@ -104,7 +104,8 @@ impl Link {
 
     /// Parses what was received, as far as it may be kept.
     fn parse_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
-        if matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_))) {
+        let has_ended = matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_)));
+        if has_ended || self.overtime.load(Ordering::Relaxed) {
             return Break(Stop::Enough);
         }
         let wanted = self.reader_exists.load(Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::keys::RandomKeys;
 use crate::lease::Lease;
 use crate::options::Options;
 use crate::outgoing::Outgoing;
+use crate::reader::LINGER;
 use crate::sys;
 use crate::transport::Transport;
 use crate::writer::Traffic;
@@ -36,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) cork: Cork,
     /// The application has cut the connection, and wants nothing more of it.
     pub(crate) abandoned: AtomicBool,
+    /// A message has taken too long: the peer was told, and what it still sends is dropped.
+    pub(crate) overtime: AtomicBool,
     /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
     pub(crate) reader_exists: AtomicBool,
     pub(crate) counters: Counters,
@@ -100,6 +103,7 @@ impl Link {
             turn: Condvar::new(),
             cork: Cork::default(),
             abandoned: AtomicBool::new(false),
+            overtime: AtomicBool::new(false),
             reader_exists: AtomicBool::new(true),
             counters,
             attendant,
@@ -255,19 +259,15 @@ impl Link {
         // A reader gives back what it has not needed for a while; who only sends has no such moment.
         outgoing.shrink();
         let mut next = now.saturating_add(self.options.message_timeout);
-        if let Some((since, from)) = self.counters.amid_message() {
+        let amid_message = self.counters.amid_message().filter(|_| !self.overtime.load(Ordering::Relaxed));
+        if let Some((since, from)) = amid_message {
             let received = self.counters.bytes.load(Ordering::Relaxed).saturating_sub(from);
             let deadline = since.saturating_add(self.options.allowed(self.options.message_timeout, received));
             if now >= deadline {
-                outgoing.cause.get_or_insert(Cause::MessageTimeout);
-                let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
-                if outgoing.sender.close(Some(close)).is_ok() {
-                    outgoing.sent = Some(CloseCode::POLICY);
-                    self.flush_locked(&mut outgoing);
-                }
-                return self.cut(&mut outgoing, Cause::MessageTimeout);
+                self.give_message_up(&mut outgoing, now);
+            } else {
+                next = next.min(deadline);
             }
-            next = next.min(deadline);
         }
         while let Some(keepalive) = &mut outgoing.keepalive {
             keepalive.heard(self.counters.last_heard());
@@ -294,6 +294,25 @@ impl Link {
         }
         drop(outgoing);
         self.attendant.schedule(self, next);
+    }
+
+    /// Fails the connection for a message that has taken too long. Its reader, which waits for the rest of it, drops what
+    /// still comes for a while, so that the peer gets our Close and not a reset.
+    fn give_message_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, now: Duration) {
+        self.overtime.store(true, Ordering::Relaxed);
+        outgoing.cause.get_or_insert(Cause::MessageTimeout);
+        let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
+        if outgoing.sender.close(Some(close)).is_ok() {
+            outgoing.sent = Some(CloseCode::POLICY);
+            self.turn.notify_all();
+            self.flush_locked(outgoing);
+        }
+        let latest = now.saturating_add(LINGER);
+        outgoing.cut_at = Some(outgoing.cut_at.map_or(latest, |before| before.min(latest)));
+        if outgoing.is_written() {
+            // It fails where the peer has gone already, which is as good.
+            let _ = self.transport.shutdown(Shutdown::Write);
+        }
     }
 
     /// When the closing handshake has to be done. While the peer takes what goes before our Close, its own can come later.

@@ -345,6 +345,7 @@ impl Link {
             };
             match self.transport.receive(receiver.space(), patience) {
                 Ok(0) => return Err(Cause::EndOfStream),
+                Ok(_) if amid_message && self.overtime.load(Ordering::Relaxed) => return Err(Cause::MessageTimeout),
                 Ok(count) => {
                     receiver.filled(count);
                     self.counters.heard(count);
@@ -382,14 +383,16 @@ impl Link {
                 self.drain(now.saturating_add(self.options.close_timeout));
                 (self.role == Role::Client).then_some(self.options.close_timeout)
             }
-            Some(Cause::Failed(error)) => {
-                self.fail(error);
+            Some(cause @ (Cause::Failed(_) | Cause::MessageTimeout)) => {
+                if let Cause::Failed(error) = cause {
+                    self.fail(error);
+                }
                 self.drain(now + LINGER);
                 Some(LINGER)
             }
             Some(_) => None,
         };
-        if matches!(cause, None | Some(Cause::Failed(_))) {
+        if matches!(cause, None | Some(Cause::Failed(_) | Cause::MessageTimeout)) {
             // What the peer still sends is read, so that it gets our Close and not a reset.
             let _ = self.transport.shutdown(Shutdown::Write);
             self.discard(linger.unwrap_or(Duration::ZERO));

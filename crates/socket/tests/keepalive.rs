@@ -181,6 +181,33 @@ fn a_message_that_drips_ends_the_connection_in_its_time() {
     }
 }
 
+#[test]
+fn a_peer_whose_message_takes_too_long_reads_why_and_gets_no_reset() {
+    // Hostile input 241: it goes on sending when it is refused, and does not look before it is done.
+    for role in ROLES {
+        let (connection, mut peer) = against_tcp_peer(
+            role,
+            options(|options| {
+                options.message_timeout = Duration::from_millis(200);
+                options.min_rate = 1 << 20;
+            }),
+        );
+        let end = thread::spawn(move || read_until_end(connection, Waiting::Whole));
+        let bytes = peer.encode(&binary(&[0; 10_000]));
+        for piece in bytes.chunks(1_000) {
+            peer.send_bytes(piece);
+            // By a third of them it is refused, and long before the last one it would be cut.
+            thread::sleep(Duration::from_millis(60));
+        }
+        let answer = peer.frame();
+        assert_eq!(answer, close(1008, "the message took too long"));
+        peer.expect_end();
+        drop(peer);
+        let end = join(end, LIMIT);
+        assert_eq!((end.cause, end.sent), (Cause::MessageTimeout, Some(CloseCode::POLICY)));
+    }
+}
+
 /// Sends a message a byte at a time, until the connection ends.
 fn drip(mut peer: Peer<UnixStream>) -> JoinHandle<Peer<UnixStream>> {
     thread::spawn(move || {
