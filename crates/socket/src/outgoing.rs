@@ -300,7 +300,8 @@ impl Link {
         }
         outgoing.messages += 1;
         self.turn.notify_all();
-        Ok(SendStatus::Sent)
+        // Behind a Close, what is left of it may have been left to the attendant.
+        Ok(if outgoing.sender.is_closed() { outgoing.status() } else { SendStatus::Sent })
     }
 
     /// Takes the baton, which is free: writes what waits and then `payload`, and gives the baton back.
@@ -411,7 +412,11 @@ impl Link {
                     io::ErrorKind::WouldBlock => {
                         let left = head.len() + payload.len();
                         let deadline = *deadline.get_or_insert_with(|| self.deadline(wait, left));
-                        self.wait_writable(deadline)?;
+                        if !self.wait_writable(deadline, wait)? {
+                            // The frame is completed in front of the Close, and nobody is kept waiting for it.
+                            head.bytes.extend_from_slice(payload);
+                            return Ok(());
+                        }
                     }
                     kind => return Err(Cause::Io(kind)),
                 },
@@ -420,15 +425,19 @@ impl Link {
     }
 
     /// Waits for room to write. The peer may itself be waiting for us to read, so what it sends is read ahead meanwhile.
-    fn wait_writable(self: &Arc<Self>, deadline: Duration) -> Result<(), Cause> {
+    /// `false`: a Close was sent or received, and a message is not waited for any more.
+    fn wait_writable(self: &Arc<Self>, deadline: Duration, wait: Wait) -> Result<bool, Cause> {
         let mut interest = Interest::Either;
         loop {
             let now = sys::now();
             if now >= deadline {
                 return Err(Cause::WriteTimeout);
             }
+            if wait == Wait::Allowed && self.outgoing.lock().sender.is_closed() {
+                return Ok(false);
+            }
             match self.transport.wait(interest, Some((deadline - now).min(LOOK_AGAIN))) {
-                Ok(ready) if ready.write => return Ok(()),
+                Ok(ready) if ready.write => return Ok(true),
                 Ok(ready) if ready.read => {
                     interest = if self.read_ahead() { Interest::Either } else { Interest::Write };
                 }
@@ -488,5 +497,5 @@ const CORK: usize = 16 * 1024;
 const DIRECT: usize = 8 * 1024;
 /// Memory of the output that is kept for the next, while there is one now and then.
 const KEPT: usize = 64 * 1024;
-/// How often a thread that waits for others looks whether things have changed.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often a thread that waits for room looks whether things have changed: soon enough for a Close to be felt at once.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -37,7 +37,9 @@ impl Writer {
     ///
     /// Returns when the operating system has taken it ([`SendStatus::Sent`]), or when it waits behind what another
     /// thread is writing, or to leave together with further answers, within 5 ms ([`SendStatus::Queued`]). What happens
-    /// when the peer does not take what was sent before is the choice of [`Options::when_full`](crate::Options).
+    /// when the peer does not take what was sent before is the choice of [`Options::when_full`](crate::Options). A Close, of
+    /// another thread or of the peer, ends the wait: the frame that is on its way is completed, and with
+    /// [`SendError::Closed`] the message is not.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
         self.link.send(message.into(), Wait::Allowed)
     }

@@ -138,7 +138,7 @@ fn a_cut_from_another_thread_wakes_whoever_waits() {
 
 #[test]
 fn a_close_from_another_thread_wakes_whoever_waits() {
-    // Hostile input 274: a frame that was begun is completed first (case 175).
+    // Hostile inputs 175 and 274: the peer reads nothing until they have returned, and then finds the frame completed.
     let (connection, mut peer) =
         against_peer(Role::Server, options(|options| options.close_timeout = Duration::from_secs(5)));
     let (mut reader, writer) = connection.split();
@@ -147,31 +147,61 @@ fn a_close_from_another_thread_wakes_whoever_waits() {
         let writer = writer.clone();
         thread::spawn(move || writer.send(&vec![0; length]))
     };
+    // One of them begins its message, the other one waits for its turn.
     let (writing, waiting) = (of(8 * MIB), of(2 * MIB));
     thread::sleep(Duration::from_millis(100));
+    assert!(!writing.is_finished() && !waiting.is_finished());
     let start = Instant::now();
     writer.close(Close::code(CloseCode::NORMAL)).expect("open");
-    // One of them has begun a message, the other one has not.
-    let first = eventually_one(&[&writing, &waiting]);
-    assert!(start.elapsed() < SOON, "the send that waits for its turn: {:?}", start.elapsed());
-    assert!(!reading.is_finished() && first < 2);
-    // The fragment that is on its way is completed, and the Close follows.
+    assert_eq!(join(writing, LIMIT), Err(SendError::Closed));
+    assert_eq!(join(waiting, LIMIT), Err(SendError::Closed));
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert!(!reading.is_finished());
     let mut frames = vec![peer.frame()];
     while frames.last().is_some_and(|frame| frame.opcode != OpCode::Close) {
         frames.push(peer.frame());
     }
-    assert_eq!(join(writing, LIMIT), Err(SendError::Closed));
-    assert_eq!(join(waiting, LIMIT), Err(SendError::Closed));
+    let lengths: Vec<_> = frames.iter().map(|frame| frame.payload.len()).collect();
+    assert_eq!(lengths, [MIB, 2], "one fragment, and the Close");
     peer.send(close(1000, ""));
     assert_eq!(join(reading, LIMIT), Ok(()));
 }
 
-/// Waits until one of the threads has returned, and gives its place.
-fn eventually_one<T>(threads: &[&thread::JoinHandle<T>]) -> usize {
-    let mut found = None;
-    eventually("a thread has returned", || {
-        found = threads.iter().position(|thread| thread.is_finished());
-        found.is_some()
-    });
-    found.expect("found above")
+#[test]
+fn a_close_lets_a_thread_go_that_is_amid_the_last_frame_of_its_message() {
+    // Hostile input 274: the message is on its way as a whole, and so it is not reported as failed.
+    for role in ROLES {
+        let (connection, mut peer) = against_peer(role, options(|options| options.fragment_size = usize::MAX));
+        let (_reader, writer) = connection.split();
+        let message = pattern(4 * MIB, 1);
+        let whole = thread::spawn({
+            let (writer, message) = (writer.clone(), message.clone());
+            move || writer.send(&message)
+        });
+        thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        writer.close(Close::code(CloseCode::NORMAL)).expect("open");
+        assert_eq!(join(whole, LIMIT), Ok(SendStatus::Queued));
+        assert!(start.elapsed() < SOON, "{role:?}: {:?}", start.elapsed());
+        assert!(peer.frame() == binary(&message), "{role:?}");
+        assert_eq!(peer.frame(), close(1000, ""));
+
+        // And so it is with a message that is sent in parts.
+        let (connection, mut peer) = against_peer(role, options(|options| options.fragment_size = usize::MAX));
+        let (_reader, writer) = connection.split();
+        let parts = thread::spawn({
+            let (writer, message) = (writer.clone(), message.clone());
+            move || {
+                let mut parts = writer.begin();
+                (parts.send(&message), parts.send(&message))
+            }
+        });
+        thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        writer.close(Close::code(CloseCode::NORMAL)).expect("open");
+        assert_eq!(join(parts, LIMIT), (Ok(SendStatus::Queued), Err(SendError::Closed)));
+        assert!(start.elapsed() < SOON, "{role:?}: {:?}", start.elapsed());
+        assert!(peer.frame() == fragment(OpCode::Binary, &message), "{role:?}");
+        assert_eq!(peer.frame(), close(1000, ""));
+    }
 }
