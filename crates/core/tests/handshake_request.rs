@@ -115,6 +115,7 @@ fn a_target_is_a_path_or_an_absolute_form() {
         ("//double", "//double", "example.com"),
         ("http://other.org:8080/chat", "/chat", "other.org:8080"),
         ("HTTPS://other.org", "/", "other.org"),
+        ("http://other.org?query", "/?query", "other.org"),
         ("https://[::1]/a", "/a", "[::1]"),
     ];
     for (target, path, host) in accepted {
@@ -132,7 +133,7 @@ fn a_target_is_a_path_or_an_absolute_form() {
         "http:///a",
         "http://user@other.org/",
         "http://other.org:99999/",
-        "http://other.org?query",
+        "http://?query",
         "http:/other.org",
     ];
     for target in refused {

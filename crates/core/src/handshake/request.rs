@@ -145,7 +145,7 @@ impl Request {
             check_handshake(&headers, version)?;
             Kind::WebSocket
         };
-        let (target, host) = (target.path.into(), host.into());
+        let (target, host) = (target.path.into_owned().into_boxed_str(), host.into());
         Ok(Self { headers, head_len: head.len(), target, host, kind })
     }
 

@@ -1,12 +1,14 @@
 //! The request target (RFC 9112, section 3.2): origin-form and absolute-form.
 
+use std::borrow::Cow;
+
 use super::HandshakeError;
 
 /// A target in its parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
     /// Path and query.
-    pub(crate) path: &'a str,
+    pub(crate) path: Cow<'a, str>,
     /// The authority of an absolute-form.
     pub(crate) authority: Option<&'a str>,
 }
@@ -19,7 +21,7 @@ pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, HandshakeError> {
     }
     let target = std::str::from_utf8(target).map_err(|_| HandshakeError::Target)?;
     if target.starts_with('/') {
-        return Ok(Target { path: target, authority: None });
+        return Ok(Target { path: target.into(), authority: None });
     }
     let rest = ["http://", "https://"]
         .iter()
@@ -31,10 +33,7 @@ pub(crate) fn parse(target: &[u8]) -> Result<Target<'_>, HandshakeError> {
     if !super::host::is_host(authority.as_bytes()) {
         return Err(HandshakeError::Target);
     }
-    match path {
-        "" => Ok(Target { path: "/", authority: Some(authority) }),
-        path if path.starts_with('/') => Ok(Target { path, authority: Some(authority) }),
-        // A query without a path cannot be lent as one that begins with `/`.
-        _ => Err(HandshakeError::Target),
-    }
+    // An empty path means the root (RFC 9110, section 4.2.3), with a query behind it or without.
+    let path = if path.starts_with('/') { path.into() } else { format!("/{path}").into() };
+    Ok(Target { path, authority: Some(authority) })
 }

@@ -125,6 +125,10 @@ fn targets() -> Vec<Case> {
     rows.push(open(23, "absolute-form without a path", sample().target("http://other.example:81")).sees(|request| {
         assert_eq!((request.target(), request.host()), ("/", "other.example:81"));
     }));
+    let head = sample().target("http://other.example?to=/chat");
+    rows.push(open(23, "absolute-form with a query and no path", head).sees(|request| {
+        assert_eq!((request.target(), request.host()), ("/?to=/chat", "other.example"));
+    }));
     for target in [
         "ws://other.example/chat",
         "wss://other.example/chat",
@@ -134,6 +138,7 @@ fn targets() -> Vec<Case> {
         "http://user:word@other.example/chat",
         "http:///chat",
         "http://:80/chat",
+        "http://?to=/chat",
         "http:/chat",
     ] {
         rows.push(reject(24, 400, format!("absolute-form {target}"), sample().target(target)));
