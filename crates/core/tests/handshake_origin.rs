@@ -33,8 +33,7 @@ fn the_same_origin_is_the_same_host_and_port() {
         ("http://127.0.0.1:9001", "127.0.0.1:9001", true),
         ("http://[::1]:9001", "[::1]:9001", true),
         ("http://[::1]", "[::1]", true),
-        ("http://example.com.", "example.com", true),
-        ("http://example.com", "example.com.", true),
+        ("http://example.com.", "example.com.", true),
         // Another host.
         ("http://evil.net", "example.com", false),
         ("http://www.example.com", "example.com", false),
@@ -43,6 +42,9 @@ fn the_same_origin_is_the_same_host_and_port() {
         ("http://evilexample.com", "example.com", false),
         ("http://example.co", "example.com", false),
         ("http://example.com..", "example.com", false),
+        // Browsers keep these two apart.
+        ("http://example.com.", "example.com", false),
+        ("http://example.com", "example.com.", false),
         ("http://[::2]", "[::1]", false),
         // Another port.
         ("http://example.com", "example.com:8080", false),
@@ -95,8 +97,14 @@ fn a_list_allows_what_is_on_it() {
     let cases: [(&str, &[&str], &[&str]); 6] = [
         (
             "example.com",
-            &["http://example.com", "https://example.com", "https://EXAMPLE.com:443", "http://example.com."],
-            &["http://example.com:8080", "https://example.com:80", "https://www.example.com", "ws://example.com"],
+            &["http://example.com", "https://example.com", "https://EXAMPLE.com:443"],
+            &[
+                "http://example.com:8080",
+                "https://example.com:80",
+                "https://www.example.com",
+                "ws://example.com",
+                "http://example.com.",
+            ],
         ),
         (
             "https://example.com",
@@ -118,6 +126,7 @@ fn a_list_allows_what_is_on_it() {
                 "https://a.example.com.evil.net",
                 "https://a.example.com:8443",
                 "http://a.example.com",
+                "https://a.example.com.",
                 "https://*example.com",
             ],
         ),

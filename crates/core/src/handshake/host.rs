@@ -43,7 +43,7 @@ fn is_loopback(name: &str) -> bool {
 }
 
 /// Tells whether two names are the same: in any case, with or without the dot of the root.
-pub(crate) fn same_name(one: &str, other: &str) -> bool {
+fn same_name(one: &str, other: &str) -> bool {
     let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).len();
     one.as_bytes()[..plain(one)].eq_ignore_ascii_case(&other.as_bytes()[..plain(other)])
 }

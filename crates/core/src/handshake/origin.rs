@@ -1,6 +1,6 @@
 //! Origin (RFC 6455, section 10.2; RFC 6454): which pages may connect.
 
-use super::host::{is_host, same_name, split};
+use super::host::{is_host, split};
 
 /// Which pages may connect, by the Origin that their browser sends. A request without one is no browser's, and passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Origins {
     List(Vec<String>),
 }
 
-/// An origin in its parts.
+/// An origin in its parts. `example.com.`, with the dot of the root, is another one than `example.com`, as it is for browsers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Origin<'a> {
     scheme: Scheme,
@@ -50,7 +50,7 @@ impl Origins {
             Self::Any => true,
             Self::SameOrigin => {
                 let (name, port) = split(host);
-                same_name(name, origin.name) && port.unwrap_or(origin.scheme.port()) == origin.port
+                name.eq_ignore_ascii_case(origin.name) && port.unwrap_or(origin.scheme.port()) == origin.port
             }
             Self::List(entries) => entries.iter().any(|entry| origin.matches(entry)),
         }
@@ -88,9 +88,9 @@ impl<'a> Origin<'a> {
             // The root has no names of its own: `*.` is a slip, and allows nothing.
             Some("") => false,
             Some(parent) => self.name.len().checked_sub(parent.len() + 1).is_some_and(|dot| {
-                dot > 0 && self.name.as_bytes()[dot] == b'.' && same_name(&self.name[dot + 1..], parent)
+                dot > 0 && self.name.as_bytes()[dot] == b'.' && self.name[dot + 1..].eq_ignore_ascii_case(parent)
             }),
-            None => same_name(name, self.name),
+            None => name.eq_ignore_ascii_case(self.name),
         };
         fits && named && port.unwrap_or(self.scheme.port()) == self.port
     }

@@ -125,6 +125,7 @@ fn origins() -> Vec<Case> {
         "https://server.example.com:80",
         "http://example.com",
         "http://a.server.example.com",
+        "http://server.example.com.",
         "http://server.example.com.other.example",
         "http://[::1]",
         "null",
