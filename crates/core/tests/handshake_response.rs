@@ -88,6 +88,23 @@ fn a_plain_request_cannot_be_accepted_and_knows_why() {
 }
 
 #[test]
+fn the_answer_to_a_head_has_no_body() {
+    let error = HandshakeError::Method;
+    for request in ["HEAD / HTTP/1.1\r\n", "\r\nHEAD / HTTP/1.1\r\n", "HEAD "] {
+        assert_eq!(
+            error.response_to(request.as_bytes()).encode().escape_ascii().to_string(),
+            b"HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\nAllow: GET\r\n\
+              Connection: close\r\n\r\n"
+                .escape_ascii()
+                .to_string()
+        );
+    }
+    for request in ["HEADS / HTTP/1.1\r\n", "head / HTTP/1.1\r\n", "POST /HEAD HTTP/1.1\r\n", "HEAD"] {
+        assert_eq!(error.response_to(request.as_bytes()), error.response(), "{request}");
+    }
+}
+
+#[test]
 fn an_answer_has_a_status_from_200_to_599() {
     // Hostile input 293.
     for status in 0..=1000 {

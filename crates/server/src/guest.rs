@@ -178,7 +178,7 @@ fn refuse_malformed(shared: &Shared, received: &[u8], error: HandshakeError) -> 
         // Somebody poses as a proxy.
         return Next::Dropped(Refusal::Proxy);
     }
-    Next::Refused(Refusal::Handshake(error), error.response())
+    Next::Refused(Refusal::Handshake(error), error.response_to(received))
 }
 
 /// What becomes of a guest whose socket has failed, or has nothing more for the moment.

@@ -69,6 +69,13 @@ impl HandshakeError {
         Response::error(self)
     }
 
+    /// The HTTP answer to the request that `received` begins with, as far as it has come: one without a body to a HEAD.
+    pub fn response_to(self, received: &[u8]) -> Response {
+        // An empty line in front of it is passed over (RFC 9112, section 2.2).
+        let request = received.strip_prefix(b"\r\n").unwrap_or(received);
+        if request.starts_with(b"HEAD ") { self.response().without_body() } else { self.response() }
+    }
+
     fn reason(self) -> &'static str {
         match self {
             Self::RequestLine => "the request line is malformed",

@@ -23,6 +23,8 @@ pub struct Response {
     /// The options of the Connection header beside `close`.
     upgrade: bool,
     body: Vec<u8>,
+    /// It answers a HEAD, and ends with its head.
+    head_only: bool,
 }
 
 impl Response {
@@ -31,7 +33,7 @@ impl Response {
         if !(200..=599).contains(&status) {
             return Err(ResponseError::Status);
         }
-        Ok(Self { status, headers: Vec::new(), upgrade: false, body: Vec::new() })
+        Ok(Self { status, headers: Vec::new(), upgrade: false, body: Vec::new(), head_only: false })
     }
 
     /// Adds a header. Connection, Content-Length and Transfer-Encoding are set by the answer itself.
@@ -54,7 +56,7 @@ impl Response {
         let status = if (200..=599).contains(&status) { status } else { 500 };
         let text = format!("{status} {}\n", reason(status));
         let headers = vec![("Content-Type".to_owned(), b"text/plain; charset=utf-8".to_vec())];
-        Self { status, headers, upgrade: false, body: text.into_bytes() }
+        Self { status, headers, upgrade: false, body: text.into_bytes(), head_only: false }
     }
 
     /// The answer that an error deserves, with the headers that tell the client what would do.
@@ -73,6 +75,11 @@ impl Response {
         response
     }
 
+    /// The answer to a HEAD, which has no body (RFC 9110, section 9.3.2).
+    pub(crate) fn without_body(self) -> Self {
+        Self { head_only: true, ..self }
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
@@ -85,8 +92,8 @@ impl Response {
             append_header(&mut output, name, value);
         }
         append_header(&mut output, "Connection", if self.upgrade { b"Upgrade, close" } else { b"close" });
-        // These two have no body (RFC 9110, section 6.4.1).
-        if matches!(self.status, 204 | 304) {
+        // These have no body (RFC 9110, section 6.4.1).
+        if self.head_only || matches!(self.status, 204 | 304) {
             output.extend_from_slice(b"\r\n");
             return output;
         }

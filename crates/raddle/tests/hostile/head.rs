@@ -130,6 +130,23 @@ impl<'a> Answer<'a> {
 
     /// Checks an answer that refuses: one, short, of fixed words and headers, the last on its connection.
     pub(crate) fn assert_refuses(&self, status: u16, headers: &[(&str, &str)]) {
+        self.assert_head_refuses(status, headers);
+        let body = std::str::from_utf8(self.body).expect("text");
+        assert!(body.starts_with(&format!("{status} ")) && body.len() < 50, "{body:?}");
+        assert_eq!(self.header("Content-Length"), Some(&*body.len().to_string()));
+    }
+
+    /// As [`assert_refuses`](Self::assert_refuses), for a request that may be a HEAD: its answer has no body.
+    pub(crate) fn assert_refuses_request(&self, request: &[u8], status: u16, headers: &[(&str, &str)]) {
+        if request.starts_with(b"HEAD ") {
+            self.assert_head_refuses(status, headers);
+            assert_eq!(self.header("Content-Length"), None);
+        } else {
+            self.assert_refuses(status, headers);
+        }
+    }
+
+    fn assert_head_refuses(&self, status: u16, headers: &[(&str, &str)]) {
         assert_eq!(self.status, status, "{self:?}");
         let tokens = |value: &'a str| value.split(", ").collect::<Vec<_>>();
         let connection = self.header("Connection").expect("a Connection header");
@@ -143,9 +160,6 @@ impl<'a> Answer<'a> {
             let known = ["Connection", "Content-Length", "Content-Type"].contains(name);
             assert!(known || headers.iter().any(|(expected, _)| expected == name), "{name} in {self:?}");
         }
-        let body = std::str::from_utf8(self.body).expect("text");
-        assert!(body.starts_with(&format!("{status} ")) && body.len() < 50, "{body:?}");
-        assert_eq!(self.header("Content-Length"), Some(&*body.len().to_string()));
         assert!(self.rest.is_empty(), "behind the answer: {:?}", self.rest.escape_ascii().to_string());
     }
 }

@@ -14,6 +14,8 @@ fn methods() -> Vec<Case> {
         let head = sample().line(format!("{method} /chat HTTP/1.1"));
         rows.push(reject(13, 405, format!("the method {method}"), head));
     }
+    let endless = format!("HEAD /{} HTTP/1.1\r\n\r\n", "a".repeat(10_000));
+    rows.push(reject(21, 414, "a HEAD of LINE_MAX and more", endless));
     // Methods are case-sensitive (RFC 9110, section 9.1).
     rows.push(reject(14, 405, "the method get", sample().line("get /chat HTTP/1.1")));
     rows.push(reject(14, 400, "no method", sample().line(" /chat HTTP/1.1")));

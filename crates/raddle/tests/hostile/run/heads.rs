@@ -70,17 +70,15 @@ fn check(parsed: &Parsed, input: &[u8], case: &Case) {
             // A request that is no opening handshake reaches the application, which cannot accept it.
             let error = request.accept(&Accept::default()).expect_err("a refused handshake");
             assert!(!request.is_websocket());
-            assert_refuses(&error.response().encode(), *status, headers);
+            let answer = error.response().encode();
+            Answer::parse(&answer).expect("a whole answer").assert_refuses(*status, headers);
         }
         (Err(error), Verdict::Reject { status, headers }) => {
             assert_eq!(error.status(), *status, "{error}");
-            assert_refuses(&error.response().encode(), *status, headers);
+            let answer = error.response_to(input).encode();
+            Answer::parse(&answer).expect("a whole answer").assert_refuses_request(input, *status, headers);
         }
         (Ok(None), Verdict::Drop) => {}
         (outcome, expected) => panic!("expected {expected:?}, got {:?}", error(outcome)),
     }
-}
-
-fn assert_refuses(answer: &[u8], status: u16, headers: &[(&str, &str)]) {
-    Answer::parse(answer).expect("a whole answer").assert_refuses(status, headers);
 }

@@ -137,7 +137,7 @@ fn run_head(case: &Case, input: &[u8], cuts: &Cuts, next: Next, host: &Host) {
             peer.send_cut(&[input, &glued].concat(), cuts);
             let (received, _) = peer.read_to_end();
             let answer = Answer::parse(received).expect("a whole answer");
-            answer.assert_refuses(*status, headers);
+            answer.assert_refuses_request(input, *status, headers);
             let notes = host.log.take(address);
             assert!(notes.is_empty(), "the application has seen {notes:?}");
         }
