@@ -171,7 +171,29 @@ fn entries_that_are_none_allow_nothing() {
         for origin in ["http://example.com", "https://a.example.com", "http://evil.net.", "http://a"] {
             assert!(!allows(&list(&[entry]), origin, "server.example.net"), "{origin} by {entry}");
         }
+        assert_eq!(list(&["https://example.com", entry, "*"]).malformed(), Some(entry));
     }
+}
+
+#[test]
+fn entries_that_are_some_are_not_malformed() {
+    let entries =
+        ["example.com", "localhost", "localhost:8080", "HTTPS://example.com:443", "http://*.a.b", "*.a", "[::1]:80"];
+    assert_eq!(list(&entries).malformed(), None);
+    for entry in ["https://a/path", "https://a/", "a b", "a,b", "null", "https://user@a", "http://a:99999", "ws://a"] {
+        assert_eq!(list(&["a", entry]).malformed(), Some(entry));
+    }
+    assert_eq!((Origins::SameOrigin.malformed(), Origins::Any.malformed()), (None, None));
+}
+
+#[test]
+fn hosts_are_told_from_what_is_none() {
+    let list = |entries: &[&str]| Hosts::List(entries.iter().copied().map(str::to_owned).collect());
+    assert_eq!(list(&["example.com", "example.com:8080", "[::1]", "127.0.0.1:80"]).malformed(), None);
+    for entry in ["", "https://a", "a/b", "a:b", "a b", "[::1"] {
+        assert_eq!(list(&["a", entry]).malformed(), Some(entry));
+    }
+    assert_eq!((Hosts::Any.malformed(), Hosts::Loopback.malformed()), (None, None));
 }
 
 #[test]

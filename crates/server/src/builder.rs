@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raddle_core::handshake::{HeadLimits, Hosts, Origins};
+use raddle_core::handshake::{HeadLimits, Hosts, Origins, is_subprotocol};
 use raddle_socket::{Options, Reader, Writer};
 
 use crate::admission::Rate;
@@ -205,8 +205,12 @@ impl Builder {
     }
 
     /// Makes the server, which serves once [`Server::serve`], [`Server::start`] or [`Server::accept`] is called.
+    ///
+    /// An error of kind [`InvalidInput`](io::ErrorKind::InvalidInput) where an origin, a host or a subprotocol is none, and so
+    /// would never be met.
     pub fn build(self) -> io::Result<Server> {
-        Server::new(self)
+        self.settings.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Ok(Server::new(self))
     }
 
     /// Makes the server and serves, as [`Server::serve`].
@@ -225,6 +229,23 @@ impl Builder {
         let server = self.build()?;
         server.start(handler)?;
         Ok(server)
+    }
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), String> {
+        if let Some(entry) = self.origins.malformed() {
+            return Err(format!(
+                "{entry:?} is no origin, as https://example.com, https://*.example.com or example.com are"
+            ));
+        }
+        if let Some(entry) = self.hosts.as_ref().and_then(Hosts::malformed) {
+            return Err(format!("{entry:?} is no host, as example.com and example.com:8080 are"));
+        }
+        match self.subprotocols.iter().find(|name| !is_subprotocol(name)) {
+            Some(name) => Err(format!("{name:?} is no subprotocol: that is one word, without commas")),
+            None => Ok(()),
+        }
     }
 }
 

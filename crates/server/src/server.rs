@@ -55,7 +55,7 @@ impl Server {
         Builder::new()
     }
 
-    pub(crate) fn new(builder: Builder) -> io::Result<Self> {
+    pub(crate) fn new(builder: Builder) -> Self {
         let Builder { listeners, on_request, settings } = builder;
         let addresses = listeners.iter().filter_map(Listener::local_addr).collect();
         let caps = Caps {
@@ -77,7 +77,7 @@ impl Server {
             state: Mutex::default(),
             changed: Condvar::new(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
     }
 
     /// The address of the first TCP listener, with the port that was chosen for port 0.

@@ -18,6 +18,12 @@ pub enum Hosts {
 }
 
 impl Hosts {
+    /// The first entry of a list that has not the form of a host.
+    pub fn malformed(&self) -> Option<&str> {
+        let Self::List(hosts) = self else { return None };
+        hosts.iter().map(String::as_str).find(|host| !is_host(host.as_bytes()))
+    }
+
     /// Tells whether `host`, as in the Host header, is among them.
     pub fn contains(&self, host: &str) -> bool {
         let (name, port) = split(host);

@@ -42,6 +42,7 @@ pub use key::accept_value;
 pub use origin::Origins;
 pub use request::{Accept, Request, RequestParser};
 pub use response::Response;
+pub use token::is_subprotocol;
 
 /// What both sides have agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

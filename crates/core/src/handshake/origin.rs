@@ -12,8 +12,20 @@ pub enum Origins {
     /// All. For services that give nothing to a browser's cookies or place in the network.
     Any,
     /// Those of this list: `https://example.com` is one origin, with its port if that is not the default;
-    /// `https://*.example.com` all names below one; without a scheme, both `http` and `https` are meant.
+    /// `https://*.example.com` all names below one; without a scheme, both `http` and `https` are meant. An entry that has
+    /// none of these forms allows nothing, and [`malformed`](Self::malformed) tells of it.
     List(Vec<String>),
+}
+
+/// An entry of a list in its parts.
+struct Entry<'a> {
+    /// `None`: either.
+    scheme: Option<Scheme>,
+    /// All names below this one are meant, and not the name itself.
+    below: bool,
+    name: &'a str,
+    /// `None`: the default port of the page's scheme.
+    port: Option<u16>,
 }
 
 /// An origin in its parts. `example.com.`, with the dot of the root, is another one than `example.com`, as it is for browsers.
@@ -31,6 +43,16 @@ enum Scheme {
 }
 
 impl Scheme {
+    fn parse(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("http") {
+            Some(Self::Http)
+        } else if name.eq_ignore_ascii_case("https") {
+            Some(Self::Https)
+        } else {
+            None
+        }
+    }
+
     fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -40,6 +62,12 @@ impl Scheme {
 }
 
 impl Origins {
+    /// The first entry of a list that has not the form of one, as `https://example.com/path` or `*`.
+    pub fn malformed(&self) -> Option<&str> {
+        let Self::List(entries) = self else { return None };
+        entries.iter().map(String::as_str).find(|entry| Entry::parse(entry).is_none())
+    }
+
     /// Tells whether a page of `origin` may connect to `host`.
     pub(crate) fn allow(&self, origin: &[u8], host: &str) -> bool {
         if *self == Self::Any {
@@ -52,7 +80,9 @@ impl Origins {
                 let (name, port) = split(host);
                 name.eq_ignore_ascii_case(origin.name) && port.unwrap_or(origin.scheme.port()) == origin.port
             }
-            Self::List(entries) => entries.iter().any(|entry| origin.matches(entry)),
+            Self::List(entries) => {
+                entries.iter().filter_map(|entry| Entry::parse(entry)).any(|entry| entry.allows(origin))
+            }
         }
     }
 }
@@ -61,37 +91,35 @@ impl<'a> Origin<'a> {
     /// Parses `scheme://host[:port]` and nothing behind it.
     fn parse(text: &'a str) -> Option<Self> {
         let (scheme, host) = text.split_once("://")?;
-        let scheme = if scheme.eq_ignore_ascii_case("http") {
-            Scheme::Http
-        } else if scheme.eq_ignore_ascii_case("https") {
-            Scheme::Https
-        } else {
-            return None;
-        };
+        let scheme = Scheme::parse(scheme)?;
         let (name, port) = is_host(host.as_bytes()).then(|| split(host))?;
         Some(Self { scheme, name, port: port.unwrap_or(scheme.port()) })
     }
+}
 
-    fn matches(&self, entry: &str) -> bool {
-        let (scheme, host) = match entry.split_once("://") {
-            Some((scheme, host)) => (Some(scheme), host),
-            None => (None, entry),
+impl<'a> Entry<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, host) = match text.split_once("://") {
+            Some((scheme, host)) => (Some(Scheme::parse(scheme)?), host),
+            None => (None, text),
         };
-        let fits = match scheme {
-            Some(scheme) if scheme.eq_ignore_ascii_case("http") => self.scheme == Scheme::Http,
-            Some(scheme) if scheme.eq_ignore_ascii_case("https") => self.scheme == Scheme::Https,
-            Some(_) => false,
-            None => true,
+        let (name, port) = is_host(host.as_bytes()).then(|| split(host))?;
+        let (below, name) = name.strip_prefix("*.").map_or((false, name), |parent| (true, parent));
+        // The root has no names of its own, there is one asterisk at most, and the origin `null` may be anybody's.
+        let is_name = name.bytes().any(|byte| byte != b'.') && !name.contains('*') && text != "null";
+        is_name.then_some(Self { scheme, below, name, port })
+    }
+
+    fn allows(&self, origin: Origin<'_>) -> bool {
+        let named = if self.below {
+            origin.name.len().checked_sub(self.name.len() + 1).is_some_and(|dot| {
+                let (one, parent) = origin.name.split_at(dot);
+                !one.is_empty() && parent[1..].eq_ignore_ascii_case(self.name) && parent.starts_with('.')
+            })
+        } else {
+            self.name.eq_ignore_ascii_case(origin.name)
         };
-        let (name, port) = split(host);
-        let named = match name.strip_prefix("*.") {
-            // The root has no names of its own: `*.` is a slip, and allows nothing.
-            Some("") => false,
-            Some(parent) => self.name.len().checked_sub(parent.len() + 1).is_some_and(|dot| {
-                dot > 0 && self.name.as_bytes()[dot] == b'.' && self.name[dot + 1..].eq_ignore_ascii_case(parent)
-            }),
-            None => name.eq_ignore_ascii_case(self.name),
-        };
-        fits && named && port.unwrap_or(self.scheme.port()) == self.port
+        let fits = self.scheme.is_none_or(|scheme| scheme == origin.scheme);
+        fits && named && self.port.unwrap_or(origin.scheme.port()) == origin.port
     }
 }

@@ -10,6 +10,11 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
 }
 
+/// Tells whether `name` can be the name of a subprotocol: a token (RFC 6455, section 4.1).
+pub fn is_subprotocol(name: &str) -> bool {
+    is_token(name.as_bytes())
+}
+
 /// Takes spaces and tabs off both ends.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {

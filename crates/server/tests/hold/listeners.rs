@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use raddle_core::handshake::{Hosts, Origins};
 use raddle_server::{Refusal, Server};
 use rustix::net::Shutdown;
 
@@ -134,6 +135,21 @@ fn a_place_where_nobody_can_listen_is_a_clear_error_and_what_was_bound_before_is
     let host = Host::echo(before());
     leave(host.open());
     leave(opened(ask_unix(&path, "")));
+}
+
+#[test]
+fn a_server_that_could_never_be_met_as_it_is_set_up_is_not_made() {
+    let list = |entry: &str| vec!["example.com".to_owned(), entry.to_owned()];
+    let builders = [
+        builder().origins(Origins::List(list("https://example.com/page"))),
+        builder().hosts(Hosts::List(list("https://example.com"))),
+        builder().subprotocol("chat").subprotocol("a, b"),
+    ];
+    for builder in builders {
+        let error = error_of(builder.build());
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("is no "), "{error}");
+    }
 }
 
 #[test]
