@@ -158,11 +158,12 @@ impl Desk {
     }
 
     fn open(&self, accepted: Box<Accepted>) -> Option<Connection> {
-        let opened = accepted.open(&self.shared);
+        let peer = accepted.visitor.peer;
         let failed = |error: &io::Error| {
+            self.shared.refused(Refusal::NoThread, peer);
             self.shared.journal.note(Level::Error, format_args!("a connection could not be opened: {error}"));
         };
-        opened.inspect_err(failed).ok()
+        accepted.open(&self.shared).inspect_err(failed).ok()
     }
 
     fn send_away(&self, visitor: Visitor, reason: Refusal) {

@@ -108,7 +108,7 @@ impl Shared {
         let Some(taken) = taken else {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the server serves already"));
         };
-        let lobby = match Lobby::new(&taken, handler) {
+        let lobby = match raddle_socket::prepare().and_then(|()| Lobby::new(&taken, handler)) {
             Ok(lobby) => Arc::new(lobby),
             Err(error) => {
                 *listeners = Some(taken);

@@ -8,11 +8,13 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
+use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use raddle_server::{Info, Refusal, Server};
+use raddle_server::{Info, Refusal, Request, Server};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -187,6 +189,31 @@ fn a_server_that_cannot_start_says_so_and_can_be_started_later() {
     leave(opened(send_request(dial(server.local_addr()), &request(""))));
     server.stop(Duration::ZERO);
     server.join(PATIENCE).expect("all handlers have returned");
+}
+
+#[test]
+fn the_first_connection_needs_nothing_that_may_have_run_out_since_the_server_was_started() {
+    // Hostile input 252. In a process in which nothing was opened before.
+    const ALONE: &str = "RADDLE_TEST_FIRST_CONNECTION";
+    if std::env::var_os(ALONE).is_none() {
+        let this = std::env::current_exe().expect("this program");
+        let name = "the_first_connection_needs_nothing_that_may_have_run_out_since_the_server_was_started";
+        let output = Command::new(this).args(["--exact", name, "--nocapture"]).env(ALONE, "1").output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let (ask, asked) = mpsc::channel();
+    let host = Host::echo(builder().on_request(move |request| ask.send(request).expect("the test waits")));
+    let stream = host.ask("");
+    let request: Request = asked.recv_timeout(PATIENCE).expect("a request");
+    let taken = Taken::all();
+    request.accept().expect("in time");
+    let mut client = opened(stream);
+    echoes(&mut client, "with what there was");
+    drop(taken);
+    leave(client);
 }
 
 /// The address space that the process has taken, in bytes.

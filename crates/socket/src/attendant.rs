@@ -98,6 +98,12 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
     Ok(ATTENDANT.get().expect("filled above"))
 }
 
+/// Starts what all connections need, so that none of them finds that there is no thread or descriptor left for it. What a
+/// program opens first does so by itself.
+pub fn prepare() -> io::Result<()> {
+    attendant().map(drop)
+}
+
 impl Attendant {
     /// A key for a connection, never given again.
     pub(crate) fn new_key(&self) -> usize {

@@ -24,6 +24,8 @@ mod transport;
 mod watch;
 mod writer;
 
+#[doc(hidden)]
+pub use attendant::prepare;
 pub use connection::{Connection, Info, OnEnd, Opening};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use link::State;
