@@ -208,9 +208,7 @@ impl Accepted {
         let on_end = shared.on_end(place, ticket, slot);
         let opening =
             Opening { received: &received, greeting, info, on_end, ..Opening::new(Role::Server, shared.options()) };
-        let connection = Connection::open(socket, opening)?;
-        shared.opened(id, &connection);
-        Ok(connection)
+        Connection::open_announced(socket, opening, |writer| shared.opened(id, writer))
     }
 }
 

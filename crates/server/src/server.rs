@@ -154,8 +154,8 @@ impl Server {
         info.id = id.get();
         let on_end = shared.on_end(place, Arc::clone(&ticket), slot);
         let opening = Opening { received, info, on_end, ..Opening::new(Role::Server, shared.options()) };
-        let connection = Connection::open(Socket::tcp(stream)?, opening)?;
-        shared.opened(id, &connection);
+        let socket = Socket::tcp(stream)?;
+        let connection = Connection::open_announced(socket, opening, |writer| shared.opened(id, writer))?;
         match shared.lobby.get().and_then(|lobby| lobby.handler()) {
             Some(handler) => {
                 threads::start(shared, id, Some(ticket), move |shared| threads::run(shared, &*handler, connection))?;

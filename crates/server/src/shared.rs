@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::{Condvar, Mutex};
-use raddle_socket::{Connection, OnEnd, Options, Transport};
+use raddle_socket::{Connection, OnEnd, Options, Transport, Writer};
 
 use crate::admission::{Admission, Ticket};
 use crate::builder::{OnRequest, Settings};
@@ -200,18 +200,17 @@ impl Shared {
         }
     }
 
-    /// Enters an open connection in the registry.
-    pub(crate) fn opened(&self, id: ConnectionId, connection: &Connection) {
+    /// Enters a connection in the registry, before its client learns that it is open.
+    pub(crate) fn opened(&self, id: ConnectionId, writer: &Writer) {
         self.metrics.opened();
-        let writer = connection.writer();
-        self.registry.open(id, &writer);
+        self.registry.open(id, writer);
         // `stop`, and whoever takes the place of an identity's oldest connection, close what they find in the registry: they
         // may have missed this one.
         if matches!(self.service(), Service::Stopping(_)) {
-            farewell::close(&writer);
+            farewell::close(writer);
         }
         if writer.info().identity.as_ref().is_some_and(|identity| !self.identities.has(identity, id)) {
-            farewell::replace(&writer);
+            farewell::replace(writer);
         }
     }
 

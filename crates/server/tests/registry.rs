@@ -62,6 +62,20 @@ fn a_connection_is_known_from_its_first_moment_to_its_last() {
 }
 
 #[test]
+fn a_client_that_has_its_101_is_open_for_all() {
+    for round in 0..300 {
+        let server = echoing(|builder| builder);
+        let clients: Vec<_> = (0..4).map(|_| connect(&server)).collect();
+        let (connections, metrics) = (server.connections(), server.metrics());
+        let phases: Vec<_> = connections.iter().map(|connection| connection.phase).collect();
+        assert_eq!((phases, metrics.opened), (vec![Phase::Open; 4], 4), "round {round}");
+        assert!(connections.iter().all(|connection| server.connection(connection.id).is_some()), "round {round}");
+        drop(clients);
+        finish(&server);
+    }
+}
+
+#[test]
 fn traffic_is_told_while_it_passes_and_afterwards() {
     let server = echoing(|builder| builder);
     let mut client = connect(&server);

@@ -49,10 +49,21 @@ impl Connection {
 
     /// Takes a stream whose opening handshake is done, but for the last word of it perhaps, with all that is known of it.
     pub fn open(transport: impl Transport, opening: Opening<'_>) -> io::Result<Self> {
+        Self::open_announced(transport, opening, |_| ())
+    }
+
+    /// As [`open`](Self::open), with `announce` called before anything is written: whoever is told of the connection there
+    /// knows it before its peer does.
+    pub fn open_announced(
+        transport: impl Transport,
+        opening: Opening<'_>,
+        announce: impl FnOnce(&Writer),
+    ) -> io::Result<Self> {
         let link = Link::new(Box::new(transport), opening)?;
+        let writer = Writer::new(Arc::clone(&link));
+        announce(&writer);
         link.begin();
-        let reader = Reader::new(link);
-        Ok(Self { writer: reader.writer(), reader })
+        Ok(Self { reader: Reader::new(link), writer })
     }
 
     /// Takes a TCP stream that something else has upgraded: an HTTP server, for example. `received` is what it has read
