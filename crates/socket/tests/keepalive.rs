@@ -49,6 +49,34 @@ fn a_silent_peer_is_asked_once_and_given_up() {
 }
 
 #[test]
+fn a_peer_that_was_given_up_and_comes_back_finds_a_reset_and_is_not_heard() {
+    // Hostile input 243: its machine was suspended.
+    let (connection, mut peer) = against_tcp_peer(
+        Role::Server,
+        options(|options| {
+            options.ping_interval = Some(Duration::from_millis(100));
+            options.ping_timeout = Duration::from_millis(100);
+        }),
+    );
+    let (mut reader, writer) = connection.split();
+    let reading = thread::spawn(move || {
+        let end = reader.next_message().map(|_| ()).expect_err("it is given up");
+        (reader, end)
+    });
+    let (mut reader, end) = join(reading, LIMIT);
+    assert_eq!((end.cause, end.code()), (Cause::KeepaliveTimeout, CloseCode::ABNORMAL));
+    let late = peer.encode(&text("late"));
+    // The first of it may be taken by the system, whose answer is the reset.
+    peer.stream.write_all(&late).expect("it is not known yet");
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(reader.next_message(), Err(end.clone()));
+    }
+    drop((reader, writer));
+    eventually("it is told", || peer.stream.write_all(&late).is_err());
+}
+
+#[test]
 fn a_peer_that_answers_is_asked_again_and_its_round_trip_is_known() {
     let start = Instant::now();
     let (connection, mut peer) = against_peer(Role::Server, pinging(Duration::from_secs(10)));
