@@ -193,3 +193,39 @@ impl Spare {
 }
 
 const BACKLOG: i32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_accept_is_one_clients_or_passes_or_is_the_listeners_own() {
+        // Hostile inputs 253 to 255.
+        let failure = |errno: Errno| AcceptFailure::from(io::Error::from(errno));
+        for errno in [
+            Errno::INTR,
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            Errno::PERM,
+            Errno::NETDOWN,
+            Errno::NOPROTOOPT,
+            Errno::HOSTDOWN,
+            Errno::NONET,
+            Errno::HOSTUNREACH,
+            Errno::OPNOTSUPP,
+            Errno::NETUNREACH,
+        ] {
+            assert!(matches!(failure(errno), AcceptFailure::OfOneClient), "{errno}");
+        }
+        assert!(matches!(failure(Errno::AGAIN), AcceptFailure::NoMore));
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            assert!(matches!(failure(errno), AcceptFailure::NoDescriptor), "{errno}");
+        }
+        for errno in [Errno::NOBUFS, Errno::NOMEM] {
+            assert!(matches!(failure(errno), AcceptFailure::NoMemory), "{errno}");
+        }
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
+            assert!(matches!(failure(errno), AcceptFailure::Broken(_)), "{errno}");
+        }
+    }
+}

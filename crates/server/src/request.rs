@@ -23,7 +23,7 @@ pub struct Request {
 }
 
 /// How a request is accepted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Acceptance {
     subprotocol: Subprotocol,
     headers: Vec<(String, Vec<u8>)>,
@@ -191,6 +191,17 @@ impl Acceptance {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+}
+
+impl fmt::Debug for Acceptance {
+    // Without the values of headers, which set cookies, and without the identity, which may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Acceptance")
+            .field("subprotocol", &self.subprotocol)
+            .field("headers", &names)
+            .finish_non_exhaustive()
     }
 }
 

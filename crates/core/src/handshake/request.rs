@@ -1,5 +1,6 @@
 //! The server's side: a client's request in, the verdict on it and the response that opens the connection out.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::error::AcceptError;
@@ -107,12 +108,20 @@ enum Kind {
 }
 
 /// How a request is accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Accept<'a> {
     /// One of the subprotocols that the client has offered, or none.
     pub subprotocol: Option<&'a str>,
     /// Further headers of the response, as `Set-Cookie`.
     pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+impl fmt::Debug for Accept<'_> {
+    // Without the values of headers, which set cookies.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Accept").field("subprotocol", &self.subprotocol).field("headers", &names).finish()
+    }
 }
 
 impl Request {

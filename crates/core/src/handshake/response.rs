@@ -1,5 +1,7 @@
 //! HTTP answers (RFC 9112): to refused opening handshakes, and to requests that ask for a page.
 
+use std::fmt;
+
 use super::head::is_value_byte;
 use super::token::is_token;
 use super::{HandshakeError, ResponseError};
@@ -16,7 +18,7 @@ use super::{HandshakeError, ResponseError};
 /// );
 /// # Ok::<(), raddle_core::handshake::ResponseError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
@@ -101,6 +103,14 @@ impl Response {
         output.extend_from_slice(b"\r\n");
         output.extend_from_slice(&self.body);
         output
+    }
+}
+
+impl fmt::Debug for Response {
+    // Without the values of headers, which set cookies, and without the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Response").field("status", &self.status).field("headers", &names).finish_non_exhaustive()
     }
 }
 
