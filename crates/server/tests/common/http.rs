@@ -75,6 +75,20 @@ impl Asking {
         }
     }
 
+    /// Waits for the server to accept, which it may as well not: `None`.
+    pub(crate) fn opened(mut self) -> Option<Client> {
+        let mut received = Vec::new();
+        loop {
+            let mut bytes = [0; 4096];
+            let count = self.stream.read(&mut bytes).ok().filter(|count| *count > 0)?;
+            received.extend_from_slice(&bytes[..count]);
+            if let Some((_, length)) = self.parser.advance(&received).ok()? {
+                let behind = received.split_off(length);
+                return Some(Peer::with_received(self.stream, Role::Client, behind));
+            }
+        }
+    }
+
     /// Waits for an HTTP answer and for the end of the stream. `None`: the stream has ended, or was reset, without one.
     pub(crate) fn answer(mut self) -> Option<Answer> {
         let mut received = Vec::new();

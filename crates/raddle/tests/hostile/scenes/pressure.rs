@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raddle::core::OpCode;
+use raddle::core::{Header, OpCode, Rsv1};
 use raddle::{Cause, End, Role, SendError, Writer};
 
 use crate::case::Saw;
@@ -173,6 +173,17 @@ fn fail_while_stuck(stick: impl Fn(&Writer) + Send + Sync + 'static) {
     assert!(matches!(end.cause, Cause::Failed(_)) && end.code().0 == 1006, "{end}");
     // A second for the Close, and nearly another for a machine that has other things to do.
     assert!(failed.elapsed() < Duration::from_millis(1900), "{:?}", failed.elapsed());
+    // What the peer has is whole frames, and perhaps the beginning of one with nothing else in it.
+    let (mut received, _) = peer.read_to_end();
+    let mut frames = 0;
+    while let Some((header, start)) = Header::parse(received, Role::Client, Rsv1::Reserved).expect("a valid header") {
+        let payload = &received[start..received.len().min(start + header.length as usize)];
+        let is_large = matches!(header.opcode, OpCode::Binary | OpCode::Continuation);
+        assert!(!is_large || payload.iter().all(|byte| *byte == 0x5a), "frame {frames}: {header:?}");
+        received = &received[start + payload.len()..];
+        frames += 1;
+    }
+    assert!(frames > 0);
     drop(peer);
     host.finish();
 }
