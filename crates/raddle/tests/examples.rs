@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,38 @@ fn a_signal_right_behind_the_line_ends_them_cleanly_too() {
             server.signal(Signal::TERM);
             assert_eq!(server.end().code(), Some(0), "{example}");
         }
+    }
+}
+
+#[test]
+fn clients_of_a_server_that_is_killed_know_at_once_and_its_port_is_free_at_once() {
+    // Hostile input 354, scaled down: amid messages in both directions.
+    // On an address of the loopback where nobody else is given a port meanwhile.
+    let address = TcpListener::bind("127.77.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    for round in 0..10 {
+        let mut server = Served::start("echo_server", &["--listen", &address.to_string()]);
+        let clients: Vec<_> = (0..5)
+            .map(|_| {
+                let mut client = server.open_at(address);
+                std::thread::spawn(move || {
+                    let mut echoes = 0;
+                    let mut echo = [0; 7];
+                    while client.write_all(HELLO).is_ok() && client.read_exact(&mut echo).is_ok() {
+                        assert_eq!(&echo, b"\x81\x05Hello");
+                        echoes += 1;
+                    }
+                    echoes
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(50));
+        let killed = Instant::now();
+        server.signal(Signal::KILL);
+        for client in clients {
+            assert!(client.join().expect("an echo is whole") > 0, "round {round}");
+        }
+        assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
+        assert!(!server.end().success());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -70,14 +70,21 @@ impl Served {
 
     /// Connects without a word.
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it accepts");
+        Self::connect_at(([127, 0, 0, 1], self.port).into())
+    }
+
+    fn connect_at(address: SocketAddr) -> TcpStream {
+        let stream = TcpStream::connect(address).expect("it accepts");
         stream.set_read_timeout(Some(SOON)).expect("a timeout");
         stream
     }
 
     /// Asks for a WebSocket, with further header lines, and gives the head of the answer with the stream.
     pub(crate) fn ask(&self, target: &str, headers: &str) -> (String, TcpStream) {
-        let mut stream = self.connect();
+        self.ask_over(self.connect(), target, headers)
+    }
+
+    fn ask_over(&self, mut stream: TcpStream, target: &str, headers: &str) -> (String, TcpStream) {
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
@@ -89,7 +96,16 @@ impl Served {
 
     /// Opens a WebSocket.
     pub(crate) fn open(&self) -> TcpStream {
-        let (head, stream) = self.ask("/", "");
+        self.open_over(self.connect())
+    }
+
+    /// Opens a WebSocket at another address on which it listens.
+    pub(crate) fn open_at(&self, address: SocketAddr) -> TcpStream {
+        self.open_over(Self::connect_at(address))
+    }
+
+    fn open_over(&self, stream: TcpStream) -> TcpStream {
+        let (head, stream) = self.ask_over(stream, "/", "");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         stream
     }

@@ -13,24 +13,71 @@ const NOT_CONCERNED: &[(u16, &str)] = &[
     (190, "compressed text comes with permessage-deflate, which is declined"),
     (193, "text is a &str in Rust: the C and Python interfaces have to check it"),
     (194, "there is no option that switches the check of text off"),
+    (232, "a thread serves one connection: engine `pool` has to share its threads fairly"),
+    (233, "there is no limit of the rate of messages: reading stops where a handler is slow"),
+    (239, "there is no TLS yet"),
+    (251, "loss and reordering are TCP's, and are not seen here; every line of the table is cut anywhere"),
+    (
+        258,
+        "what a connection takes is bounded by its limits; what is small and fixed ends the process, as in any program",
+    ),
+    (277, "a Reader receives by `&mut self`: two threads cannot, without a lock of the application's"),
+    (295, "it is the application's memory; Rust ends the process where it is refused"),
+    (355, "reconnecting is the client's, which there is none of yet"),
+    (356, "reconnecting is the client's, which there is none of yet"),
+    (359, "what a failed send tells a client: there is none yet"),
+    (362, "keys are an input of `core` only; nothing of `socket` takes or gives one"),
+    (364, "there is no memory that is not initialised: no `unsafe` of the library makes bytes"),
+    (367, "there are no helpers that compare secrets"),
 ];
 
-/// The groups that concern the protocol without I/O and the server. Group G is the client's.
-const GROUPS: &str = "ABCDEFHIJKL";
+/// Cases that concern the library, and that it does not meet yet.
+const OPEN: &[(u16, &str)] = &[
+    (230, "there is no budget for all connections together: their number and the limits of each bound the memory"),
+    (257, "memory that is refused for a message ends the process, as `Vec` has it"),
+    (285, "interleavings are tried out by chance and under load, not exhaustively"),
+];
+
+/// The groups that concern the protocol without I/O and the server: not the client's (G), compression (M), the C and Python
+/// interfaces (S, T), TLS (U) and what goes on for hours (X).
+const GROUPS: &str = "ABCDEFHIJKLNOPQRVW";
 
 #[test]
 fn every_case_of_these_groups_is_covered() {
     let page: BTreeSet<u16> = numbers(include_str!("../../../../../docs/hostile-inputs.md"));
-    assert!(page.contains(&1) && page.contains(&195) && !page.contains(&88) && page.len() == 168, "{}", page.len());
+    assert!(page.contains(&1) && page.contains(&370) && !page.contains(&88) && page.len() == 263, "{}", page.len());
 
     let mut covered: BTreeSet<u16> = rows::all().iter().map(|case| case.number).collect();
     covered.extend(marks::all());
-    for (number, reason) in NOT_CONCERNED {
-        assert!(page.contains(number), "case {number} is none of these groups");
-        assert!(covered.insert(*number), "case {number} is covered, and not left out: {reason:?}");
+    for (number, reason) in [NOT_CONCERNED, OPEN].concat() {
+        assert!(page.contains(&number), "case {number} is none of these groups");
+        assert!(covered.insert(number), "case {number} is covered, and not left out: {reason:?}");
     }
     let missing: Vec<_> = page.difference(&covered).collect();
     assert!(missing.is_empty(), "not covered: {missing:?}");
+}
+
+#[test]
+fn nothing_in_the_library_looks_at_the_wall_clock_or_the_environment() {
+    // Hostile inputs 245 and 370: but for the time at which a connection was opened, which is told and not counted with.
+    // The sockets that systemd passes are found by their environment where the application asks for them.
+    let mut seen = Vec::new();
+    for file in marks::sources(&["src"]) {
+        let source = marks::read(&file);
+        for (word, allowed) in [
+            ("SystemTime::now", "socket/src/connection.rs"),
+            ("env::", ""),
+            ("from_env", "server/src/listener.rs"),
+            ("Realtime", ""),
+        ] {
+            if source.contains(word) {
+                assert!(!allowed.is_empty() && file.ends_with(allowed), "{word} in {}", file.display());
+                seen.push(word);
+            }
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, ["SystemTime::now", "from_env"]);
 }
 
 /// The numbers of the cases in the groups.
