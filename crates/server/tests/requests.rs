@@ -292,8 +292,10 @@ fn a_page_that_nobody_takes_is_given_up() {
     // Hostile input 293: a large body keeps nobody for ever.
     // The client takes a few bytes now and then, and so would keep its place for ever.
     let (server, requests) = leaving_requests(Duration::from_millis(600));
+    // Made before the time begins.
+    let page = Response::new(200).expect("valid").body(vec![b'x'; 32 << 20]);
     let mut asking = Asking::with(server.local_addr(), &OFFER);
-    next(&requests).respond(Response::new(200).expect("valid").body(vec![b'x'; 32 << 20])).expect("it is in time");
+    next(&requests).respond(page).expect("it is in time");
     let start = Instant::now();
     let taking = Arc::new(Mutex::new(true));
     let go_on = Arc::clone(&taking);
