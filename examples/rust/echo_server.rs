@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use raddle::{AddressSource, Builder, Origins, Server};
+use raddle::{AddressSource, Builder, HandlerError, Message, Origins, Server, Writer};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -20,7 +20,8 @@ echo_server [FLAGS]: sends every message back
   --listen HOST:PORT             where to listen (repeatable); port 0 picks one  [127.0.0.1:9001]
   --listen-unix PATH             the same, on a Unix socket (repeatable)
   --listen-inherited             on the sockets that systemd has passed
-  --engine threads               a thread for each connection  [threads]
+  --engine threads|pool          a thread for each connection, or some for all  [threads]
+  --workers N                    threads of the pool  [one for each core]
   --max-message BYTES            the largest message  [1048576]
   --max-fragments N              the most frames of one message  [16384]
   --subprotocol NAME             a supported subprotocol (repeatable)
@@ -48,18 +49,25 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some(Command { builder, paths }) = parse(Parser::from_env())? else {
+    let Some(Command { builder, engine, paths }) = parse(Parser::from_env())? else {
         print!("{HELP}");
         return Ok(());
     };
     // Before anybody is told that we serve: a signal that comes right after that ends us cleanly too.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let server = builder.start(|mut reader, writer| {
-        while let Some(message) = reader.next_message()? {
-            writer.send(message)?;
-        }
-        Ok(())
-    })?;
+    let server = builder.build()?;
+    match engine {
+        Engine::Threads => server.start(|mut reader, writer| {
+            while let Some(message) = reader.next_message()? {
+                writer.send(message)?;
+            }
+            Ok(())
+        })?,
+        Engine::Pool => server.start_pool(|connection: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
+            connection.send(message)?;
+            Ok(())
+        })?,
+    }
     for address in server.local_addrs() {
         println!("listening on ws://{address}");
     }
@@ -77,8 +85,15 @@ fn run() -> Result<(), Box<dyn Error>> {
 /// What the command line asks for.
 struct Command {
     builder: Builder,
+    engine: Engine,
     /// The Unix sockets that it names.
     paths: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Engine {
+    Threads,
+    Pool,
 }
 
 /// What the command line asks for; `None`: its help.
@@ -89,13 +104,14 @@ fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
     let mut proxies = Vec::new();
     let mut source = AddressSource::XForwardedFor;
     let mut builder = Server::builder();
+    let mut engine = Engine::Threads;
     while let Some(argument) = arguments.next()? {
         let Arg::Long(name) = argument else { return Err(argument.unexpected().into()) };
         let name = name.to_owned();
         if name == "help" {
             return Ok(None);
         }
-        if matches!(name.as_str(), "workers" | "deflate" | "tls-cert" | "tls-key") {
+        if matches!(name.as_str(), "deflate" | "tls-cert" | "tls-key") {
             return Err(format!("--{name} is not supported by this version").into());
         }
         if name == "listen-inherited" {
@@ -116,8 +132,15 @@ fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
                 paths.push(path);
                 builder
             }
-            "engine" if value == "threads" => builder,
-            "engine" => return Err(format!("--engine {} is not supported by this version", value.display()).into()),
+            "engine" => {
+                engine = match value.string()?.as_str() {
+                    "threads" => Engine::Threads,
+                    "pool" => Engine::Pool,
+                    other => return Err(format!("--engine {other}: there are threads and pool").into()),
+                };
+                builder
+            }
+            "workers" => builder.workers(parsed(&name, &value)?),
             "max-message" => {
                 let bytes = parsed(&name, &value)?;
                 builder.with_options(|options| options.limits = options.limits.message(bytes))
@@ -174,7 +197,7 @@ fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
     if !listens {
         builder = listen(builder, "127.0.0.1:9001")?;
     }
-    Ok(Some(Command { builder, paths }))
+    Ok(Some(Command { builder, engine, paths }))
 }
 
 fn listen(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {

@@ -92,7 +92,7 @@ impl Buffer {
 
     /// Lends free space for the next read, at least one byte; `wanted` bytes where they are known to be coming.
     pub(crate) fn space(&mut self, wanted: usize) -> &mut [u8] {
-        let held = self.message.len() + self.unread.len();
+        let held = self.held();
         if held == 0 {
             self.message = 0..0;
             self.unread = 0..0;
@@ -134,6 +134,28 @@ impl Buffer {
     /// Bytes that the buffer occupies.
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
+    }
+
+    /// Bytes held: the message under assembly and what is not parsed yet.
+    pub(crate) fn held(&self) -> usize {
+        self.message.len() + self.unread.len()
+    }
+
+    /// Goes on in `memory`, with what is held at its start.
+    pub(crate) fn lend(&mut self, mut memory: Vec<u8>) {
+        let (message, held) = (self.message.len(), self.held());
+        if memory.len() <= held {
+            memory.resize(held + SMALL_READ, 0);
+        }
+        memory[..message].copy_from_slice(self.message());
+        memory[message..held].copy_from_slice(self.unread());
+        *self = Self { bytes: memory, message: 0..message, unread: message..held, ..Self::default() };
+    }
+
+    /// Gives its memory away, and keeps what is held in memory of its own: as much as it needs.
+    pub(crate) fn reclaim(&mut self) -> Vec<u8> {
+        let own = Self::with(self.message(), self.unread());
+        std::mem::replace(self, own).bytes
     }
 
     /// Gives back all memory but what is needed for the bytes held.

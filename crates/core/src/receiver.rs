@@ -198,6 +198,24 @@ impl Receiver {
         self.buffer.shrink();
     }
 
+    /// Bytes that were received and not lent: of an incomplete message, or not parsed yet.
+    pub fn held(&self) -> usize {
+        self.buffer.held()
+    }
+
+    /// Goes on in memory that is lent for a while: many connections that are read one after the other can do with one
+    /// buffer. What is held moves there. Clears the event.
+    pub fn lend(&mut self, memory: Vec<u8>) {
+        self.clear();
+        self.buffer.lend(memory);
+    }
+
+    /// Gives the memory back, and keeps what is held in memory of its own: none, where nothing is. Clears the event.
+    pub fn reclaim(&mut self) -> Vec<u8> {
+        self.clear();
+        self.buffer.reclaim()
+    }
+
     /// Makes the receiver that goes on where this one stands, in a buffer of its own, while this one's event stays lent.
     /// The unread bytes and an incomplete message are copied.
     pub fn fork(&self) -> Self {

@@ -6,6 +6,7 @@ use std::net::{TcpListener, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use raddle_core::handshake::{HeadLimits, Hosts, Origins, is_subprotocol};
@@ -45,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) proxies: Option<Proxies>,
     pub(crate) max_handshakes: usize,
     pub(crate) stack_size: Option<usize>,
+    pub(crate) workers: usize,
 }
 
 impl Builder {
@@ -66,6 +68,7 @@ impl Builder {
                 proxies: None,
                 max_handshakes: 512,
                 stack_size: None,
+                workers: thread::available_parallelism().map_or(1, usize::from),
             },
         }
     }
@@ -192,6 +195,12 @@ impl Builder {
     /// of which only what is used takes memory.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.settings.stack_size = Some(bytes);
+        self
+    }
+
+    /// The number of threads of engine `pool`, at least one. Default: as many as the machine has cores.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.settings.workers = count.max(1);
         self
     }
 

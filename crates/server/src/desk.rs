@@ -15,6 +15,7 @@ use crate::admission::Ticket;
 use crate::farewell;
 use crate::identity::{Slot, Surplus};
 use crate::metrics::Refusal;
+use crate::pool;
 use crate::registry::Place;
 use crate::request::DecisionError;
 use crate::shared::Shared;
@@ -28,10 +29,12 @@ pub(crate) struct Desk {
 }
 
 /// Where a connection goes that is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Destination {
     /// To the thread that waits for the decision, which opens it itself: what that needs of its stack is free again then.
     Waiting,
+    /// To a worker of the pool.
+    Pool(Mutex<Option<pool::Claim>>),
     /// To whoever asks the server for the next connection.
     Arrivals,
 }
@@ -84,6 +87,14 @@ impl Desk {
         }
     }
 
+    /// The worker of the pool that the request belongs to.
+    pub(crate) fn home(&self) -> Option<Arc<pool::Home>> {
+        match &self.destination {
+            Destination::Pool(claim) => claim.lock().as_ref().map(|claim| Arc::clone(claim.home())),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(&*self.stage.lock(), Stage::Undecided(_))
     }
@@ -127,8 +138,14 @@ impl Desk {
         match self.shared.reserve(info.identity.as_ref(), visitor.place.id) {
             Ok(slot) => {
                 let accepted = Box::new(Accepted { visitor, slot, greeting, info });
-                match self.destination {
+                match &self.destination {
                     Destination::Waiting => self.settle(Stage::Accepted(accepted)),
+                    Destination::Pool(claim) => {
+                        self.settle(Stage::Done);
+                        if let (Some(claim), Some(connection)) = (claim.lock().take(), self.open(accepted)) {
+                            claim.open(connection);
+                        }
+                    }
                     Destination::Arrivals => {
                         self.settle(Stage::Done);
                         self.open(accepted).into_iter().for_each(|connection| self.shared.arrive_open(connection));

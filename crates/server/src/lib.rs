@@ -18,6 +18,7 @@
 mod admission;
 mod builder;
 mod desk;
+mod engine;
 mod farewell;
 mod guest;
 mod identity;
@@ -25,6 +26,7 @@ mod journal;
 mod listener;
 mod lobby;
 mod metrics;
+mod pool;
 mod proxy;
 mod proxy_protocol;
 mod registry;
@@ -36,6 +38,7 @@ mod threads;
 pub use builder::Builder;
 pub use identity::{IdentityPolicy, Surplus};
 pub use metrics::{Metrics, Refusal};
+pub use pool::Handler;
 pub use proxy::{AddressSource, TrustedProxy, TrustedProxyError};
 pub use raddle_core::handshake::{HeadLimits, Hosts, Origins, Response, ResponseError};
 pub use raddle_socket::{

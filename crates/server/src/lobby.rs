@@ -18,6 +18,7 @@ use raddle_socket::{Event, Events, Mode, Socket, Transport, Watch};
 
 use crate::admission::Full;
 use crate::desk::{Desk, Destination, Visitor};
+use crate::engine::Engine;
 use crate::farewell::{Farewell, after};
 use crate::guest::{Guest, Next, Stage, locate};
 use crate::listener::{AcceptFailure, Listener, Spare};
@@ -25,12 +26,11 @@ use crate::metrics::Refusal;
 use crate::registry::ConnectionId;
 use crate::request::Request;
 use crate::shared::{Service, Shared};
-use crate::threads::Handler;
 
 /// What other threads have of the lobby.
 pub(crate) struct Lobby {
     watch: Watch,
-    handler: Mutex<Option<Arc<Handler>>>,
+    engine: Mutex<Option<Engine>>,
     /// Answers that were given elsewhere; `None`: the lobby has ended.
     answers: Mutex<Option<Vec<Answer>>>,
 }
@@ -38,16 +38,21 @@ pub(crate) struct Lobby {
 type Answer = (Visitor, Vec<u8>);
 
 impl Lobby {
-    pub(crate) fn new(listeners: &[Listener], handler: Option<Arc<Handler>>) -> io::Result<Self> {
+    pub(crate) fn new(listeners: &[Listener]) -> io::Result<Self> {
         let watch = Watch::new()?;
         for (key, listener) in listeners.iter().enumerate() {
             add(&watch, listener, Event::readable(key))?;
         }
-        Ok(Self { watch, handler: Mutex::new(handler), answers: Mutex::new(Some(Vec::new())) })
+        Ok(Self { watch, engine: Mutex::new(None), answers: Mutex::new(Some(Vec::new())) })
     }
 
-    pub(crate) fn handler(&self) -> Option<Arc<Handler>> {
-        self.handler.lock().clone()
+    /// Before the lobby runs: gives it what its requests are delivered to.
+    pub(crate) fn set_engine(&self, engine: Engine) {
+        *self.engine.lock() = Some(engine);
+    }
+
+    pub(crate) fn engine(&self) -> Option<Engine> {
+        self.engine.lock().clone()
     }
 
     /// Has an answer written, and the connection closed.
@@ -99,7 +104,9 @@ pub(crate) fn run(shared: &Arc<Shared>, lobby: &Lobby, listeners: Vec<Listener>,
     }
     host.leave();
     *lobby.answers.lock() = None;
-    *lobby.handler.lock() = None;
+    if let Some(engine) = lobby.engine.lock().take() {
+        engine.stop();
+    }
 }
 
 /// A listening socket, and under which names the server may be addressed there.
@@ -259,12 +266,12 @@ impl Host<'_> {
         received.drain(..head.head_len());
         let id = place.id;
         let visitor = Visitor { socket, peer, received, deadline, ticket: Arc::clone(&ticket), place };
-        let handler = self.lobby.handler();
-        let destination = if handler.is_some() { Destination::Waiting } else { Destination::Arrivals };
+        let engine = self.lobby.engine();
+        let destination = engine.as_ref().map_or(Destination::Arrivals, Engine::destination);
         let request = Request::new(Arc::clone(self.shared), head, visitor, destination);
         self.undecided.insert((deadline, id), Arc::downgrade(&request.desk()));
-        match handler {
-            Some(handler) => self.shared.deliver(handler, id, ticket, request),
+        match engine {
+            Some(engine) => engine.deliver(self.shared, id, ticket, request),
             None => self.shared.arrive_asking(request),
         }
     }

@@ -11,11 +11,13 @@ use raddle_socket::{Connection, Info, Opening, Reader, Role, Socket, Writer};
 
 use crate::admission::{Admission, Caps};
 use crate::builder::Builder;
+use crate::engine::Engine;
 use crate::farewell::{Stop, after};
 use crate::identity::Identities;
 use crate::journal::Journal;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
+use crate::pool::{Handler, Pool};
 use crate::registry::{ConnectionId, Snapshot};
 use crate::shared::{Arrival, Service, Shared};
 use crate::threads::{self, HandlerError};
@@ -74,6 +76,7 @@ impl Server {
             addresses,
             listeners: Mutex::new(Some(listeners)),
             lobby: OnceLock::new(),
+            pool: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -103,6 +106,10 @@ impl Server {
         H: Fn(Reader, Writer) -> Result<(), HandlerError> + Send + Sync + 'static,
     {
         self.start(handler)?;
+        self.wait_for_the_end()
+    }
+
+    fn wait_for_the_end(&self) -> io::Result<()> {
         self.shared.wait(None);
         self.shared.state.lock().failure.take().map_or(Ok(()), Err)
     }
@@ -112,7 +119,24 @@ impl Server {
     where
         H: Fn(Reader, Writer) -> Result<(), HandlerError> + Send + Sync + 'static,
     {
-        self.shared.start(Some(Arc::new(handler)))
+        self.shared.start(|_| Ok(Some(Engine::Threads(Arc::new(handler)))))
+    }
+
+    /// Serves until [`stop`](Self::stop) with engine `pool`: [`Builder::workers`] threads call `handler` for all
+    /// connections. Fails as [`serve`](Self::serve) does.
+    pub fn serve_pool(&self, handler: impl Handler) -> io::Result<()> {
+        self.start_pool(handler)?;
+        self.wait_for_the_end()
+    }
+
+    /// Serves as [`serve_pool`](Self::serve_pool) does, and returns at once.
+    pub fn start_pool(&self, handler: impl Handler) -> io::Result<()> {
+        self.shared.start(|shared| {
+            let workers = shared.settings.workers;
+            let pool = Pool::start(shared, handler, workers)?;
+            let _ = shared.pool.set(Arc::clone(&pool));
+            Ok(Some(Engine::Pool(pool)))
+        })
     }
 
     /// Waits for the next open connection, for at most `timeout`, and gives it to the caller: for programs that run their
@@ -120,7 +144,7 @@ impl Server {
     ///
     /// Where the server decides on requests by [`Builder::on_request`], that runs here.
     pub fn accept(&self, timeout: Duration) -> io::Result<Option<Connection>> {
-        match self.shared.start(None) {
+        match self.shared.start(|_| Ok(None)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -156,10 +180,8 @@ impl Server {
         let opening = Opening { received, info, on_end, ..Opening::new(Role::Server, shared.options()) };
         let socket = Socket::tcp(stream)?;
         let connection = Connection::open_announced(socket, opening, |writer| shared.opened(id, writer))?;
-        match shared.lobby.get().and_then(|lobby| lobby.handler()) {
-            Some(handler) => {
-                threads::start(shared, id, Some(ticket), move |shared| threads::run(shared, &*handler, connection))?;
-            }
+        match shared.lobby.get().and_then(|lobby| lobby.engine()) {
+            Some(engine) => engine.serve(shared, Some(ticket), connection)?,
             None => shared.arrive_open(connection),
         }
         Ok(id)
@@ -215,6 +237,7 @@ impl Server {
             return Ok(());
         }
         let mut handlers: Vec<_> = self.shared.state.lock().handlers.iter().copied().collect();
+        handlers.extend(self.shared.busy());
         handlers.sort_unstable();
         Err(Running { handlers })
     }

@@ -15,12 +15,14 @@ use raddle_socket::{Connection, OnEnd, Options, Transport, Writer};
 use crate::admission::{Admission, Ticket};
 use crate::builder::{OnRequest, Settings};
 use crate::desk::Visitor;
+use crate::engine::Engine;
 use crate::farewell::{self, Stop};
 use crate::identity::{Identities, Slot, Surplus};
 use crate::journal::Journal;
 use crate::listener::{Listener, Spare};
 use crate::lobby::{self, Lobby};
 use crate::metrics::{Counter, Refusal};
+use crate::pool::Pool;
 use crate::registry::{ConnectionId, Place, Registry};
 use crate::request::Request;
 use crate::threads::{self};
@@ -38,6 +40,7 @@ pub(crate) struct Shared {
     /// What the lobby takes with it when it starts.
     pub(crate) listeners: Mutex<Option<Vec<Listener>>>,
     pub(crate) lobby: OnceLock<Arc<Lobby>>,
+    pub(crate) pool: OnceLock<Arc<Pool>>,
     pub(crate) state: Mutex<State>,
     pub(crate) changed: Condvar,
 }
@@ -48,6 +51,8 @@ pub(crate) struct State {
     pub(crate) handlers: HashSet<ConnectionId>,
     /// For [`Server::accept`].
     pub(crate) arrivals: VecDeque<Arrival>,
+    /// Workers of the pool that run.
+    pub(crate) workers: usize,
     pub(crate) service: Service,
     /// Why the server has stopped by itself.
     pub(crate) failure: Option<io::Error>,
@@ -97,8 +102,11 @@ impl Drop for RunningLobby {
 }
 
 impl Shared {
-    /// Starts the lobby, with the handler of the engine or for [`Server::accept`].
-    pub(crate) fn start(self: &Arc<Self>, handler: Option<Arc<threads::Handler>>) -> io::Result<()> {
+    /// Starts the lobby, with the engine that is made then, or none for [`Server::accept`].
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        engine: impl FnOnce(&Arc<Self>) -> io::Result<Option<Engine>>,
+    ) -> io::Result<()> {
         let mut listeners = self.listeners.lock();
         let taken = listeners.take();
         if self.service() != Service::On && self.lobby.get().is_none() {
@@ -108,7 +116,11 @@ impl Shared {
         let Some(taken) = taken else {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the server serves already"));
         };
-        let lobby = match raddle_socket::prepare().and_then(|()| Lobby::new(&taken, handler)) {
+        let made = raddle_socket::prepare().and_then(|()| Lobby::new(&taken)).and_then(|lobby| {
+            engine(self)?.into_iter().for_each(|engine| lobby.set_engine(engine));
+            Ok(lobby)
+        });
+        let lobby = match made {
             Ok(lobby) => Arc::new(lobby),
             Err(error) => {
                 *listeners = Some(taken);
@@ -125,6 +137,7 @@ impl Shared {
             }
         });
         if let Err(error) = started {
+            lobby.engine().iter().for_each(Engine::stop);
             *listeners = Some(taken);
             return Err(error);
         }
@@ -132,20 +145,19 @@ impl Shared {
         let _ = self.lobby.set(Arc::clone(&lobby));
         let _ = hand_over.send((Arc::clone(&lobby), taken, Spare::new()));
         drop(listeners);
-        if let Some(handler) = lobby.handler() {
-            self.serve_adopted(&handler);
+        if let Some(engine) = lobby.engine() {
+            self.serve_adopted(&engine);
         }
         Ok(())
     }
 
-    /// Gives the handler what was adopted before it was there.
-    pub(crate) fn serve_adopted(self: &Arc<Self>, handler: &Arc<threads::Handler>) {
+    /// Gives the engine what was adopted before it was there.
+    fn serve_adopted(self: &Arc<Self>, engine: &Engine) {
         let adopted = mem::take(&mut self.state.lock().arrivals);
         for arrival in adopted {
             if let Arrival::Open(connection) = arrival {
-                let (id, handler) = (ConnectionId::of(connection.info()), Arc::clone(handler));
-                let run = move |shared: &Arc<Self>| threads::run(shared, &*handler, *connection);
-                if let Err(error) = threads::start(self, id, None, run) {
+                let id = ConnectionId::of(connection.info());
+                if let Err(error) = engine.serve(self, None, *connection) {
                     // The connection was dropped with the thread's body, and is closed.
                     self.journal.note(Level::Warn, format_args!("no thread for connection {id}: {error}"));
                 }
@@ -333,14 +345,22 @@ impl Shared {
         drop(unused);
     }
 
+    /// The connections of the pool whose handler is being called.
+    pub(crate) fn busy(&self) -> Vec<ConnectionId> {
+        let pool = self.pool.get();
+        pool.map_or_else(Vec::new, |pool| pool.busy())
+    }
+
     /// Waits until the lobby has ended and no handler runs.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
-        while state.lobby == LobbyState::Running || !state.handlers.is_empty() {
+        let runs =
+            |state: &State| state.lobby == LobbyState::Running || !state.handlers.is_empty() || state.workers > 0;
+        while runs(&state) {
             match deadline {
                 Some(deadline) => {
                     if self.changed.wait_until(&mut state, deadline).timed_out() {
-                        return state.lobby != LobbyState::Running && state.handlers.is_empty();
+                        return !runs(&state);
                     }
                 }
                 None => self.changed.wait(&mut state),

@@ -81,10 +81,7 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     let failed = match result {
         Ok(Ok(())) => false,
         Ok(Err(error)) => {
-            // It may be of another connection that the handler has.
-            let of_end =
-                error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed | SendError::Timeout));
-            let ended = of_end && handle.state() != State::Open;
+            let ended = is_of_the_end(&*error, &handle);
             if !ended {
                 shared.journal.note(Level::Error, format_args!("the handler of connection {id} has failed: {error}"));
             }
@@ -108,8 +105,15 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     shared.journal.note(Level::Debug, format_args!("connection {id} has ended: {end}"));
 }
 
+/// Tells whether an error of a handler says no more than that its connection has ended.
+pub(crate) fn is_of_the_end(error: &(dyn std::error::Error + Send + Sync + 'static), connection: &Writer) -> bool {
+    let of_end = error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed | SendError::Timeout));
+    // It may be of another connection that the handler has.
+    of_end && connection.state() != State::Open
+}
+
 /// What a panic says.
-fn message(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

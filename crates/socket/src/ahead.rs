@@ -57,9 +57,14 @@ impl Link {
         }
     }
 
+    /// Tells whether no thread waits for what the peer sends: the reader is away, or an event loop has it.
+    fn is_unattended(&self) -> bool {
+        self.inbound.is_away() || self.is_driven.load(Ordering::Relaxed)
+    }
+
     /// Notes that the peer lives, where what it has sent waits unread.
     pub(crate) fn hears_unread(&self) -> bool {
-        let unread = self.inbound.is_away()
+        let unread = self.is_unattended()
             && self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.read);
         if unread {
             self.counters.alive();
@@ -149,7 +154,7 @@ impl Link {
         }
     }
 
-    fn leave_after_close(self: &Arc<Self>) {
+    pub(crate) fn leave_after_close(self: &Arc<Self>) {
         self.end_by(sys::now().saturating_add(self.options.close_timeout));
         let mut outgoing = self.outgoing.lock();
         self.flush_locked(&mut outgoing);
@@ -160,12 +165,12 @@ impl Link {
     /// be later, behind what was sent before. A client waits for the server to do that (RFC 6455, section 7.1.1).
     pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
         let is_done = outgoing.received.is_some() && outgoing.is_written();
-        if is_done && self.role == Role::Server && self.inbound.is_away() {
+        if is_done && self.role == Role::Server && self.is_unattended() {
             self.cut(outgoing, Cause::PeerClose);
         }
     }
 
-    fn fail_for_reader(self: &Arc<Self>, error: Error) {
+    pub(crate) fn fail_for_reader(self: &Arc<Self>, error: Error) {
         self.fail(error);
         self.flush();
         self.end_by(sys::now().saturating_add(LINGER));

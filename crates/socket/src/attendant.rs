@@ -306,6 +306,13 @@ impl Watcher {
         let (visit, away) = (link.inbound.visits(), link.inbound.is_away());
         let mut task: fn(Arc<Link>) -> Task = Task::Nothing;
         let mut again = listing != ENDED;
+        if link.is_driven.load(Ordering::Relaxed) {
+            if again {
+                link.listing.0.store(UNLISTED, Ordering::Relaxed);
+            }
+            due.push(Task::Nothing(link));
+            return false;
+        }
         if visit != self.visit {
             (self.visit, self.sweeps, self.attended) = (visit, 0, false);
         } else if away {

@@ -144,6 +144,16 @@ impl Lease {
         inbound
     }
 
+    /// What the reader finds that has come back and not left again.
+    ///
+    /// # Safety
+    /// As with [`enter`](Self::enter), which was called after the last [`leave`](Self::leave).
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn stay(&self) -> &mut Inbound {
+        // SAFETY: the caller is the reader and has no other borrow. `state` is `HERE`, so nobody else reads.
+        unsafe { &mut *self.inbound.get() }
+    }
+
     /// What the reader was lent by its last call.
     ///
     /// # Safety

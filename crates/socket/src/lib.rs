@@ -10,6 +10,7 @@ mod ahead;
 mod attendant;
 mod connection;
 mod cork;
+mod driven;
 mod end;
 mod fragments;
 mod keys;
@@ -27,6 +28,8 @@ mod writer;
 #[doc(hidden)]
 pub use attendant::prepare;
 pub use connection::{Connection, Info, OnEnd, Opening};
+#[doc(hidden)]
+pub use driven::{Driven, Driver, Turn, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use link::State;
 pub use options::{Options, WhenFull};

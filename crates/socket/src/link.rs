@@ -39,6 +39,10 @@ pub(crate) struct Link {
     pub(crate) abandoned: AtomicBool,
     /// A message has taken too long: the peer was told, and what it still sends is dropped.
     pub(crate) overtime: AtomicBool,
+    /// An event loop has the reader.
+    pub(crate) is_driven: AtomicBool,
+    /// More waits to be written than should, and the event loop reads no more until it has left.
+    pub(crate) is_overfull: AtomicBool,
     /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
     pub(crate) reader_exists: AtomicBool,
     pub(crate) counters: Counters,
@@ -104,6 +108,8 @@ impl Link {
             cork: Cork::default(),
             abandoned: AtomicBool::new(false),
             overtime: AtomicBool::new(false),
+            is_driven: AtomicBool::new(false),
+            is_overfull: AtomicBool::new(false),
             reader_exists: AtomicBool::new(true),
             counters,
             attendant,
@@ -160,6 +166,9 @@ impl Link {
             if let Some(on_end) = outgoing.on_end.take() {
                 let traffic = self.counters.traffic(outgoing);
                 MutexGuard::unlocked(outgoing, || on_end(cause, traffic));
+            }
+            if let Some((driver, key)) = outgoing.driver.take() {
+                MutexGuard::unlocked(outgoing, || driver.ended(key));
             }
         }
     }

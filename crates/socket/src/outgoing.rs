@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use parking_lot::MutexGuard;
 use raddle_core::{CloseCode, Keepalive, Message, Progress, Sender};
 
 use crate::connection::OnEnd;
+use crate::driven::{Driver, may_wait};
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
@@ -41,6 +43,8 @@ pub(crate) struct Outgoing {
     pub(crate) sent: Option<CloseCode>,
     /// The stream is shut down.
     pub(crate) ended: bool,
+    /// The event loop that has the reader, and the connection's key there.
+    pub(crate) driver: Option<(Arc<dyn Driver>, usize)>,
     /// Called when the connection ends.
     pub(crate) on_end: Option<OnEnd>,
     /// Bytes written, with those of the greeting.
@@ -105,6 +109,7 @@ impl Outgoing {
             received: None,
             sent: None,
             ended: false,
+            driver: None,
             on_end,
             bytes: 0,
             messages: 0,
@@ -155,7 +160,7 @@ impl Link {
     /// Sends a message; how long that may take is `wait`'s choice, or the options'.
     pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
         let when_full = self.options.when_full;
-        let wait = if when_full == WhenFull::Block { wait } else { Wait::Never };
+        let wait = if when_full == WhenFull::Block && may_wait() { wait } else { Wait::Never };
         let mut outgoing = self.outgoing.lock();
         loop {
             outgoing.check_open()?;
@@ -166,6 +171,11 @@ impl Link {
                 if outgoing.amid == Some(thread::current().id()) {
                     return Err(raddle_core::SendError::MessageOpen.into());
                 }
+            } else if full && when_full == WhenFull::Block && !may_wait() && self.cork.holds_this_thread() {
+                // An answer, for which the event loop cannot wait. It reads no more of this peer until there is room.
+                outgoing.queue(message, self.options.fragment_size)?;
+                self.is_overfull.store(true, Ordering::Relaxed);
+                return Ok(SendStatus::Queued);
             } else if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
                 if !full && (length <= self.options.fragment_size || wait == Wait::Never) {
                     outgoing.queue(message, self.options.fragment_size)?;
@@ -209,11 +219,16 @@ impl Link {
             if begins && outgoing.amid == Some(thread::current().id()) {
                 return Err(raddle_core::SendError::MessageOpen.into());
             }
-            if !(outgoing.baton || begins && outgoing.sender.is_amid_message()) {
+            let full = outgoing.queued() > self.options.outgoing_limit;
+            let waits = outgoing.baton || begins && outgoing.sender.is_amid_message();
+            if !may_wait() && (waits || full) {
+                return Err(SendError::Full);
+            }
+            if !waits {
                 outgoing.sender.send_fragment(fragment, progress)?;
                 outgoing.messages += u64::from(progress == Progress::Last);
                 outgoing.amid = (progress == Progress::More).then(|| thread::current().id());
-                self.write(&mut outgoing, &[], Wait::Allowed)?;
+                self.write(&mut outgoing, &[], if may_wait() { Wait::Allowed } else { Wait::Never })?;
                 self.turn.notify_all();
                 return Ok(outgoing.status());
             }
@@ -275,7 +290,7 @@ impl Link {
     ) -> Result<SendStatus, SendError> {
         let length = message.as_bytes().len();
         let limit = self.options.fragment_size;
-        if wait == Wait::Never || length < DIRECT && length <= limit {
+        if length < DIRECT && length <= limit || wait == Wait::Never && length > limit {
             outgoing.queue(message, limit)?;
             self.write(outgoing, &[], wait)?;
             return Ok(outgoing.status());
@@ -300,8 +315,7 @@ impl Link {
         }
         outgoing.messages += 1;
         self.turn.notify_all();
-        // Behind a Close, what is left of it may have been left to the attendant.
-        Ok(if outgoing.sender.is_closed() { outgoing.status() } else { SendStatus::Sent })
+        Ok(outgoing.status())
     }
 
     /// Takes the baton, which is free: writes what waits and then `payload`, and gives the baton back.
@@ -461,7 +475,9 @@ impl Link {
             None => now.saturating_add(latest),
         };
         outgoing.stalled_until = Some(until);
-        if let Err(error) = self.attendant.watch_output(self) {
+        if let Some((driver, key)) = &outgoing.driver {
+            driver.output_waits(*key);
+        } else if let Err(error) = self.attendant.watch_output(self) {
             self.cut(outgoing, Cause::Io(error.kind()));
             return Err(SendError::Closed);
         }

@@ -29,6 +29,10 @@ impl Writer {
         Self { link }
     }
 
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     pub(crate) fn is_of(&self, link: &Arc<Link>) -> bool {
         Arc::ptr_eq(&self.link, link)
     }

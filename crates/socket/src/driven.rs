@@ -1,0 +1,314 @@
+//! A connection whose receiving half is driven by an event loop: what has arrived goes in, messages come out, nothing waits.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use raddle_core::{Event, Message};
+
+use crate::end::{Cause, End};
+use crate::lease::{Ahead, Inbound};
+use crate::link::Link;
+use crate::reader::Reader;
+use crate::transport::Patience;
+use crate::writer::Writer;
+
+/// The event loop that drives a connection; called from any thread, and never waits.
+pub trait Driver: Send + Sync {
+    /// Output waits for room: has [`Driven::write`] called once the socket can be written to.
+    fn output_waits(&self, key: usize);
+
+    /// The connection has ended.
+    fn ended(&self, key: usize);
+}
+
+/// A connection in an event loop, which calls [`read`](Self::read) when there is something to read.
+pub struct Driven {
+    reader: Reader,
+    writer: Writer,
+    /// The connection has failed, or the peer's Close was received: what still comes is dropped.
+    leaving: bool,
+}
+
+/// What a read has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// All that had arrived was read.
+    Done,
+    /// All the memory was filled: more has probably arrived.
+    Full,
+    /// What was sent waits for room, and is as much as may wait: nothing is read until it has left.
+    Held,
+}
+
+/// Says that this thread drives connections: what it sends never waits, as with [`Writer::try_send`], for it would wait for
+/// itself.
+pub fn drive_on_this_thread() {
+    DRIVES.set(true);
+}
+
+/// Tells whether this thread may wait for a peer.
+pub(crate) fn may_wait() -> bool {
+    !DRIVES.get()
+}
+
+thread_local!(static DRIVES: Cell<bool> = const { Cell::new(false) });
+
+impl Driven {
+    /// Takes a connection from its reader. From now on `driver` is told of what it needs, under `key`.
+    ///
+    /// To be followed by a [`read`](Self::read): something may have arrived already.
+    pub fn new(reader: Reader, driver: Arc<dyn Driver>, key: usize) -> Self {
+        let writer = reader.writer();
+        let link = writer.link();
+        link.is_driven.store(true, Ordering::Relaxed);
+        // From here on the reader is always there, and nobody goes on in its absence.
+        // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
+        #[allow(unsafe_code)]
+        let _ = unsafe { link.inbound.enter() };
+        link.counters.resume_message();
+        let mut outgoing = link.outgoing.lock();
+        if outgoing.ended {
+            drop(outgoing);
+            driver.ended(key);
+        } else {
+            outgoing.driver = Some((driver, key));
+            drop(outgoing);
+        }
+        Self { reader, writer, leaving: false }
+    }
+
+    /// Gives the connection to a thread that reads it.
+    pub fn into_reader(self) -> Reader {
+        let link = self.writer.link();
+        link.outgoing.lock().driver = None;
+        link.is_driven.store(false, Ordering::Relaxed);
+        link.inbound.leave();
+        link.attendant.list_reader(link);
+        self.reader
+    }
+
+    /// A writer of the connection.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// What a poller can watch.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.writer.link().transport.descriptor()
+    }
+
+    /// How the connection has ended.
+    pub fn end(&self) -> End {
+        self.writer.link().end()
+    }
+
+    /// Reads once, into `memory`, and gives each message that is complete then to `deliver`. What is sent meanwhile on
+    /// this thread leaves together at the end.
+    ///
+    /// `memory` is lent, and is given back; what is torn is kept by the connection itself.
+    pub fn read(&mut self, memory: &mut Vec<u8>, mut deliver: impl FnMut(&Writer, Message<'_>)) -> Turn {
+        if self.leaving || self.writer.link().overtime.load(Ordering::Relaxed) {
+            return self.discard(memory);
+        }
+        let Self { writer, .. } = self;
+        let link = writer.link();
+        let mut seat = Seat::take(link, memory);
+        let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|()| {
+            // What was held back is parsed first.
+            let turn = if seat.inbound.receiver.has_frame() { Turn::Done } else { seat.receive()? };
+            let goes_on = seat.parse(|message| deliver(writer, message))?;
+            Ok(if goes_on { turn } else { Turn::Held })
+        });
+        drop(seat);
+        match read {
+            Ok(turn) => {
+                if link.cork.is_held() {
+                    link.flush();
+                }
+                turn
+            }
+            Err(cause) => {
+                self.leaving = true;
+                self.leave(cause);
+                Turn::Done
+            }
+        }
+    }
+
+    /// Writes what waits, now that there is room. `true`: all of it has left.
+    pub fn write(&self) -> bool {
+        let link = self.writer.link();
+        link.flush();
+        let is_written = link.outgoing.lock().is_written();
+        if is_written {
+            link.is_overfull.store(false, Ordering::Relaxed);
+            self.half_close();
+        }
+        is_written
+    }
+
+    fn leave(&self, cause: Cause) {
+        let link = self.writer.link();
+        match cause {
+            Cause::PeerClose => link.leave_after_close(),
+            Cause::Failed(error) => {
+                link.fail_for_reader(error);
+                self.half_close();
+            }
+            cause => link.cut(&mut link.outgoing.lock(), cause),
+        }
+    }
+
+    /// Ends the sending side once our last word is written, so that the peer can go.
+    fn half_close(&self) {
+        let link = self.writer.link();
+        let outgoing = link.outgoing.lock();
+        if self.leaving && !outgoing.ended && outgoing.is_written() {
+            // It fails where the peer has gone already.
+            let _ = link.transport.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Reads on behind the end, so that the peer gets our last word and not a reset.
+    fn discard(&self, memory: &mut [u8]) -> Turn {
+        let link = self.writer.link();
+        match link.transport.receive(memory, Patience::DontWait) {
+            Ok(count @ 1..) if count == memory.len() => Turn::Full,
+            Ok(1..) => Turn::Done,
+            Err(error) if is_nothing(&error) => Turn::Done,
+            Ok(0) | Err(_) => {
+                link.cut(&mut link.outgoing.lock(), Cause::EndOfStream);
+                Turn::Done
+            }
+        }
+    }
+}
+
+/// The reader's place, with memory that is lent to it, for one read.
+struct Seat<'a> {
+    link: &'a Arc<Link>,
+    inbound: &'a mut Inbound,
+    memory: &'a mut Vec<u8>,
+    is_lent: bool,
+}
+
+impl<'a> Seat<'a> {
+    fn take(link: &'a Arc<Link>, memory: &'a mut Vec<u8>) -> Self {
+        // SAFETY: a link has one reader, whose driver has it borrowed exclusively. It has entered, and leaves only when the
+        // driver lets it go.
+        #[allow(unsafe_code)]
+        let inbound = unsafe { link.inbound.stay() };
+        link.cork.put();
+        Self { link, inbound, memory, is_lent: false }
+    }
+
+    /// Delivers what was received before the connection was driven.
+    fn read_ahead(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<(), Cause> {
+        while let Some(ahead) = self.inbound.ahead.pop_front() {
+            match ahead {
+                Ahead::Message(message) => deliver(message.lend()),
+                // Of a message that was being read in parts: the rest is not asked for any more.
+                Ahead::Part(..) => {}
+                Ahead::Close => return Err(Cause::PeerClose),
+                Ahead::End(cause) => return Err(cause),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Turn, Cause> {
+        let receiver = &mut self.inbound.receiver;
+        // A message that is larger goes on in memory of its own, and is not moved with every read.
+        if receiver.held() <= self.memory.len() / LENT_SHARE {
+            receiver.lend(mem::take(self.memory));
+            self.is_lent = true;
+        }
+        let space = receiver.space();
+        let size = space.len();
+        match self.link.transport.receive(space, Patience::DontWait) {
+            Ok(0) => Err(Cause::EndOfStream),
+            Ok(count) => {
+                receiver.filled(count);
+                self.link.counters.heard(count);
+                Ok(if count == size { Turn::Full } else { Turn::Done })
+            }
+            Err(error) if is_nothing(&error) => Ok(Turn::Done),
+            Err(error) => Err(Cause::Io(error.kind())),
+        }
+    }
+
+    /// Delivers what is complete. `false`: the rest has to wait until there is room for the answers.
+    fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<bool, Cause> {
+        let (link, receiver) = (self.link, &mut self.inbound.receiver);
+        while receiver.advance().map_err(Cause::Failed)? {
+            let event = receiver.event().expect("advance() has returned true");
+            match event {
+                Event::Text(text) => {
+                    link.counters.message();
+                    deliver(Message::Text(text));
+                }
+                Event::Binary(bytes) => {
+                    link.counters.message();
+                    deliver(Message::Binary(bytes));
+                }
+                ref event => {
+                    link.react(event);
+                    match event {
+                        Event::Close(_) => return Err(Cause::PeerClose),
+                        Event::Ping(_) => link.flush_full_cork(),
+                        _ => {}
+                    }
+                }
+            }
+            if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
+                return Ok(false);
+            }
+        }
+        if receiver.is_amid_message() {
+            link.counters.note_amid_message();
+        } else {
+            link.counters.note_message_complete();
+        }
+        Ok(true)
+    }
+}
+
+impl Link {
+    /// Writes what waits beyond the limit. `false`: the peer does not take it.
+    fn make_room(self: &Arc<Self>) -> bool {
+        self.flush();
+        let has_room = self.outgoing.lock().queued() <= self.options.outgoing_limit;
+        self.is_overfull.store(!has_room, Ordering::Relaxed);
+        has_room
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.link.cork.pull();
+        if self.is_lent {
+            *self.memory = self.inbound.receiver.reclaim();
+        } else if self.inbound.receiver.held() == 0 {
+            self.inbound.receiver.shrink();
+        }
+    }
+}
+
+impl fmt::Debug for Driven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driven").field("leaving", &self.leaving).finish_non_exhaustive()
+    }
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// What a connection keeps between two reads is moved to memory that is lent, where it takes no more than this share of it.
+const LENT_SHARE: usize = 4;
