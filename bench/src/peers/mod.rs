@@ -1,5 +1,6 @@
 //! The servers that are measured.
 
+mod raw_epoll;
 mod raw_threads;
 mod tungstenite;
 
@@ -26,11 +27,28 @@ pub enum Kind {
 
 /// One blocking thread a connection, which reads and writes: what the operating system allows.
 pub const RAW_THREADS: Peer = Peer { name: "raw threads", wire: Wire::Raw, kind: Kind::Served };
-/// `echo_server`, with limits that no measurement meets.
+/// One thread for all connections, with epoll: what the operating system allows there.
+pub const RAW_EPOLL: Peer = Peer { name: "raw epoll", wire: Wire::Raw, kind: Kind::Served };
+/// `echo_server` with engine `threads` and limits that no measurement meets.
 pub const RADDLE_THREADS: Peer = Peer {
     name: "raddle threads",
     wire: Wire::WebSocket,
     kind: Kind::EchoServer(&["--engine", "threads", "--max-message", "16777216", "--max-connections", "100000"]),
+};
+/// The same with engine `pool`, on one thread.
+pub const RADDLE_POOL: Peer = Peer {
+    name: "raddle pool",
+    wire: Wire::WebSocket,
+    kind: Kind::EchoServer(&[
+        "--engine",
+        "pool",
+        "--workers",
+        "1",
+        "--max-message",
+        "16777216",
+        "--max-connections",
+        "100000",
+    ]),
 };
 /// tungstenite, as its documentation has it: one thread a connection, default settings.
 pub const TUNGSTENITE: Peer = Peer { name: "tungstenite", wire: Wire::WebSocket, kind: Kind::Served };
@@ -42,6 +60,7 @@ pub fn serve(name: &str) -> Result<(), Box<dyn Error>> {
     println!("listening on ws://{}", listener.local_addr()?);
     match name {
         "raw threads" => raw_threads::serve(&listener),
+        "raw epoll" => raw_epoll::serve(&listener),
         "tungstenite" => tungstenite::serve(&listener),
         _ => Err(format!("there is no peer {name}").into()),
     }
