@@ -80,6 +80,22 @@ impl Sender {
         Ok(())
     }
 
+    /// Sends a whole message that was encoded for many connections: the output of another server's sender.
+    ///
+    /// # Panics
+    /// For a client, whose frames are masked each with a key of its own.
+    pub fn send_encoded(&mut self, frames: &[u8]) -> Result<(), SendError> {
+        assert!(self.is_unmasked(), "a client masks each frame afresh");
+        if self.closed {
+            return Err(SendError::Closed);
+        }
+        if self.message.is_some() {
+            return Err(SendError::MessageOpen);
+        }
+        self.output.extend_from_slice(frames);
+        Ok(())
+    }
+
     /// Sends a Ping with a payload of at most 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.control(OpCode::Ping, payload)

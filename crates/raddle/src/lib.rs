@@ -18,9 +18,9 @@
 pub use raddle_core as core;
 #[cfg(feature = "server")]
 pub use raddle_server::{
-    Acceptance, AddressSource, Builder, ConnectionId, DecisionError, Handler, HandlerError, HeadLimits, Hosts,
-    IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, ResponseError, Running, Server, Snapshot,
-    Surplus, TrustedProxy, TrustedProxyError,
+    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Handler, HandlerError,
+    HeadLimits, Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, ResponseError, Running,
+    Server, Snapshot, Surplus, TrustedProxy, TrustedProxyError,
 };
 pub use raddle_socket::{
     Cause, Close, CloseCode, Connection, End, Error, Info, Interest, Limits, Message, MessageWriter, Next, OnEnd,

@@ -19,11 +19,13 @@ use crate::proxy::{AddressSource, Proxies, TrustedProxy};
 use crate::request::Request;
 use crate::server::Server;
 use crate::threads::HandlerError;
+use crate::topics::{Backplane, InProcess};
 
 /// Sets up a [`Server`]. Every setting has a default that suits a server on the open Internet.
 pub struct Builder {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) on_request: Option<Box<OnRequest>>,
+    pub(crate) backplane: Box<dyn Backplane>,
     pub(crate) settings: Settings,
 }
 
@@ -54,6 +56,7 @@ impl Builder {
         Self {
             listeners: Vec::new(),
             on_request: None,
+            backplane: Box::new(InProcess),
             settings: Settings {
                 options: Arc::default(),
                 head: HeadLimits::default(),
@@ -195,6 +198,12 @@ impl Builder {
     /// of which only what is used takes memory.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.settings.stack_size = Some(bytes);
+        self
+    }
+
+    /// What carries publications to their subscribers. Default: they are all connected to this server.
+    pub fn backplane(mut self, backplane: impl Backplane + 'static) -> Self {
+        self.backplane = Box::new(backplane);
         self
     }
 

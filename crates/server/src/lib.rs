@@ -34,6 +34,7 @@ mod request;
 mod server;
 mod shared;
 mod threads;
+mod topics;
 
 pub use builder::Builder;
 pub use identity::{IdentityPolicy, Surplus};
@@ -49,3 +50,4 @@ pub use registry::{ConnectionId, Phase, Snapshot};
 pub use request::{Acceptance, DecisionError, Request};
 pub use server::{Running, Server};
 pub use threads::HandlerError;
+pub use topics::{Backplane, Delivered};

@@ -8,6 +8,7 @@ use raddle_core::handshake::HandshakeError;
 use raddle_socket::{Cause, Traffic, Writer};
 
 use crate::registry::{Place, Registry};
+use crate::topics::Delivered;
 
 /// What a server has counted since it was started, and how it stands.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Metrics {
     pub ended: HashMap<Cause, u64>,
     /// What has passed on all connections together.
     pub traffic: Traffic,
+    /// Published messages that a subscriber did without, as it did not keep up.
+    pub dropped_publications: u64,
     /// Connections now, those in the opening handshake included.
     pub connections: usize,
     /// Bytes that wait to be written now, on all connections together.
@@ -83,6 +86,13 @@ impl Counter {
 
     pub(crate) fn refused(&self, reason: Refusal) {
         *self.metrics.lock().refused.entry(reason).or_default() += 1;
+    }
+
+    /// Counts what was not delivered.
+    pub(crate) fn published(&self, delivered: Delivered) {
+        if delivered.dropped > 0 {
+            self.metrics.lock().dropped_publications += delivered.dropped as u64;
+        }
     }
 
     /// Counts a connection that has ended, and gives its place in the registry back.

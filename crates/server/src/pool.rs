@@ -147,6 +147,7 @@ enum Task {
     Decide(Request),
     Open(Claim, Box<Connection>),
     OutputWaits(usize),
+    Write(usize),
     Ended(usize),
 }
 
@@ -192,6 +193,10 @@ impl fmt::Debug for Claim {
 impl Driver for Home {
     fn output_waits(&self, key: usize) {
         self.post(Task::OutputWaits(key));
+    }
+
+    fn output_is_ready(&self, key: usize) {
+        self.post(Task::Write(key));
     }
 
     fn ended(&self, key: usize) {
@@ -317,6 +322,11 @@ impl<H: Handler> Worker<H> {
                     && resident.watched == Watched::Input
                 {
                     resident.watch(&self.home.watch, key, Watched::Both);
+                }
+            }
+            Task::Write(key) => {
+                if let Some(resident) = resident(&mut self.berths, key) {
+                    resident.driven.write();
                 }
             }
             Task::Ended(key) => self.let_go(key),

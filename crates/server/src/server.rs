@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use raddle_socket::{Connection, Info, Opening, Reader, Role, Socket, Writer};
+use raddle_socket::{Connection, Info, Message, Opening, Reader, Role, Socket, State, Writer};
 
 use crate::admission::{Admission, Caps};
 use crate::builder::Builder;
@@ -21,6 +21,7 @@ use crate::pool::{Handler, Pool};
 use crate::registry::{ConnectionId, Snapshot};
 use crate::shared::{Arrival, Service, Shared};
 use crate::threads::{self, HandlerError};
+use crate::topics::Delivered;
 
 /// A WebSocket server. Clones are handles of the same server, for any thread; dropping them does not stop it.
 ///
@@ -58,7 +59,7 @@ impl Server {
     }
 
     pub(crate) fn new(builder: Builder) -> Self {
-        let Builder { listeners, on_request, settings } = builder;
+        let Builder { listeners, on_request, backplane, settings } = builder;
         let addresses = listeners.iter().filter_map(Listener::local_addr).collect();
         let caps = Caps {
             total: settings.max_connections,
@@ -71,6 +72,8 @@ impl Server {
             registry: Arc::default(),
             identities: Identities::new(settings.identity_policy),
             metrics: Arc::default(),
+            topics: Arc::default(),
+            backplane,
             journal: Journal::new(),
             settings,
             addresses,
@@ -185,6 +188,55 @@ impl Server {
             None => shared.arrive_open(connection),
         }
         Ok(id)
+    }
+
+    /// Has a connection of this server get what is published to `topic`, until it ends. `false`: it does already, or it has
+    /// ended.
+    pub fn subscribe(&self, connection: &Writer, topic: &str) -> bool {
+        let topics = &self.shared.topics;
+        let is_new = topics.subscribe(connection, topic);
+        if connection.state() == State::Closed {
+            // Its end may have come first.
+            topics.leave(ConnectionId::of(connection.info()));
+            return false;
+        }
+        is_new
+    }
+
+    /// Ends a subscription. `false`: there was none.
+    pub fn unsubscribe(&self, connection: &Writer, topic: &str) -> bool {
+        self.shared.topics.unsubscribe(ConnectionId::of(connection.info()), topic)
+    }
+
+    /// The topics that a connection has subscribed to, in no particular order.
+    pub fn topics_of(&self, connection: ConnectionId) -> Vec<Arc<str>> {
+        self.shared.topics.of(connection)
+    }
+
+    /// The number of connections that have subscribed to a topic.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.shared.topics.len(topic)
+    }
+
+    /// Sends a message to all who have subscribed to `topic`, from any thread, without waiting for any of them.
+    ///
+    /// It is encoded once. Everybody gets the messages of a topic in the same order, and in the order of one thread's sends
+    /// to a connection. Who does not keep up is treated as [`Options::when_full`](crate::Options) says: closed, or left without it,
+    /// which [`Metrics`] counts.
+    pub fn publish<'m>(&self, topic: &str, message: impl Into<Message<'m>>) {
+        self.shared.backplane.publish(self, topic, message.into(), None);
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, to all but one connection: the one that has said it.
+    pub fn publish_except<'m>(&self, topic: &str, message: impl Into<Message<'m>>, except: ConnectionId) {
+        self.shared.backplane.publish(self, topic, message.into(), Some(except));
+    }
+
+    /// Gives a message to the subscribers that are connected to this very server: for a [`Backplane`](crate::Backplane).
+    pub fn deliver(&self, topic: &str, message: Message<'_>, except: Option<ConnectionId>) -> Delivered {
+        let delivered = self.shared.topics.deliver(topic, message, except, &self.shared.settings.options);
+        self.shared.metrics.published(delivered);
+        delivered
     }
 
     /// All connections, in no particular order.

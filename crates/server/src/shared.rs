@@ -26,6 +26,7 @@ use crate::pool::Pool;
 use crate::registry::{ConnectionId, Place, Registry};
 use crate::request::Request;
 use crate::threads::{self};
+use crate::topics::{Backplane, Topics};
 
 /// What the handles, the lobby and the threads of a server share.
 pub(crate) struct Shared {
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) metrics: Arc<Counter>,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) backplane: Box<dyn Backplane>,
     pub(crate) journal: Journal,
     pub(crate) addresses: Vec<SocketAddr>,
     /// What the lobby takes with it when it starts.
@@ -195,8 +198,9 @@ impl Shared {
 
     /// What happens at the end of an open connection: its places are given back, and it is counted.
     pub(crate) fn on_end(&self, place: Place, ticket: Arc<Ticket>, slot: Option<Slot>) -> Option<OnEnd> {
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, topics) = (Arc::clone(&self.metrics), Arc::clone(&self.topics));
         Some(Box::new(move |cause, traffic| {
+            topics.leave(place.id);
             // Whoever finds it in the registry no more finds its other places free.
             drop((slot, ticket));
             metrics.ended(cause, traffic, place);

@@ -23,6 +23,9 @@ pub trait Driver: Send + Sync {
     /// Output waits for room: has [`Driven::write`] called once the socket can be written to.
     fn output_waits(&self, key: usize);
 
+    /// There is output that another has left to the event loop: has [`Driven::write`] called soon.
+    fn output_is_ready(&self, key: usize);
+
     /// The connection has ended.
     fn ended(&self, key: usize);
 }
@@ -86,7 +89,11 @@ impl Driven {
     /// Gives the connection to a thread that reads it.
     pub fn into_reader(self) -> Reader {
         let link = self.writer.link();
-        link.outgoing.lock().driver = None;
+        let mut outgoing = link.outgoing.lock();
+        outgoing.driver = None;
+        outgoing.is_summoned = false;
+        link.flush_locked(&mut outgoing);
+        drop(outgoing);
         link.is_driven.store(false, Ordering::Relaxed);
         link.inbound.leave();
         link.attendant.list_reader(link);
@@ -144,8 +151,11 @@ impl Driven {
     /// Writes what waits, now that there is room. `true`: all of it has left.
     pub fn write(&self) -> bool {
         let link = self.writer.link();
-        link.flush();
-        let is_written = link.outgoing.lock().is_written();
+        let mut outgoing = link.outgoing.lock();
+        outgoing.is_summoned = false;
+        link.flush_locked(&mut outgoing);
+        let is_written = outgoing.is_written();
+        drop(outgoing);
         if is_written {
             link.is_overfull.store(false, Ordering::Relaxed);
             self.half_close();

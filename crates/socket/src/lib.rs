@@ -18,6 +18,7 @@ mod lease;
 mod link;
 mod options;
 mod outgoing;
+mod publication;
 mod reader;
 mod sys;
 mod timers;
@@ -33,6 +34,8 @@ pub use driven::{Driven, Driver, Turn, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use link::State;
 pub use options::{Options, WhenFull};
+#[doc(hidden)]
+pub use publication::{Delivery, Publication};
 pub use raddle_core::{Close, CloseCode, Error, Limits, Message, Progress, Role};
 pub use reader::{Next, Part, Reader};
 #[doc(hidden)]

@@ -16,6 +16,7 @@ use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
 use crate::options::WhenFull;
+use crate::publication::Publication;
 use crate::sys;
 use crate::transport::{Interest, Transport};
 
@@ -43,6 +44,10 @@ pub(crate) struct Outgoing {
     pub(crate) sent: Option<CloseCode>,
     /// The stream is shut down.
     pub(crate) ended: bool,
+    /// What many connections get, and had to wait for the end of a message.
+    pub(crate) postponed: Vec<Publication>,
+    /// The event loop was told that there is output to be written.
+    pub(crate) is_summoned: bool,
     /// The event loop that has the reader, and the connection's key there.
     pub(crate) driver: Option<(Arc<dyn Driver>, usize)>,
     /// Called when the connection ends.
@@ -109,6 +114,8 @@ impl Outgoing {
             received: None,
             sent: None,
             ended: false,
+            postponed: Vec::new(),
+            is_summoned: false,
             driver: None,
             on_end,
             bytes: 0,
@@ -126,6 +133,21 @@ impl Outgoing {
         self.bytes.saturating_sub(self.greeting)
     }
 
+    /// Bytes that a thread is trying to write without waiting.
+    pub(crate) fn tried(&self) -> usize {
+        self.tried
+    }
+
+    /// Tells whether nothing can be sent any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.ended || self.sender.is_closed()
+    }
+
+    /// Tells whether what is sent now leaves behind what others write, or will write when there is room.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.baton || self.stalled_until.is_some()
+    }
+
     /// Tells whether all that was sent is written.
     pub(crate) fn is_written(&self) -> bool {
         self.queued() == 0 && !self.baton
@@ -139,7 +161,7 @@ impl Outgoing {
 
     /// Fails where nothing can be sent any more.
     fn check_open(&self) -> Result<(), SendError> {
-        if self.ended || self.sender.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+        if self.is_closed() { Err(SendError::Closed) } else { Ok(()) }
     }
 
     /// Puts a whole message in the output, in fragments where it is large.
@@ -228,6 +250,9 @@ impl Link {
                 outgoing.sender.send_fragment(fragment, progress)?;
                 outgoing.messages += u64::from(progress == Progress::Last);
                 outgoing.amid = (progress == Progress::More).then(|| thread::current().id());
+                if progress == Progress::Last {
+                    outgoing.put_postponed();
+                }
                 self.write(&mut outgoing, &[], if may_wait() { Wait::Allowed } else { Wait::Never })?;
                 self.turn.notify_all();
                 return Ok(outgoing.status());
@@ -314,6 +339,10 @@ impl Link {
             self.write(outgoing, if unmasked { fragment.as_bytes() } else { &[] }, wait)?;
         }
         outgoing.messages += 1;
+        if !outgoing.postponed.is_empty() {
+            outgoing.put_postponed();
+            self.flush_locked(outgoing);
+        }
         self.turn.notify_all();
         Ok(outgoing.status())
     }

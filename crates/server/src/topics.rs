@@ -1,0 +1,160 @@
+//! Topics: a message for all who have subscribed, encoded once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use raddle_socket::{Delivery, Message, Options, Publication, WeakWriter, Writer};
+
+use crate::registry::ConnectionId;
+use crate::server::Server;
+
+/// Carries what is published to where its subscribers are. By default they are all in this process.
+///
+/// A program that runs on several machines hands its publications to a broker here, and calls
+/// [`Server::deliver`](crate::Server::deliver) on each machine for what the broker brings, those of its own included.
+pub trait Backplane: Send + Sync {
+    /// Carries a message that was published by `server`. It may be called from any thread, and must not wait.
+    fn publish(&self, server: &Server, topic: &str, message: Message<'_>, except: Option<ConnectionId>);
+}
+
+/// The backplane of a server that is alone: delivers at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InProcess;
+
+impl Backplane for InProcess {
+    fn publish(&self, server: &Server, topic: &str, message: Message<'_>, except: Option<ConnectionId>) {
+        server.deliver(topic, message, except);
+    }
+}
+
+/// How far a publication has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// Subscribers that get it.
+    pub sent: usize,
+    /// Subscribers that do not keep up, and do without it.
+    pub dropped: usize,
+}
+
+/// The topics of a server, and who has subscribed to them.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    index: Mutex<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    topics: HashMap<Arc<str>, Arc<Topic>>,
+    /// Of the connections that have subscribed to any.
+    of_connection: HashMap<ConnectionId, Vec<Arc<str>>>,
+}
+
+/// Those who get what is published to a topic.
+#[derive(Default)]
+struct Topic {
+    /// Held while a message is delivered, so that all get the messages in the same order.
+    order: Mutex<()>,
+    /// Apart from that: a connection that ends in a delivery takes itself out.
+    subscribers: Mutex<Arc<Vec<(ConnectionId, WeakWriter)>>>,
+}
+
+impl Topics {
+    /// `false`: it has subscribed already.
+    pub(crate) fn subscribe(&self, connection: &Writer, name: &str) -> bool {
+        let id = ConnectionId::of(connection.info());
+        let index = &mut *self.index.lock();
+        let names = index.of_connection.entry(id).or_default();
+        if names.iter().any(|known| **known == *name) {
+            return false;
+        }
+        let name: Arc<str> =
+            index.topics.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
+        names.push(Arc::clone(&name));
+        let topic = index.topics.entry(name).or_default();
+        Arc::make_mut(&mut topic.subscribers.lock()).push((id, connection.downgrade()));
+        true
+    }
+
+    /// `false`: it has not subscribed.
+    pub(crate) fn unsubscribe(&self, id: ConnectionId, name: &str) -> bool {
+        let index = &mut *self.index.lock();
+        let Some(names) = index.of_connection.get_mut(&id) else { return false };
+        let Some(place) = names.iter().position(|known| **known == *name) else { return false };
+        names.swap_remove(place);
+        if names.is_empty() {
+            index.of_connection.remove(&id);
+        }
+        index.remove(id, name);
+        true
+    }
+
+    /// Takes a connection that has ended out of all topics.
+    pub(crate) fn leave(&self, id: ConnectionId) {
+        let index = &mut *self.index.lock();
+        for name in index.of_connection.remove(&id).into_iter().flatten() {
+            index.remove(id, &name);
+        }
+    }
+
+    /// The topics that a connection has subscribed to.
+    pub(crate) fn of(&self, id: ConnectionId) -> Vec<Arc<str>> {
+        self.index.lock().of_connection.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// The number of subscribers of a topic.
+    pub(crate) fn len(&self, name: &str) -> usize {
+        self.find(name).map_or(0, |topic| topic.subscribers.lock().len())
+    }
+
+    /// Gives a message to all subscribers of a topic but one.
+    pub(crate) fn deliver(
+        &self,
+        name: &str,
+        message: Message<'_>,
+        except: Option<ConnectionId>,
+        options: &Options,
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        let Some(topic) = self.find(name) else { return delivered };
+        let publication = Publication::new(message, options);
+        let _order = topic.order.lock();
+        let subscribers = Arc::clone(&topic.subscribers.lock());
+        for (_, writer) in subscribers.iter().filter(|(id, _)| except != Some(*id)) {
+            match writer.upgrade().map(|writer| writer.publish(&publication)) {
+                Some(Delivery::Sent) => delivered.sent += 1,
+                Some(Delivery::Dropped) => delivered.dropped += 1,
+                Some(Delivery::Closed) | None => {}
+            }
+        }
+        delivered
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Topic>> {
+        self.index.lock().topics.get(name).cloned()
+    }
+}
+
+impl Index {
+    /// Takes a subscriber out of a topic, and forgets a topic that has none.
+    fn remove(&mut self, id: ConnectionId, name: &str) {
+        let Some(topic) = self.topics.get(name) else { return };
+        let mut subscribers = topic.subscribers.lock();
+        if let Some(place) = subscribers.iter().position(|(subscriber, _)| *subscriber == id) {
+            Arc::make_mut(&mut subscribers).swap_remove(place);
+        }
+        let is_empty = subscribers.is_empty();
+        drop(subscribers);
+        if is_empty {
+            self.topics.remove(name);
+        }
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,234 @@
+//! Topics: who gets what, in which order, and what becomes of those who do not keep up. With either engine.
+
+mod common;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use common::*;
+use parking_lot::Mutex;
+use raddle_core::OpCode;
+use raddle_server::{Backplane, Builder, ConnectionId, HandlerError, Message, Server, WhenFull, Writer};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Threads,
+    Pool,
+}
+
+const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
+
+/// A server that echoes, and publishes to `all` what begins with `all:`.
+fn publishing(engine: Engine, set_up: impl FnOnce(Builder) -> Builder) -> Server {
+    let server = listening(|builder| set_up(builder).workers(2));
+    let handle = server.clone();
+    let answer = move |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
+        match message {
+            Message::Text(text) if text.starts_with("all:") => handle.publish("all", text),
+            message => drop(writer.send(message)?),
+        }
+        Ok(())
+    };
+    match engine {
+        Engine::Pool => server.start_pool(answer),
+        Engine::Threads => server.start(move |mut reader, writer| {
+            while let Some(message) = reader.next_message()? {
+                answer(&writer, message)?;
+            }
+            Ok(())
+        }),
+    }
+    .expect("it starts");
+    server
+}
+
+/// A client that the server is known to have, and the server's handle of it.
+fn member(server: &Server) -> (Client, Writer) {
+    let client = connect(server);
+    let address = client.stream.local_addr().expect("connected");
+    let of_client = || server.connections().into_iter().find(|known| known.peer == Some(address));
+    eventually("it is open", || of_client().is_some_and(|known| server.connection(known.id).is_some()));
+    let id = of_client().expect("known").id;
+    (client, server.connection(id).expect("open"))
+}
+
+#[test]
+fn subscribers_get_what_is_published_and_nobody_else_does() {
+    for engine in ENGINES {
+        let server = publishing(engine, |builder| builder);
+        let [(mut one, one_writer), (mut two, two_writer), (mut none, _)] = [(); 3].map(|()| member(&server));
+        assert!(server.subscribe(&one_writer, "news") && server.subscribe(&two_writer, "news"));
+        assert!(!server.subscribe(&one_writer, "news"), "it has subscribed already");
+        assert!(server.subscribe(&two_writer, "weather"));
+        assert_eq!(server.subscribers("news"), 2);
+        server.publish("news", "to both");
+        server.publish_except("news", b"to one", ConnectionId::of(two_writer.info()));
+        server.publish("weather", "to two");
+        server.publish("nothing", "to nobody");
+        assert_eq!([one.frame(), one.frame()], [text("to both"), binary(b"to one")]);
+        assert_eq!([two.frame(), two.frame()], [text("to both"), text("to two")]);
+        assert!(server.unsubscribe(&one_writer, "news") && !server.unsubscribe(&one_writer, "news"));
+        server.publish("news", "to two");
+        assert_eq!(two.frame(), text("to two"));
+        // What they get next is what they have asked for.
+        for client in [&mut one, &mut two, &mut none] {
+            assert_echo(client);
+        }
+        finish(&server);
+    }
+}
+
+#[test]
+fn sends_and_publications_of_one_thread_keep_their_order() {
+    for engine in ENGINES {
+        let server = publishing(engine, |builder| builder);
+        let (mut client, writer) = member(&server);
+        server.subscribe(&writer, "all");
+        for number in 0..500 {
+            writer.send(&format!("sent {number}")).expect("open");
+            server.publish("all", &format!("published {number}"));
+        }
+        for number in 0..500 {
+            assert_eq!(client.frame(), text(&format!("sent {number}")));
+            assert_eq!(client.frame(), text(&format!("published {number}")));
+        }
+        // From the handler too, corked or not.
+        for number in 0..100 {
+            client.send(text(&format!("{number}")));
+            client.send(text(&format!("all:{number}")));
+        }
+        for number in 0..100 {
+            assert_eq!(client.frame(), text(&format!("{number}")), "{engine:?}");
+            assert_eq!(client.frame(), text(&format!("all:{number}")), "{engine:?}");
+        }
+        finish(&server);
+    }
+}
+
+#[test]
+fn all_subscribers_get_the_messages_of_many_threads_in_the_same_order() {
+    for engine in ENGINES {
+        let server = publishing(engine, |builder| builder);
+        let mut members: Vec<_> = (0..5).map(|_| member(&server)).collect();
+        for (_, writer) in &members {
+            assert!(server.subscribe(writer, "all"));
+        }
+        let publishers: Vec<_> = (0..4)
+            .map(|publisher| {
+                let server = server.clone();
+                thread::spawn(move || {
+                    (0..250).for_each(|number| server.publish("all", &format!("{publisher} {number}")));
+                })
+            })
+            .collect();
+        publishers.into_iter().for_each(|publisher| join(publisher, LIMIT));
+        let mut heard: Vec<Vec<Frame>> =
+            members.iter_mut().map(|(client, _)| (0..1000).map(|_| client.frame()).collect()).collect();
+        let first = heard.pop().expect("five");
+        assert!(heard.iter().all(|other| *other == first), "{engine:?}");
+        for publisher in 0..4 {
+            let of_this = first.iter().filter(|frame| frame.payload.starts_with(format!("{publisher} ").as_bytes()));
+            let expected = (0..250).map(|number| text(&format!("{publisher} {number}")));
+            assert!(of_this.cloned().eq(expected), "{engine:?}");
+        }
+        finish(&server);
+    }
+}
+
+#[test]
+fn a_subscriber_that_does_not_keep_up_goes_without_or_goes() {
+    for engine in ENGINES {
+        for when_full in [WhenFull::Fail, WhenFull::Block, WhenFull::Close] {
+            let server = publishing(engine, |builder| {
+                builder.with_options(|options| {
+                    options.when_full = when_full;
+                    options.outgoing_limit = 64 * 1024;
+                })
+            });
+            let (_never_reads, stuck) = member(&server);
+            let (mut reads, writer) = member(&server);
+            assert!(server.subscribe(&stuck, "all") && server.subscribe(&writer, "all"));
+            let payload = vec![b'x'; 16 * 1024];
+            let mut published = 0;
+            let is_seen = || match when_full {
+                WhenFull::Close => server.subscribers("all") == 1,
+                _ => server.metrics().dropped_publications >= 10,
+            };
+            while !is_seen() {
+                assert!(published < 2000, "{engine:?}, {when_full:?}: it is never seen to be slow");
+                server.publish("all", &payload[..]);
+                published += 1;
+                assert_eq!(reads.frame(), binary(&payload));
+                assert!(stuck.queued() <= 64 * 1024 + payload.len() + 16, "{} bytes wait", stuck.queued());
+            }
+            assert_echo(&mut reads);
+            server.stop(Duration::ZERO);
+            server.join(LIMIT).expect("all handlers have returned");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_ends_has_no_subscriptions() {
+    for engine in ENGINES {
+        let server = publishing(engine, |builder| builder);
+        let (client, writer) = member(&server);
+        let id = ConnectionId::of(writer.info());
+        assert!(server.subscribe(&writer, "one") && server.subscribe(&writer, "two"));
+        assert_eq!(server.topics_of(id).len(), 2);
+        say_goodbye(client);
+        eventually("it has left", || server.connections().is_empty());
+        assert_eq!((server.topics_of(id).len(), server.subscribers("one"), server.subscribers("two")), (0, 0, 0));
+        assert!(!server.subscribe(&writer, "one"), "it has ended");
+        assert_eq!(server.subscribers("one"), 0);
+        server.publish("one", "to nobody");
+        finish(&server);
+    }
+}
+
+#[test]
+fn a_publication_waits_for_the_end_of_a_message_in_fragments() {
+    for engine in ENGINES {
+        let server = publishing(engine, |builder| builder);
+        let (mut client, writer) = member(&server);
+        server.subscribe(&writer, "all");
+        let mut message = writer.begin();
+        message.send("one, ").expect("open");
+        server.publish("all", "published");
+        message.send("two, ").expect("open");
+        server.publish("all", "published too");
+        message.finish("three").expect("open");
+        let fragments = [client.frame(), client.frame(), client.frame()];
+        assert_eq!(
+            fragments.each_ref().map(|frame| frame.opcode),
+            [OpCode::Text, OpCode::Continuation, OpCode::Continuation]
+        );
+        assert_eq!([client.frame(), client.frame()], [text("published"), text("published too")], "{engine:?}");
+        finish(&server);
+    }
+}
+
+#[test]
+fn a_backplane_carries_what_is_published() {
+    /// Says everything twice.
+    #[derive(Clone, Default)]
+    struct Echo(Arc<Mutex<Vec<String>>>);
+
+    impl Backplane for Echo {
+        fn publish(&self, server: &Server, topic: &str, message: Message<'_>, except: Option<ConnectionId>) {
+            self.0.lock().push(topic.to_owned());
+            assert_eq!(server.deliver(topic, message, except).sent, 1);
+            assert_eq!(server.deliver(topic, message, except).dropped, 0);
+        }
+    }
+
+    let carried = Echo::default();
+    let server = publishing(Engine::Pool, |builder| builder.backplane(carried.clone()));
+    let (mut client, writer) = member(&server);
+    server.subscribe(&writer, "all");
+    server.publish("all", "once");
+    assert_eq!([client.frame(), client.frame()], [text("once"), text("once")]);
+    assert_eq!(*carried.0.lock(), ["all"]);
+    finish(&server);
+}
