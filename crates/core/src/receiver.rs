@@ -141,6 +141,15 @@ impl Receiver {
         })
     }
 
+    /// Lends the event where it is a whole message: one that asks nothing of the sender.
+    #[inline]
+    pub fn message(&self) -> Option<Message<'_>> {
+        match self.current {
+            Some(Current::Message(kind)) => Some(lend(kind, self.buffer.message())),
+            _ => None,
+        }
+    }
+
     /// Tells whether another whole frame, or a header that breaks a rule, is already there: whether
     /// [`advance`](Self::advance) has something to do before it needs more bytes.
     pub fn has_frame(&self) -> bool {

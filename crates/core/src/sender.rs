@@ -205,6 +205,14 @@ impl Sender {
         self.behind = false;
     }
 
+    /// Takes memory for the output, where it has none: many senders that write one after the other can do with one.
+    pub fn lend(&mut self, memory: impl FnOnce() -> Vec<u8>) {
+        if self.output.capacity() == 0 {
+            self.output = memory();
+            self.output.clear();
+        }
+    }
+
     /// Gives back the memory of an empty output.
     pub fn shrink(&mut self) {
         if self.output.is_empty() {

@@ -351,7 +351,7 @@ impl<H: Handler> Worker<H> {
         });
         let call = Call { shared: &self.shared, home: &self.home };
         let handler = &*self.handler;
-        resident.state = call.make(resident.driven.writer(), |writer| handler.on_open(writer));
+        resident.state = call.make(&mut resident.driven, |driven| handler.on_open(driven.writer()));
         resident.has_failed = resident.state.is_none();
         let added = match resident.driven.descriptor() {
             Some(socket) => self.home.watch.add(socket, Event::readable(key), Mode::Level),
@@ -376,21 +376,32 @@ impl<H: Handler> Worker<H> {
             has_input |= resident.watched == Watched::Room;
             resident.watch(&self.home.watch, event.key, Watched::Input);
             if let (false, Some(state)) = (resident.has_failed, resident.state.as_mut()) {
-                let writer = resident.driven.writer();
-                resident.has_failed = call.make(writer, |writer| handler.on_drain(writer, state)).is_none();
+                let drained = call.make(&mut resident.driven, |driven| handler.on_drain(driven.writer(), state));
+                resident.has_failed = drained.is_none();
             }
         }
         if has_input {
             let Resident { driven, state, has_failed, .. } = resident;
-            let turn = driven.read(self.memory.lend(), |writer, message| {
-                if let (false, Some(state)) = (*has_failed, state.as_mut()) {
-                    *has_failed = call.make(writer, |writer| handler.on_message(writer, state, message)).is_none();
-                }
+            let memory = self.memory.lend();
+            let turn = call.make(driven, |driven| {
+                let mut result = Ok(());
+                let turn = driven.read(memory, |writer, message| {
+                    if let (false, Some(state)) = (*has_failed, state.as_mut()) {
+                        result = handler.on_message(writer, state, message);
+                        *has_failed = result.is_err();
+                    }
+                });
+                result.map(|()| turn)
             });
-            if turn == Turn::Held {
-                resident.watch(&self.home.watch, event.key, Watched::Room);
+            match turn {
+                Some(turn) => {
+                    if turn == Turn::Held {
+                        resident.watch(&self.home.watch, event.key, Watched::Room);
+                    }
+                    self.memory.note(turn);
+                }
+                None => resident.has_failed = true,
             }
-            self.memory.note(turn);
         }
     }
 
@@ -398,15 +409,15 @@ impl<H: Handler> Worker<H> {
     fn let_go(&mut self, key: usize) {
         let Some(resident) = take_resident(&mut self.berths, key) else { return };
         self.free.push(key & INDEX);
-        let Resident { driven, state, .. } = resident;
+        let Resident { mut driven, state, .. } = resident;
         if let Some(socket) = driven.descriptor() {
             self.home.watch.remove(socket);
         }
         if let Some(state) = state {
             let (call, end) = (Call { shared: &self.shared, home: &self.home }, driven.end());
             let handler = &*self.handler;
-            call.make(driven.writer(), |writer| {
-                handler.on_close(writer, state, &end);
+            call.make(&mut driven, |driven| {
+                handler.on_close(driven.writer(), state, &end);
                 Ok(())
             });
         }
@@ -446,11 +457,12 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Calls the handler; `None`: it has failed, and its connection is being closed.
-    fn make<T>(self, writer: &Writer, call: impl FnOnce(&Writer) -> Result<T, HandlerError>) -> Option<T> {
-        let id = ConnectionId::of(writer.info());
+    fn make<T>(self, driven: &mut Driven, call: impl FnOnce(&mut Driven) -> Result<T, HandlerError>) -> Option<T> {
+        let id = ConnectionId::of(driven.writer().info());
         self.home.busy_with.store(id.get(), Ordering::Relaxed);
-        let result = catch_unwind(AssertUnwindSafe(|| call(writer)));
+        let result = catch_unwind(AssertUnwindSafe(|| call(driven)));
         self.home.busy_with.store(0, Ordering::Relaxed);
+        let writer = driven.writer();
         match result {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => {

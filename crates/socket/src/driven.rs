@@ -60,7 +60,26 @@ pub(crate) fn may_wait() -> bool {
     !DRIVES.get()
 }
 
-thread_local!(static DRIVES: Cell<bool> = const { Cell::new(false) });
+/// Memory for output that this thread has written before, and that its processor still has at hand.
+pub(crate) fn spare_memory() -> Vec<u8> {
+    SPARE.take()
+}
+
+/// Keeps the memory of what was written for the next output, where this thread drives many connections. `Some`: it does not.
+pub(crate) fn keep_memory(memory: Vec<u8>) -> Option<Vec<u8>> {
+    if may_wait() {
+        return Some(memory);
+    }
+    if memory.capacity() <= MOST_SPARE {
+        SPARE.set(memory);
+    }
+    None
+}
+
+thread_local! {
+    static DRIVES: Cell<bool> = const { Cell::new(false) };
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 impl Driven {
     /// Takes a connection from its reader. From now on `driver` is told of what it needs, under `key`.
@@ -257,23 +276,16 @@ impl<'a> Seat<'a> {
     fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<bool, Cause> {
         let (link, receiver) = (self.link, &mut self.inbound.receiver);
         while receiver.advance().map_err(Cause::Failed)? {
-            let event = receiver.event().expect("advance() has returned true");
-            match event {
-                Event::Text(text) => {
-                    link.counters.message();
-                    deliver(Message::Text(text));
-                }
-                Event::Binary(bytes) => {
-                    link.counters.message();
-                    deliver(Message::Binary(bytes));
-                }
-                ref event => {
-                    link.react(event);
-                    match event {
-                        Event::Close(_) => return Err(Cause::PeerClose),
-                        Event::Ping(_) => link.flush_full_cork(),
-                        _ => {}
-                    }
+            if let Some(message) = receiver.message() {
+                link.counters.message();
+                deliver(message);
+            } else {
+                let event = receiver.event().expect("advance() has returned true");
+                link.react(&event);
+                match event {
+                    Event::Close(_) => return Err(Cause::PeerClose),
+                    Event::Ping(_) => link.flush_full_cork(),
+                    _ => {}
                 }
             }
             if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
@@ -320,5 +332,7 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
+/// Memory that was larger is given to the system.
+const MOST_SPARE: usize = 256 * 1024;
 /// What a connection keeps between two reads is moved to memory that is lent, where it takes no more than this share of it.
 const LENT_SHARE: usize = 4;

@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 use raddle_core::{CloseCode, Keepalive, Message, Progress, Sender};
 
 use crate::connection::OnEnd;
-use crate::driven::{Driver, may_wait};
+use crate::driven::{Driver, keep_memory, may_wait, spare_memory};
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
@@ -166,6 +166,7 @@ impl Outgoing {
 
     /// Puts a whole message in the output, in fragments where it is large.
     fn queue(&mut self, message: Message<'_>, fragment_size: usize) -> Result<(), SendError> {
+        self.sender.lend(spare_memory);
         if message.as_bytes().len() <= fragment_size {
             self.sender.send(message)?;
         } else {
@@ -401,9 +402,12 @@ impl Link {
         }
         match result {
             Ok(()) if head.len() == 0 => {
-                head.bytes.clear();
-                head.bytes.shrink_to(KEPT);
-                outgoing.rest = Unwritten { bytes: head.bytes, start: 0 };
+                let bytes = keep_memory(head.bytes).map(|mut bytes| {
+                    bytes.clear();
+                    bytes.shrink_to(KEPT);
+                    bytes
+                });
+                outgoing.rest = Unwritten { bytes: bytes.unwrap_or_default(), start: 0 };
                 outgoing.sender.taken_written();
                 outgoing.stalled_until = None;
                 Ok(())
@@ -537,7 +541,7 @@ impl Outgoing {
 }
 
 /// Corked sends leave when there are so many bytes of them.
-const CORK: usize = 16 * 1024;
+const CORK: usize = 64 * 1024;
 /// Payloads from this size are written from where they are, not copied.
 const DIRECT: usize = 8 * 1024;
 /// Memory of the output that is kept for the next, while there is one now and then.
