@@ -4,7 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lexopt::{Arg, Parser, ValueExt};
 use raddle::{
-    Cause, Close, CloseCode, ConnectionId, DecisionError, HandlerError, Message, Phase, Reader, Request, Response,
-    ResponseError, Server, WhenFull, Writer,
+    Close, CloseCode, ConnectionId, DecisionError, End, Handler, HandlerError, Message, Phase, Request, Response,
+    ResponseError, SendError, Server, WhenFull, Writer,
 };
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 const PAGE: &str = include_str!("../web/chat.html");
+/// The topic that everybody has subscribed to.
+const ROOM: &str = "room";
 /// What somebody who joins gets to read: the newest messages, up to this number and this size in bytes.
 const HISTORY: usize = 500;
 const HISTORY_BYTES: usize = 4 << 20;
+/// Bytes that may wait for somebody: the history, and what is said meanwhile.
+const BEHIND: usize = 2 * HISTORY_BYTES;
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -43,13 +47,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     let server = Server::builder()
         .bind(&listen)
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?
-        .with_options(|options| options.when_full = WhenFull::Close)
+        .with_options(|options| {
+            options.when_full = WhenFull::Close;
+            options.outgoing_limit = BEHIND;
+        })
         .on_request(decide)
         .build()?;
     // Before anybody is told that we serve: a signal that comes right after that ends us cleanly too.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let room = Arc::new(Room { server: server.clone(), state: Mutex::default() });
-    server.start(move |reader, writer| room.attend(reader, &writer))?;
+    server.start_pool(Room { server: server.clone(), state: Mutex::default() })?;
     println!("listening on http://{}", server.local_addr());
     signals.forever().next();
     server.stop(Duration::from_secs(5));
@@ -86,141 +92,90 @@ fn page() -> Result<Response, ResponseError> {
     Ok(Response::new(200)?.header("Content-Type", "text/html; charset=utf-8")?.body(PAGE))
 }
 
-/// What everybody hears.
-#[derive(Clone)]
-enum Said {
-    Text(Arc<str>),
-    Picture(Arc<[u8]>),
-}
-
 struct Room {
     server: Server,
+    /// Locked while something is said, so that the history and all who listen have it in the same order.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    members: Vec<Member>,
+    names: HashMap<ConnectionId, String>,
     history: VecDeque<Arc<str>>,
     history_bytes: usize,
 }
 
-struct Member {
-    id: ConnectionId,
-    name: String,
-    writer: Writer,
-    /// What was said while the member still gets the history; `None`: it has it.
-    behind: Option<Vec<Said>>,
-}
+impl Handler for Room {
+    /// The name of the one who has joined.
+    type State = String;
 
-impl Room {
-    /// Sees one person from joining to leaving.
-    fn attend(&self, mut reader: Reader, writer: &Writer) -> Result<(), HandlerError> {
-        let id = ConnectionId::of(writer.info());
-        let (name, online, history) = self.enter(id, writer);
-        let result = welcome(writer, &name, &online, &history)
-            .and_then(|()| self.catch_up(id, writer))
-            .and_then(|()| self.relay(&name, &mut reader, writer));
-        self.leave(id, &name);
-        result
-    }
-
-    /// Gives the newcomer a name that nobody has, and tells the others.
-    fn enter(&self, id: ConnectionId, writer: &Writer) -> (String, Vec<String>, Vec<Arc<str>>) {
-        let asked = asked_name(&writer.info().target);
+    /// Gives the newcomer a name that nobody has and what was said so far, and tells the others.
+    fn on_open(&self, connection: &Writer) -> Result<String, HandlerError> {
+        let id = ConnectionId::of(connection.info());
+        let asked = asked_name(&connection.info().target);
         let mut state = self.lock();
-        let is_free = |name: &String| state.members.iter().all(|member| member.name != *name);
+        let is_free = |name: &String| state.names.values().all(|known| known != name);
         let numbered = (2..).map(|number| format!("{asked} {number}"));
         let name = std::iter::once(asked.clone()).chain(numbered).find(is_free).expect("one of them is free");
-        let history = state.history.iter().cloned().collect();
-        // From here on, what is said waits until the history is there.
-        let behind = Some(Vec::new());
-        state.members.push(Member { id, name: name.clone(), writer: writer.clone(), behind });
+        state.names.insert(id, name.clone());
         let online = self.online(&state);
-        self.tell(&mut state, &[Said::json(&json!({ "type": "join", "name": name, "online": online }))]);
-        (name, online, history)
-    }
-
-    /// Sends what was said while the newcomer got the history.
-    fn catch_up(&self, id: ConnectionId, writer: &Writer) -> Result<(), HandlerError> {
-        loop {
-            let missed = {
-                let mut state = self.lock();
-                let Some(member) = state.members.iter_mut().find(|member| member.id == id) else { return Ok(()) };
-                match member.behind.take() {
-                    Some(missed) if !missed.is_empty() => {
-                        member.behind = Some(Vec::new());
-                        missed
-                    }
-                    _ => return Ok(()),
-                }
-            };
-            for said in &missed {
-                writer.send(said.message())?;
-            }
+        // Behind this comes whatever is said from now on.
+        let sent = state.welcome(connection, &name, &online);
+        self.server.subscribe(connection, ROOM);
+        let join = json!({ "type": "join", "name": name, "online": online }).to_string();
+        self.server.publish(ROOM, &join);
+        if let Err(error) = sent {
+            self.leave(state, id, &name);
+            return Err(error.into());
         }
+        Ok(name)
     }
 
-    fn relay(&self, name: &str, reader: &mut Reader, writer: &Writer) -> Result<(), HandlerError> {
-        while let Some(message) = reader.next_message()? {
-            match message {
-                Message::Text(text) => {
-                    let Ok(request) = serde_json::from_str::<Value>(text) else {
-                        writer.close(Close { code: CloseCode::POLICY, reason: "that is no JSON" })?;
-                        continue;
-                    };
-                    if let (Some("say"), Some(text)) = (request["type"].as_str(), request["text"].as_str()) {
-                        let at = now();
-                        let said = Said::json(&json!({ "type": "say", "from": name, "text": text, "at": at }));
-                        let mut state = self.lock();
-                        state.remember(json!({ "from": name, "text": text, "at": at }).to_string());
-                        self.tell(&mut state, &[said]);
-                    }
+    fn on_message(&self, connection: &Writer, name: &mut String, message: Message<'_>) -> Result<(), HandlerError> {
+        match message {
+            Message::Text(text) => {
+                let Ok(request) = serde_json::from_str::<Value>(text) else {
+                    connection.close(Close { code: CloseCode::POLICY, reason: "that is no JSON" })?;
+                    return Ok(());
+                };
+                if let (Some("say"), Some(text)) = (request["type"].as_str(), request["text"].as_str()) {
+                    let at = now();
+                    let said = json!({ "type": "say", "from": name, "text": text, "at": at }).to_string();
+                    let mut state = self.lock();
+                    state.remember(json!({ "from": name, "text": text, "at": at }).to_string());
+                    self.server.publish(ROOM, &said);
                 }
-                Message::Binary(picture) => {
-                    let header = Said::json(&json!({ "type": "picture", "from": name, "at": now() }));
-                    self.tell(&mut self.lock(), &[header, Said::Picture(picture.into())]);
-                }
+            }
+            Message::Binary(picture) => {
+                let header = json!({ "type": "picture", "from": name, "at": now() }).to_string();
+                let _state = self.lock();
+                self.server.publish(ROOM, &header);
+                self.server.publish(ROOM, picture);
             }
         }
         Ok(())
     }
 
-    fn leave(&self, id: ConnectionId, name: &str) {
-        let mut state = self.lock();
-        state.members.retain(|member| member.id != id);
+    fn on_close(&self, connection: &Writer, name: String, _end: &End) {
+        self.leave(self.lock(), ConnectionId::of(connection.info()), &name);
+    }
+}
+
+impl Room {
+    fn leave(&self, mut state: MutexGuard<'_, State>, id: ConnectionId, name: &str) {
+        state.names.remove(&id);
         let online = self.online(&state);
-        self.tell(&mut state, &[Said::json(&json!({ "type": "leave", "name": name, "online": online }))]);
+        let leave = json!({ "type": "leave", "name": name, "online": online }).to_string();
+        self.server.publish_except(ROOM, &leave, id);
     }
 
     /// The names of those whose connection the server's registry has as open.
     fn online(&self, state: &State) -> Vec<String> {
-        let mut names: Vec<_> = self
-            .server
-            .connections()
-            .into_iter()
-            .filter(|connection| connection.phase == Phase::Open)
-            .filter_map(|connection| state.members.iter().find(|member| member.id == connection.id))
-            .map(|member| member.name.clone())
-            .collect();
+        let connections = self.server.connections().into_iter();
+        let open = connections.filter(|connection| connection.phase == Phase::Open);
+        let mut names: Vec<_> = open.filter_map(|connection| state.names.get(&connection.id).cloned()).collect();
         names.sort_unstable();
         names
-    }
-
-    /// Sends to everybody. The state is locked, so all hear the same in the same order; nothing here waits.
-    fn tell(&self, state: &mut State, said: &[Said]) {
-        for member in &mut state.members {
-            match &mut member.behind {
-                Some(behind) if behind.len() < HISTORY => behind.extend_from_slice(said),
-                Some(_) => member.writer.cut(Cause::OutgoingFull),
-                None => {
-                    for said in said {
-                        // A member that does not keep up is let go by the server, and one that has gone leaves by itself.
-                        let _ = member.writer.try_send(said.message());
-                    }
-                }
-            }
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -229,6 +184,18 @@ impl Room {
 }
 
 impl State {
+    /// Sends what a newcomer gets to read, piece by piece, as one message.
+    fn welcome(&self, connection: &Writer, name: &str, online: &[String]) -> Result<(), SendError> {
+        let mut message = connection.begin();
+        message.send(&format!(r#"{{"type":"welcome","you":{},"online":{},"history":["#, json!(name), json!(online)))?;
+        for (index, entry) in self.history.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            message.send(&format!("{comma}{entry}"))?;
+        }
+        message.finish("]}")?;
+        Ok(())
+    }
+
     /// Adds to the history, and forgets the oldest where it gets too long.
     fn remember(&mut self, entry: String) {
         self.history_bytes += entry.len();
@@ -236,31 +203,6 @@ impl State {
         while self.history.len() > HISTORY || self.history_bytes > HISTORY_BYTES {
             let Some(oldest) = self.history.pop_front() else { break };
             self.history_bytes -= oldest.len();
-        }
-    }
-}
-
-/// Sends the history piece by piece, as one message: the whole of it never stands in memory.
-fn welcome(writer: &Writer, name: &str, online: &[String], history: &[Arc<str>]) -> Result<(), HandlerError> {
-    let mut message = writer.begin();
-    message.send(&format!(r#"{{"type":"welcome","you":{},"online":{},"history":["#, json!(name), json!(online)))?;
-    for (index, entry) in history.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        message.send(&format!("{comma}{entry}"))?;
-    }
-    message.finish("]}")?;
-    Ok(())
-}
-
-impl Said {
-    fn json(value: &Value) -> Self {
-        Self::Text(value.to_string().into())
-    }
-
-    fn message(&self) -> Message<'_> {
-        match self {
-            Self::Text(text) => Message::Text(text),
-            Self::Picture(bytes) => Message::Binary(bytes),
         }
     }
 }

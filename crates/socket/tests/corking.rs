@@ -89,8 +89,8 @@ fn the_answers_to_a_batch_leave_in_few_writes() {
 #[test]
 fn a_full_cork_leaves_at_once() {
     let (reader, writer, mut peer) = with_messages_waiting(2);
-    let answer = pattern(6_000, 1);
-    // Three of them are more than 16 KiB.
+    let answer = pattern(25_000, 1);
+    // Three of them are more than 64 KiB.
     assert_eq!(writer.send(&answer), Ok(SendStatus::Queued));
     writer.send(&answer).expect("open");
     assert_eq!(writer.send(&answer), Ok(SendStatus::Sent));
