@@ -4,7 +4,7 @@ mod common;
 
 use common::heads::{ACCEPT, KEY_TEXT, answer, answer_within, offer, parse, response};
 use raddle_core::handshake::{
-    Accept, Agreement, ClientError, HeadLimits, Offer, ResponseError, ResponseParser, accept_value,
+    Accept, Agreement, ClientError, HeadLimits, Offer, ResponseError, ResponseParser, TunnelParser, accept_value,
 };
 
 #[test]
@@ -144,9 +144,44 @@ fn up_to_eight_interim_responses_are_passed_over() {
     assert!(matches!(answer(&offer(&[]), &interim(10)), Err(ClientError::TooManyInterim)));
     let endless = b"HTTP/1.1 199\r\n\r\n".repeat(1000);
     assert!(matches!(answer(&offer(&[]), &endless), Err(ClientError::TooManyInterim)));
-    // Each has the limits of a head to itself.
-    let limits = HeadLimits { head: response(&[]).len(), ..HeadLimits::default() };
-    assert!(answer_within(limits, &offer(&[]), &[interim(8), response(&[])].concat()).is_ok());
+    // All together have the bytes of one head.
+    let received = [interim(8), response(&[])].concat();
+    let within = |head| answer_within(HeadLimits { head, ..HeadLimits::default() }, &offer(&[]), &received);
+    assert!(within(received.len()).is_ok());
+    assert!(matches!(within(received.len() - 1), Err(ClientError::HeadTooLarge)));
+}
+
+#[test]
+fn a_proxy_opens_a_tunnel_with_any_2xx_of_http_1() {
+    let tunnel = |received: &[u8]| {
+        let whole = TunnelParser::new(HeadLimits::default()).advance(received);
+        // The same byte by byte.
+        let mut parser = TunnelParser::new(HeadLimits::default());
+        let drip = (1..=received.len()).map(|end| parser.advance(&received[..end])).find(|it| !matches!(it, Ok(None)));
+        assert_eq!(format!("{:?}", drip.unwrap_or(Ok(None))), format!("{whole:?}"));
+        whole
+    };
+    for head in [
+        &b"HTTP/1.1 200 Connection established\r\n\r\n"[..],
+        b"HTTP/1.0 200 Connection established\r\nProxy-agent: a\r\n\r\n",
+        b"HTTP/1.1 204\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    ] {
+        assert!(matches!(tunnel(&[head, b"early"].concat()), Ok(Some(length)) if length == head.len()));
+        assert!(matches!(tunnel(&head[..head.len() - 1]), Ok(None)));
+    }
+    for status in [101, 300, 302, 403, 407, 502] {
+        let head = format!("HTTP/1.0 {status} No\r\nProxy-Authenticate: Basic realm=a\r\n\r\n");
+        let Err(ClientError::Refused(refusal)) = tunnel(format!("{head}body").as_bytes()) else { panic!("{status}") };
+        assert_eq!((refusal.status, refusal.head_len), (status, head.len()));
+    }
+    for malformed in
+        ["HTTP/2 200 OK\r\n", "HTTP/1.2 200 OK\r\n", "ICY 200 OK\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0\r\n"]
+    {
+        assert!(matches!(tunnel(malformed.as_bytes()), Err(ClientError::Malformed)), "{malformed}");
+    }
+    let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &b"A: b\r\n".repeat(101)].concat();
+    assert!(matches!(tunnel(&endless), Err(ClientError::HeadTooLarge)));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::head::{HeadError, HeadLimits, Headers, Scanner};
+use super::answer::{Answer, AnswerParser, Version};
+use super::head::{HeadLimits, Headers};
 use super::response::{append_header, check_handshake_header, check_header};
 use super::token::{is_token, trim};
 use super::{Agreement, ResponseError, host, key};
@@ -74,13 +75,9 @@ impl fmt::Debug for Offer<'_> {
 /// Parses the server's response to an [`Offer`] as it arrives.
 #[derive(Debug)]
 pub struct ResponseParser {
-    limits: HeadLimits,
-    scanner: Scanner,
+    parser: AnswerParser,
     accept: String,
     subprotocols: Vec<String>,
-    /// Where the response begins, behind the interim ones.
-    start: usize,
-    interim: usize,
 }
 
 /// What is wrong with the server's response.
@@ -112,7 +109,7 @@ pub struct Refusal {
     pub status: u16,
     /// Bytes of all heads so far: where the body begins.
     pub head_len: usize,
-    headers: Headers,
+    pub(crate) headers: Headers,
 }
 
 impl Refusal {
@@ -126,12 +123,9 @@ impl ResponseParser {
     /// A parser for the response to `offer`.
     pub fn new(offer: &Offer<'_>, limits: HeadLimits) -> Self {
         Self {
-            limits,
-            scanner: Scanner::new(limits),
+            parser: AnswerParser::new(Version::Http11, limits),
             accept: key::accept_value(key::encode(offer.key).as_bytes()),
             subprotocols: offer.subprotocols.iter().map(|name| (*name).to_owned()).collect(),
-            start: 0,
-            interim: 0,
         }
     }
 
@@ -139,29 +133,10 @@ impl ResponseParser {
     ///
     /// With the agreement comes the length of the head in bytes: what follows is frames.
     pub fn advance(&mut self, received: &[u8]) -> Result<Option<(Agreement, usize)>, ClientError> {
-        loop {
-            let rest = &received[self.start..];
-            let scanned = self.scanner.advance(rest, may_stand_in_line).map_err(|error| match error {
-                HeadError::TooLarge | HeadError::LineTooLong => ClientError::HeadTooLarge,
-                HeadError::Line | HeadError::Header => ClientError::Malformed,
-            })?;
-            let Some(length) = scanned else { return Ok(None) };
-            let line = self.scanner.first_line().expect("the head has ended behind its first line");
-            let headers = Headers::parse(&rest[..length], line.end + 2).map_err(|_| ClientError::Malformed)?;
-            let status = status(&rest[line]).ok_or(ClientError::Malformed)?;
-            self.start += length;
-            match status {
-                101 => return self.agreement(&headers).map(|agreement| Some((agreement, self.start))),
-                // Interim responses are passed over (RFC 9110, section 15.2).
-                100..=199 => {
-                    self.interim += 1;
-                    if self.interim > MAX_INTERIM {
-                        return Err(ClientError::TooManyInterim);
-                    }
-                    self.scanner = Scanner::new(self.limits);
-                }
-                _ => return Err(ClientError::Refused(Refusal { status, head_len: self.start, headers })),
-            }
+        let Some(Answer { status, head_len, headers }) = self.parser.advance(received)? else { return Ok(None) };
+        match status {
+            101 => self.agreement(&headers).map(|agreement| Some((agreement, head_len))),
+            _ => Err(ClientError::Refused(Refusal { status, head_len, headers })),
         }
     }
 
@@ -187,20 +162,6 @@ impl ResponseParser {
     }
 }
 
-/// The status of the line `HTTP/1.1 nnn[ reason]`.
-fn status(line: &[u8]) -> Option<u16> {
-    let (status, rest) = line.strip_prefix(b"HTTP/1.1 ")?.split_first_chunk::<3>()?;
-    let follows = matches!(rest, [] | [b' ', ..]);
-    let digits = status.iter().all(u8::is_ascii_digit) && status[0] != b'0';
-    (follows && digits).then(|| status.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')))
-}
-
-/// A reason is text, of any encoding (RFC 9112, section 4).
-fn may_stand_in_line(place: usize, byte: u8) -> bool {
-    const START: &[u8] = b"HTTP/1.1 ";
-    START.get(place).map_or(super::head::is_value_byte(byte), |expected| *expected == byte)
-}
-
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,5 +178,3 @@ impl fmt::Display for ClientError {
 }
 
 impl std::error::Error for ClientError {}
-
-const MAX_INTERIM: usize = 8;

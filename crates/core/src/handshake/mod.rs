@@ -21,6 +21,7 @@
 //! # Ok::<(), raddle_core::handshake::HandshakeError>(())
 //! ```
 
+mod answer;
 mod client;
 mod error;
 mod extension;
@@ -33,6 +34,7 @@ mod response;
 mod target;
 mod token;
 
+pub use answer::TunnelParser;
 pub use client::{ClientError, Offer, Refusal, ResponseParser};
 pub use error::{AcceptError, HandshakeError, ResponseError};
 pub use extension::Extension;
