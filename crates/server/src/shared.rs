@@ -199,11 +199,11 @@ impl Shared {
     /// What happens at the end of an open connection: its places are given back, and it is counted.
     pub(crate) fn on_end(&self, place: Place, ticket: Arc<Ticket>, slot: Option<Slot>) -> Option<OnEnd> {
         let (metrics, topics) = (Arc::clone(&self.metrics), Arc::clone(&self.topics));
-        Some(Box::new(move |cause, traffic| {
+        Some(Box::new(move |end, traffic| {
             topics.leave(place.id);
             // Whoever finds it in the registry no more finds its other places free.
             drop((slot, ticket));
-            metrics.ended(cause, traffic, place);
+            metrics.ended(end.cause, traffic, place);
         }))
     }
 

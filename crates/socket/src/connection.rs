@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use raddle_core::{Close, Message, Role};
 
-use crate::end::{Cause, End, SendError, SendStatus};
+use crate::end::{End, SendError, SendStatus};
 use crate::link::{Link, State};
 use crate::options::Options;
 use crate::reader::{Next, Reader};
@@ -49,7 +49,12 @@ impl Connection {
 
     /// Takes a stream whose opening handshake is done, but for the last word of it perhaps, with all that is known of it.
     pub fn open(transport: impl Transport, opening: Opening<'_>) -> io::Result<Self> {
-        Self::open_announced(transport, opening, |_| ())
+        Self::open_boxed(Box::new(transport), opening)
+    }
+
+    /// As [`open`](Self::open), for a stream that may be of several kinds.
+    pub fn open_boxed(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Self> {
+        Self::begin(transport, opening, |_| ())
     }
 
     /// As [`open`](Self::open), with `announce` called before anything is written: whoever is told of the connection there
@@ -59,7 +64,15 @@ impl Connection {
         opening: Opening<'_>,
         announce: impl FnOnce(&Writer),
     ) -> io::Result<Self> {
-        let link = Link::new(Box::new(transport), opening)?;
+        Self::begin(Box::new(transport), opening, announce)
+    }
+
+    fn begin(
+        transport: Box<dyn Transport>,
+        opening: Opening<'_>,
+        announce: impl FnOnce(&Writer),
+    ) -> io::Result<Self> {
+        let link = Link::new(transport, opening)?;
         let writer = Writer::new(Arc::clone(&link));
         announce(&writer);
         link.begin();
@@ -134,8 +147,8 @@ pub struct Opening<'a> {
     pub on_end: Option<OnEnd>,
 }
 
-/// What is called at the end of a connection, with its cause and what has passed on it. It must not wait.
-pub type OnEnd = Box<dyn FnOnce(Cause, Traffic) + Send + Sync>;
+/// What is called at the end of a connection, with how it has ended and what has passed on it. It must not wait.
+pub type OnEnd = Box<dyn FnOnce(End, Traffic) + Send + Sync>;
 
 impl Opening<'_> {
     /// A connection of which nothing further is known.

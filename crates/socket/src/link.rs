@@ -142,12 +142,7 @@ impl Link {
     /// How the connection has ended, or would be said to have ended now.
     pub(crate) fn end(&self) -> End {
         let outgoing = self.outgoing.lock();
-        End {
-            cause: outgoing.cause.unwrap_or(Cause::EndOfStream),
-            received: outgoing.received.clone(),
-            sent: outgoing.sent,
-            silent_for: sys::now().saturating_sub(self.counters.last_heard()),
-        }
+        self.counters.end(&outgoing, outgoing.cause.unwrap_or(Cause::EndOfStream))
     }
 
     /// Ends the connection: wakes all that wait for it. The first cause is kept.
@@ -164,8 +159,8 @@ impl Link {
             self.turn.notify_all();
             self.attendant.forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
-                let traffic = self.counters.traffic(outgoing);
-                MutexGuard::unlocked(outgoing, || on_end(cause, traffic));
+                let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
+                MutexGuard::unlocked(outgoing, || on_end(end, traffic));
             }
             if let Some((driver, key)) = outgoing.driver.take() {
                 MutexGuard::unlocked(outgoing, || driver.ended(key));
@@ -355,7 +350,8 @@ impl Drop for Link {
         self.attendant.forget(self);
         let outgoing = self.outgoing.get_mut();
         if let Some(on_end) = outgoing.on_end.take() {
-            on_end(outgoing.cause.unwrap_or(Cause::Dropped), self.counters.traffic(outgoing));
+            let end = self.counters.end(outgoing, outgoing.cause.unwrap_or(Cause::Dropped));
+            on_end(end, self.counters.traffic(outgoing));
         }
     }
 }
@@ -422,6 +418,16 @@ impl Counters {
         let since = self.amid_since.load(Ordering::Relaxed);
         let waited_for = since != 0 && self.amid_paused.load(Ordering::Relaxed) == 0;
         waited_for.then(|| (Duration::from_nanos(since), self.amid_from.load(Ordering::Relaxed)))
+    }
+
+    /// How the connection has ended, for `cause`.
+    fn end(&self, outgoing: &Outgoing, cause: Cause) -> End {
+        End {
+            cause,
+            received: outgoing.received.clone(),
+            sent: outgoing.sent,
+            silent_for: sys::now().saturating_sub(self.last_heard()),
+        }
     }
 
     /// What has passed so far, with what `outgoing` counts.

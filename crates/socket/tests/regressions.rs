@@ -10,7 +10,8 @@ use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Message, Opening, Role, SendError, Socket, State, Traffic, WhenFull, Writer,
+    Cause, Close, CloseCode, Connection, End, Message, Opening, Role, SendError, Socket, State, Traffic, WhenFull,
+    Writer,
 };
 
 #[test]
@@ -131,12 +132,12 @@ fn whoever_is_told_of_the_end_may_use_the_connection() {
         );
         opening.on_end = Some(Box::new({
             let (told, handle) = (Arc::clone(&told), Arc::clone(&handle));
-            move |cause: Cause, traffic: Traffic| {
+            move |end: End, traffic: Traffic| {
                 let writer = handle.lock().take().expect("it was put there");
                 let seen = (writer.state(), writer.send("too late"), writer.traffic() == traffic);
                 writer.cut(Cause::Dropped);
                 writer.flush();
-                told.lock().push((cause, seen));
+                told.lock().push((end.cause, seen));
             }
         }));
         let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
@@ -155,13 +156,13 @@ fn the_end_of_a_connection_that_is_dropped_is_told_too() {
     let mut opening = Opening::new(Role::Server, options(|_| ()));
     opening.on_end = Some(Box::new({
         let told = Arc::clone(&told);
-        move |cause, traffic: Traffic| told.lock().push((cause, traffic.sent_messages))
+        move |end: End, traffic: Traffic| told.lock().push((end.cause, end.sent, traffic.sent_messages))
     }));
     let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
     connection.send("one").expect("open");
     drop(connection);
     eventually("it is told", || !told.lock().is_empty());
-    assert_eq!(*told.lock(), [(Cause::Dropped, 1)]);
+    assert_eq!(*told.lock(), [(Cause::Dropped, None, 1)]);
 }
 
 /// A sequence of numbers that look random.
