@@ -1,0 +1,211 @@
+//! How a client is set up: what it asks for, which way it takes, what it allows.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raddle_core::handshake::HeadLimits;
+use raddle_socket::{Connection, Options, Transport};
+
+use crate::credentials::Credentials;
+use crate::error::ConnectError;
+use crate::proxy::Proxy;
+use crate::reconnect::Reconnect;
+use crate::until::Until;
+use crate::url::Url;
+
+/// Connects to servers, each time in the way that was set up.
+///
+/// ```no_run
+/// use raddle_client::{Client, Message};
+///
+/// let client = Client::new().subprotocol("chat").bearer("a-token").origin("https://example.com");
+/// let mut connection = client.connect("ws://example.com/chat")?;
+/// connection.send("Hello")?;
+/// while let Some(message) = connection.next_message()? {
+///     println!("{message:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What is wrong with a setting is an error of [`connect`](Self::connect), before anything is sent. A client is a value:
+/// it may be cloned, and used by several threads at once.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) requires_subprotocol: bool,
+    pub(crate) origin: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) headers: Headers,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) route: Route,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) redirects: u32,
+    pub(crate) head: HeadLimits,
+    pub(crate) options: Options,
+}
+
+/// Headers that the caller has set.
+#[derive(Clone)]
+pub(crate) struct Headers(pub(crate) Vec<(String, Vec<u8>)>);
+
+/// Which way leads to the server.
+#[derive(Clone, Debug)]
+pub(crate) enum Route {
+    Direct,
+    Proxy(Proxy),
+    Unix(Arc<PathBuf>),
+}
+
+impl Client {
+    /// A client with defaults that suit the open Internet: 10 s to connect, messages up to 16 MiB.
+    pub fn new() -> Self {
+        let mut options = Options::default();
+        options.limits = options.limits.message(MESSAGE_LIMIT);
+        Self {
+            subprotocols: Vec::new(),
+            requires_subprotocol: false,
+            origin: None,
+            host: None,
+            headers: Headers(Vec::new()),
+            credentials: None,
+            route: Route::Direct,
+            local: None,
+            connect_timeout: Duration::from_secs(10),
+            redirects: 0,
+            head: HeadLimits::default(),
+            options,
+        }
+    }
+
+    /// Offers a subprotocol (RFC 6455, section 1.9); of several the one that is liked best first.
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Fails where the server chooses none of the subprotocols that are offered. Default: it may.
+    pub fn require_subprotocol(self) -> Self {
+        Self { requires_subprotocol: true, ..self }
+    }
+
+    /// Says on whose behalf the client comes, as `https://example.com` (RFC 6455, section 4.1).
+    pub fn origin(self, origin: impl Into<String>) -> Self {
+        Self { origin: Some(origin.into()), ..self }
+    }
+
+    /// Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection,
+    /// Sec-WebSocket-…, Content-Length and Transfer-Encoding.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.0.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sends a cookie; several leave in one header (RFC 6265, section 5.4).
+    pub fn cookie(mut self, name: &str, value: &str) -> Self {
+        let cookie = format!("{name}={value}").into_bytes();
+        match self.headers.0.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
+            Some((_, cookies)) => *cookies = [cookies, &b"; "[..], &cookie].concat(),
+            None => self.headers.0.push(("Cookie".into(), cookie)),
+        }
+        self
+    }
+
+    /// Says who the client is, with a user and a password (RFC 7617). Overrides those of the URL.
+    pub fn basic(self, user: &str, password: &str) -> Self {
+        Self { credentials: Some(Credentials::basic(user, password)), ..self }
+    }
+
+    /// Says who the client is, with a token (RFC 6750).
+    pub fn bearer(self, token: impl Into<String>) -> Self {
+        Self { credentials: Some(Credentials::Bearer(token.into())), ..self }
+    }
+
+    /// Names the server by another name than the URL's in the Host header, as `example.com` or `example.com:8080`.
+    pub fn host(self, host: impl Into<String>) -> Self {
+        Self { host: Some(host.into()), ..self }
+    }
+
+    /// Goes through a proxy.
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        Self { route: Route::Proxy(proxy), ..self }
+    }
+
+    /// Connects to a Unix socket, whatever host the URL names.
+    pub fn unix(self, path: impl Into<PathBuf>) -> Self {
+        Self { route: Route::Unix(Arc::new(path.into())), ..self }
+    }
+
+    /// Connects from this address of the machine; port 0 takes any. Addresses of the other family are left out.
+    pub fn local_address(self, address: SocketAddr) -> Self {
+        Self { local: Some(address), ..self }
+    }
+
+    /// The time for all of it: looking the name up, connecting, the proxy, the opening handshake, redirects. Default: 10 s.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        Self { connect_timeout: timeout, ..self }
+    }
+
+    /// Follows so many redirects. Default: none, so that a redirect is a [`ConnectError::Refused`].
+    ///
+    /// Where one leads to another scheme, host or port, Authorization and Cookie stay behind, for good; other headers go
+    /// along. None leads from `wss` to `ws`, and none is followed on a Unix socket or a stream that was given.
+    pub fn redirects(self, at_most: u32) -> Self {
+        Self { redirects: at_most, ..self }
+    }
+
+    /// The largest head of a response, interim ones included.
+    pub fn head_limits(self, limits: HeadLimits) -> Self {
+        Self { head: limits, ..self }
+    }
+
+    /// The limits and time-outs of the connections. Replaces the client's default of 16 MiB for a message.
+    pub fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Changes the limits and time-outs of the connections.
+    pub fn with_options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Connects to the server of `url`, and carries out the opening handshake (RFC 6455, section 4.1).
+    ///
+    /// Blocks until that is done, at most for the [connect timeout](Self::connect_timeout). All addresses of the name are tried,
+    /// each 250 ms after the one before while none has answered.
+    pub fn connect(&self, url: &str) -> Result<Connection, ConnectError> {
+        self.connect_until(&url.parse()?, &Until::after(self.connect_timeout), None)
+    }
+
+    /// Carries out the opening handshake for `url` on a stream that is connected already. The route of the client does not
+    /// matter, and a scheme of `wss` means that the stream is encrypted.
+    pub fn connect_over(&self, url: &str, stream: impl Transport) -> Result<Connection, ConnectError> {
+        let url = url.parse()?;
+        self.open_over(&url, Box::new(stream), &Until::after(self.connect_timeout))
+    }
+
+    /// Connects to the server of `url` again and again; see [`Reconnect`].
+    pub fn reconnect(&self, url: &str) -> Result<Reconnect, ConnectError> {
+        let url: Url = url.parse()?;
+        self.check(&url)?;
+        Ok(Reconnect::new(self.clone(), url))
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Headers {
+    // Without values: cookies and tokens are among them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+const MESSAGE_LIMIT: u64 = 16 << 20;

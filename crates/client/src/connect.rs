@@ -1,0 +1,211 @@
+//! From a URL to an open connection: the way there, the offer, the response, and where that leads elsewhere.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+
+use raddle_core::handshake::{Agreement, ClientError, Offer, ResponseParser};
+use raddle_socket::{Connection, Info, OnEnd, Opening, Role, Socket, Transport};
+
+use crate::answer::Answer;
+use crate::client::{Client, Route};
+use crate::credentials::Credentials;
+use crate::dial::dial;
+use crate::error::{ConnectError, Phase, RedirectError};
+use crate::exchange::Exchange;
+use crate::redirect;
+use crate::resolve::resolve;
+use crate::sys;
+use crate::until::Until;
+use crate::url::Url;
+
+/// A server that was reached.
+struct Reached {
+    transport: Box<dyn Transport>,
+    peer: Option<SocketAddr>,
+}
+
+/// An opening handshake that has succeeded.
+struct Opened {
+    agreement: Agreement,
+    /// What came behind the head of the response.
+    received: Vec<u8>,
+}
+
+/// Whether the client says who it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    Shown,
+    /// A redirect has led to somebody else.
+    Withheld,
+}
+
+impl Client {
+    /// `on_end` is called when the connection that comes out has ended.
+    pub(crate) fn connect_until(
+        &self,
+        url: &Url,
+        until: &Until<'_>,
+        on_end: Option<OnEnd>,
+    ) -> Result<Connection, ConnectError> {
+        self.check(url)?;
+        let mut url = Cow::Borrowed(url);
+        let mut identity = Identity::Shown;
+        let mut followed = 0;
+        loop {
+            let reached = self.reach(&url, until)?;
+            match self.shake_hands(&url, identity, &*reached.transport, until) {
+                Ok(opened) => return self.open(&url, reached, opened, on_end),
+                Err(ConnectError::Refused(answer)) if self.redirects > 0 && self.follows(&answer) => {
+                    if followed == self.redirects {
+                        return Err(RedirectError::TooMany.into());
+                    }
+                    followed += 1;
+                    let next = redirect::target(&url, &answer)?;
+                    log::debug!("redirected to {next}");
+                    if !next.is_same_origin(&url) {
+                        identity = Identity::Withheld;
+                    }
+                    // What a server puts in a Location is not what this client is.
+                    url = Cow::Owned(Url { credentials: None, ..next });
+                    Self::check_scheme(&url)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn open_over(
+        &self,
+        url: &Url,
+        transport: Box<dyn Transport>,
+        until: &Until<'_>,
+    ) -> Result<Connection, ConnectError> {
+        self.request(url, Identity::Shown, [0; 16])?;
+        let opened = self.shake_hands(url, Identity::Shown, &*transport, until)?;
+        self.open(url, Reached { transport, peer: None }, opened, None)
+    }
+
+    /// Finds what the caller has to mend, before anything is looked up or sent.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), ConnectError> {
+        Self::check_scheme(url)?;
+        if let Route::Proxy(proxy) = &self.route {
+            proxy.check()?;
+        }
+        self.request(url, Identity::Shown, [0; 16]).map(drop)
+    }
+
+    fn check_scheme(url: &Url) -> Result<(), ConnectError> {
+        if url.is_secure() { Err(ConnectError::TlsUnsupported) } else { Ok(()) }
+    }
+
+    fn follows(&self, answer: &Answer) -> bool {
+        matches!(answer.status, 301 | 302 | 303 | 307 | 308) && !matches!(self.route, Route::Unix(_))
+    }
+
+    /// Connects a stream that leads to the server of `url`.
+    fn reach(&self, url: &Url, until: &Until<'_>) -> Result<Reached, ConnectError> {
+        let (host, port, proxy) = match &self.route {
+            Route::Direct => (&url.host, url.port, None),
+            Route::Proxy(proxy) => (&proxy.host, proxy.port, Some(proxy)),
+            Route::Unix(path) => {
+                let stream =
+                    sys::connect_unix(path, until.left(Phase::Connect)?).map_err(|error| match error.kind() {
+                        io::ErrorKind::WouldBlock => ConnectError::Timeout { phase: Phase::Connect, cause: None },
+                        _ => ConnectError::Connect(error),
+                    })?;
+                let transport = Box::new(Socket::unix(stream).map_err(ConnectError::Io)?);
+                return Ok(Reached { transport, peer: None });
+            }
+        };
+        let stream = dial(&resolve(host, port, until)?, self.local, until)?;
+        let peer = stream.peer_addr().ok();
+        let transport: Box<dyn Transport> = Box::new(Socket::tcp(stream).map_err(ConnectError::Io)?);
+        if let Some(proxy) = proxy {
+            proxy.tunnel(url, &Exchange { transport: &*transport, until, phase: Phase::Proxy })?;
+        }
+        Ok(Reached { transport, peer })
+    }
+
+    /// Sends the offer and reads the response.
+    fn shake_hands(
+        &self,
+        url: &Url,
+        identity: Identity,
+        transport: &dyn Transport,
+        until: &Until<'_>,
+    ) -> Result<Opened, ConnectError> {
+        let exchange = Exchange { transport, until, phase: Phase::Handshake };
+        // 16 bytes, fresh for each offer (RFC 6455, section 4.1).
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).map_err(|error| ConnectError::Io(error.into()))?;
+        let (request, mut parser) = self.request(url, identity, key)?;
+        exchange.write(&request)?;
+        let mut received = Vec::new();
+        loop {
+            if !exchange.read(&mut received, usize::MAX)? {
+                return Err(ConnectError::EndOfStream);
+            }
+            match parser.advance(&received) {
+                Ok(None) => {}
+                Ok(Some((agreement, head_len))) => {
+                    if self.requires_subprotocol && agreement.subprotocol.is_none() {
+                        return Err(ConnectError::NoSubprotocol);
+                    }
+                    received.drain(..head_len);
+                    return Ok(Opened { agreement, received });
+                }
+                Err(ClientError::Refused(refusal)) => {
+                    let mut answer = Answer::of(&refusal);
+                    // Nobody reads what a redirect says.
+                    if self.redirects == 0 || !self.follows(&answer) {
+                        answer.read_body(received.split_off(refusal.head_len), &exchange)?;
+                    }
+                    return Err(ConnectError::Refused(Box::new(answer)));
+                }
+                Err(error) => return Err(ConnectError::Handshake(error)),
+            }
+        }
+    }
+
+    /// The bytes of the request, and the parser of what answers it.
+    fn request(&self, url: &Url, identity: Identity, key: [u8; 16]) -> Result<(Vec<u8>, ResponseParser), ConnectError> {
+        let host = self.host.clone().unwrap_or_else(|| url.authority());
+        let subprotocols: Vec<&str> = self.subprotocols.iter().map(String::as_str).collect();
+        let credentials = self.credentials.as_ref().or(url.credentials.as_ref());
+        let authorization =
+            credentials.map(|it| Credentials::value(it).ok_or(ConnectError::Credentials)).transpose()?;
+        let shows = |name: &str| {
+            let is_identity =
+                ["Authorization", "Cookie", "Proxy-Authorization"].iter().any(|it| it.eq_ignore_ascii_case(name));
+            identity == Identity::Shown || !is_identity
+        };
+        let own = authorization.as_ref().map(|value| ("Authorization", value.as_bytes()));
+        let set = self.headers.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let headers: Vec<(&str, &[u8])> = set.chain(own).filter(|(name, _)| shows(name)).collect();
+        let offer = Offer {
+            host: &host,
+            target: url.target(),
+            key,
+            subprotocols: &subprotocols,
+            origin: self.origin.as_deref(),
+            headers: &headers,
+        };
+        Ok((offer.encode()?, ResponseParser::new(&offer, self.head)))
+    }
+
+    fn open(
+        &self,
+        url: &Url,
+        Reached { transport, peer }: Reached,
+        Opened { agreement, received }: Opened,
+        on_end: Option<OnEnd>,
+    ) -> Result<Connection, ConnectError> {
+        let mut info = Info::default();
+        info.peer = peer;
+        info.target = url.target().into();
+        info.subprotocol = agreement.subprotocol.map(Into::into);
+        let opening = Opening { received: &received, info, on_end, ..Opening::new(Role::Client, self.options.clone()) };
+        Connection::open_boxed(transport, opening).map_err(ConnectError::Io)
+    }
+}
