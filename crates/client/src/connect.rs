@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::client::{Client, Route};
 use crate::credentials::Credentials;
 use crate::dial::dial;
-use crate::error::{ConnectError, Phase, RedirectError};
+use crate::error::{ConnectError, RedirectError, Stage};
 use crate::exchange::Exchange;
 use crate::redirect;
 use crate::resolve::resolve;
@@ -110,8 +110,8 @@ impl Client {
             Route::Proxy(proxy) => (&proxy.host, proxy.port, Some(proxy)),
             Route::Unix(path) => {
                 let stream =
-                    sys::connect_unix(path, until.left(Phase::Connect)?).map_err(|error| match error.kind() {
-                        io::ErrorKind::WouldBlock => ConnectError::Timeout { phase: Phase::Connect, cause: None },
+                    sys::connect_unix(path, until.left(Stage::Connect)?).map_err(|error| match error.kind() {
+                        io::ErrorKind::WouldBlock => ConnectError::Timeout { stage: Stage::Connect, cause: None },
                         _ => ConnectError::Connect(error),
                     })?;
                 let transport = Box::new(Socket::unix(stream).map_err(ConnectError::Io)?);
@@ -122,7 +122,7 @@ impl Client {
         let peer = stream.peer_addr().ok();
         let transport: Box<dyn Transport> = Box::new(Socket::tcp(stream).map_err(ConnectError::Io)?);
         if let Some(proxy) = proxy {
-            proxy.tunnel(url, &Exchange { transport: &*transport, until, phase: Phase::Proxy })?;
+            proxy.tunnel(url, &Exchange { transport: &*transport, until, stage: Stage::Proxy })?;
         }
         Ok(Reached { transport, peer })
     }
@@ -135,7 +135,7 @@ impl Client {
         transport: &dyn Transport,
         until: &Until<'_>,
     ) -> Result<Opened, ConnectError> {
-        let exchange = Exchange { transport, until, phase: Phase::Handshake };
+        let exchange = Exchange { transport, until, stage: Stage::Handshake };
         // 16 bytes, fresh for each offer (RFC 6455, section 4.1).
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|error| ConnectError::Io(error.into()))?;

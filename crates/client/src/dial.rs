@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::error::{ConnectError, Phase};
+use crate::error::{ConnectError, Stage};
 use crate::sys::{self, Pending};
 use crate::until::Until;
 
@@ -38,9 +38,9 @@ pub(crate) fn dial(
                 None => {}
             }
         }
-        let left = match until.left(Phase::Connect) {
+        let left = match until.left(Stage::Connect) {
             Ok(left) => left,
-            Err(ConnectError::Timeout { phase, .. }) => return Err(ConnectError::Timeout { phase, cause: last }),
+            Err(ConnectError::Timeout { stage, .. }) => return Err(ConnectError::Timeout { stage, cause: last }),
             Err(error) => return Err(error),
         };
         let left = match waiting.peek() {

@@ -30,7 +30,7 @@ pub enum ConnectError {
     /// The time was up.
     Timeout {
         /// What it was waited for.
-        phase: Phase,
+        stage: Stage,
         /// What has failed before, where something has.
         cause: Option<io::Error>,
     },
@@ -54,7 +54,7 @@ pub enum ConnectError {
 
 /// What an attempt was waiting for when its time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
+pub enum Stage {
     /// The addresses of a name.
     Resolve,
     /// A connection to one of the addresses.
@@ -160,8 +160,8 @@ impl fmt::Display for ConnectError {
             Self::Credentials => f.write_str("user, password or token cannot be sent"),
             Self::Resolve(error) => write!(f, "the name has no address: {error}"),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Timeout { phase, cause } => {
-                write!(f, "the time was up while waiting for {phase}")?;
+            Self::Timeout { stage, cause } => {
+                write!(f, "the time was up while waiting for {stage}")?;
                 cause.as_ref().map_or(Ok(()), |cause| write!(f, ", and before: {cause}"))
             }
             Self::Proxy(error) => error.fmt(f),
@@ -191,7 +191,7 @@ impl Error for ConnectError {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resolve => "an address",

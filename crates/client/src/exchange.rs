@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use raddle_socket::{Interest, Patience, Transport};
 
-use crate::error::{ConnectError, Phase};
+use crate::error::{ConnectError, Stage};
 use crate::until::Until;
 
 /// A stream, and how long what is said on it may take.
@@ -12,7 +12,7 @@ use crate::until::Until;
 pub(crate) struct Exchange<'a> {
     pub(crate) transport: &'a dyn Transport,
     pub(crate) until: &'a Until<'a>,
-    pub(crate) phase: Phase,
+    pub(crate) stage: Stage,
 }
 
 impl Exchange<'_> {
@@ -33,7 +33,7 @@ impl Exchange<'_> {
         let space = &mut space[..at_most.min(4096)];
         loop {
             // Also while bytes come: they do not put off the deadline.
-            self.until.left(self.phase)?;
+            self.until.left(self.stage)?;
             match self.transport.receive(space, Patience::DontWait) {
                 Ok(count) => {
                     received.extend_from_slice(&space[..count]);
@@ -62,7 +62,7 @@ impl Exchange<'_> {
             ErrorKind::WouldBlock => {}
             _ => return Err(ConnectError::Io(error)),
         }
-        match self.transport.wait(interest, Some(self.until.left(self.phase)?)) {
+        match self.transport.wait(interest, Some(self.until.left(self.stage)?)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => Err(ConnectError::Io(error)),
             _ => Ok(()),
         }

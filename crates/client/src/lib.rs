@@ -36,7 +36,7 @@ mod url;
 pub use answer::Answer;
 pub use backoff::Backoff;
 pub use client::Client;
-pub use error::{ConnectError, Phase, ProxyError, RedirectError};
+pub use error::{ConnectError, ProxyError, RedirectError, Stage};
 pub use proxy::Proxy;
 pub use raddle_core::handshake::{ClientError, HeadLimits, ResponseError};
 pub use raddle_socket::{Connection, Message};

@@ -10,7 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::error::{ConnectError, Phase};
+use crate::error::{ConnectError, Stage};
 use crate::until::Until;
 use crate::url::Host;
 
@@ -40,7 +40,7 @@ fn look_up(
     };
     raddle_socket::spawn("raddle-lookup".into(), Some(STACK), body).map_err(ConnectError::Resolve)?;
     loop {
-        match receiver.recv_timeout(until.left(Phase::Resolve)?) {
+        match receiver.recv_timeout(until.left(Stage::Resolve)?) {
             Ok(found) => {
                 let addresses = in_turn(found.map_err(ConnectError::Resolve)?);
                 let none = || ConnectError::Resolve(io::Error::new(io::ErrorKind::NotFound, "it has none"));
@@ -81,7 +81,7 @@ impl Place {
     fn take(until: &Until<'_>) -> Result<Self, ConnectError> {
         let mut running = RUNNING.lock();
         while *running >= LOOKUPS {
-            let left = until.left(Phase::Resolve)?;
+            let left = until.left(Stage::Resolve)?;
             ENDED.wait_for(&mut running, left);
         }
         *running += 1;
@@ -122,13 +122,13 @@ mod tests {
         for _ in 0..LOOKUPS {
             let begun = Instant::now();
             let error = hang(&Until::after(Duration::from_millis(1))).expect_err("it hangs");
-            assert!(matches!(error, ConnectError::Timeout { phase: Phase::Resolve, cause: None }), "{error:?}");
+            assert!(matches!(error, ConnectError::Timeout { stage: Stage::Resolve, cause: None }), "{error:?}");
             assert!(begun.elapsed() < Duration::from_secs(10));
         }
         assert_eq!(*RUNNING.lock(), LOOKUPS);
         // One more gets no thread, and is told so in time.
         let late = look_up(|| unreachable!("there is no place"), &Until::after(waits));
-        assert!(matches!(late, Err(ConnectError::Timeout { phase: Phase::Resolve, .. })));
+        assert!(matches!(late, Err(ConnectError::Timeout { stage: Stage::Resolve, .. })));
         drop(release);
         let deadline = Instant::now() + Duration::from_secs(10);
         while *RUNNING.lock() > 0 {

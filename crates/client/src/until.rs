@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::{ConnectError, Phase};
+use crate::error::{ConnectError, Stage};
 
 /// When an attempt is over.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ impl<'a> Until<'a> {
     }
 
     /// How long the next wait may take. An attempt that can be given up looks up now and then.
-    pub(crate) fn left(&self, phase: Phase) -> Result<Duration, ConnectError> {
+    pub(crate) fn left(&self, stage: Stage) -> Result<Duration, ConnectError> {
         if self.stopped.is_some_and(|stopped| stopped.load(Ordering::Relaxed)) {
             return Err(ConnectError::Stopped);
         }
@@ -34,7 +34,7 @@ impl<'a> Until<'a> {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
         };
         match left {
-            Duration::ZERO => Err(ConnectError::Timeout { phase, cause: None }),
+            Duration::ZERO => Err(ConnectError::Timeout { stage, cause: None }),
             left if self.stopped.is_some() => Ok(left.min(LOOK)),
             left => Ok(left),
         }

@@ -12,15 +12,30 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! This crate gathers the others: the protocol without I/O ([`core`]), a connection over any stream ([`Connection`]), and
-//! the server (feature `server`, on by default).
+//! The other side is as short:
+//!
+//! ```no_run
+//! let mut connection = raddle::connect("ws://127.0.0.1:9001/")?;
+//! connection.send("Hello")?;
+//! println!("{:?}", connection.next_message()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This crate gathers the others: the protocol without I/O ([`core`]), a connection over any stream ([`Connection`]), the
+//! client and the server (features `client` and `server`, on by default).
 
+#[cfg(feature = "client")]
+pub use raddle_client::{
+    Answer, Backoff, Client, ClientError, ConnectError, Proxy, ProxyError, Reconnect, RedirectError, Setback, Stage,
+    Stopper, Url, UrlError, connect,
+};
 pub use raddle_core as core;
+pub use raddle_core::handshake::{HeadLimits, ResponseError};
 #[cfg(feature = "server")]
 pub use raddle_server::{
-    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Handler, HandlerError,
-    HeadLimits, Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, ResponseError, Running,
-    Server, Snapshot, Surplus, TrustedProxy, TrustedProxyError,
+    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Handler, HandlerError, Hosts,
+    IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server, Snapshot, Surplus,
+    TrustedProxy, TrustedProxyError,
 };
 pub use raddle_socket::{
     Cause, Close, CloseCode, Connection, End, Error, Info, Interest, Limits, Message, MessageWriter, Next, OnEnd,
