@@ -5,6 +5,7 @@
 //! of them; what is beyond stays in the socket, where the peer feels it as back-pressure.
 
 use std::io;
+use std::net::Shutdown;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -87,9 +88,15 @@ impl Link {
     /// Receives and parses until the socket has no more, there is enough, or others have waited long enough for this thread.
     fn receive_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
         for _ in 0..READS {
-            self.parse_ahead(deputy)?;
+            let closed = matches!(deputy.ahead.back(), Some(Ahead::Close));
+            if !closed {
+                self.parse_ahead(deputy)?;
+            }
             let stop = match self.transport.receive(deputy.receiver.space(), Patience::DontWait) {
+                Ok(0) if closed => return Break(Stop::End(Cause::PeerClose)),
                 Ok(0) => Cause::EndOfStream,
+                // What comes behind a Close is nothing (section 5.5.1).
+                Ok(_) if closed => continue,
                 Ok(count) => {
                     deputy.receiver.filled(count);
                     self.counters.heard(count);
@@ -101,10 +108,12 @@ impl Link {
                     kind => Cause::Io(kind),
                 },
             };
-            deputy.ahead.push_back(Ahead::End(stop));
+            if !closed {
+                deputy.ahead.push_back(Ahead::End(stop));
+            }
             return Break(Stop::End(stop));
         }
-        self.parse_ahead(deputy)
+        if matches!(deputy.ahead.back(), Some(Ahead::Close)) { Continue(()) } else { self.parse_ahead(deputy) }
     }
 
     /// Parses what was received, as far as it may be kept.
@@ -159,14 +168,25 @@ impl Link {
         let mut outgoing = self.outgoing.lock();
         self.flush_locked(&mut outgoing);
         self.leave_if_done(&mut outgoing);
+        if self.role == Role::Client
+            && !outgoing.ended
+            && let Err(error) = self.attendant.watch_input(self, self.inbound.visits())
+        {
+            self.cut(&mut outgoing, Cause::Io(error.kind()));
+        }
     }
 
     /// Ends the stream for a reader that is away, where the closing handshake is complete: once our Close is written, which may
-    /// be later, behind what was sent before. A client waits for the server to do that (RFC 6455, section 7.1.1).
+    /// be later, behind what was sent before. A client ends its direction, and waits for the server to end the stream
+    /// (RFC 6455, section 7.1.1).
     pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
         let is_done = outgoing.received.is_some() && outgoing.is_written();
-        if is_done && self.role == Role::Server && self.is_unattended() {
-            self.cut(outgoing, Cause::PeerClose);
+        if is_done && self.is_unattended() {
+            match self.role {
+                Role::Server => self.cut(outgoing, Cause::PeerClose),
+                // It fails where the server has ended the stream already, which is found by reading.
+                Role::Client => drop(self.transport.shutdown(Shutdown::Write)),
+            }
         }
     }
 

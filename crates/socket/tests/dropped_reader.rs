@@ -84,6 +84,30 @@ fn the_peers_close_is_answered_and_the_end_of_the_stream_is_known() {
 }
 
 #[test]
+fn a_client_knows_at_once_that_the_server_has_ended_the_stream_after_the_closes() {
+    let patient = || options(|options| options.close_timeout = Duration::from_secs(60));
+    for client_closes in [true, false] {
+        let (connection, mut peer) = against_peer(Role::Client, patient());
+        let (reader, writer) = connection.split();
+        drop(reader);
+        if client_closes {
+            writer.close(Close::code(CloseCode::NORMAL)).expect("open");
+            assert_eq!(peer.frame(), close(1000, ""));
+            peer.send_all(&[text("was on its way"), close(1000, "")]);
+        } else {
+            peer.send_all(&[text("nobody reads this"), close(1000, "")]);
+            assert_eq!(peer.frame(), close(1000, ""));
+        }
+        // The client has said all that it will say. What the server still sends does no harm.
+        peer.expect_end();
+        peer.send_bytes(b"not even a frame");
+        assert_eq!(writer.state(), State::Closing);
+        drop(peer);
+        eventually("the end is known", || writer.state() == State::Closed);
+    }
+}
+
+#[test]
 fn our_close_is_completed() {
     let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
     let (reader, writer) = connection.split();
