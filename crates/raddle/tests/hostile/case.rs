@@ -34,6 +34,8 @@ impl Modes {
     pub(crate) const CLIENT_CORE: Self = Self(1 << 1);
     /// A server with a thread per connection, over TCP.
     pub(crate) const THREADS: Self = Self(1 << 2);
+    /// A client, over TCP.
+    pub(crate) const CLIENT: Self = Self(1 << 3);
 
     pub(crate) fn contains(self, mode: Self) -> bool {
         self.0 & mode.0 == mode.0
@@ -88,6 +90,23 @@ pub(crate) enum Input {
     Frames { head: Vec<u8>, pieces: Vec<Piece> },
     /// A call of the application's.
     Call(Call),
+    /// What a server answers to a client's request. Where [`head::SAMPLE_ACCEPT`] stands in it, it answers the client's key.
+    Response(Vec<u8>),
+}
+
+/// What a client finds in a response that opens no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Malformed,
+    TooLarge,
+    TooManyInterim,
+    Status(u16),
+    NoUpgrade,
+    Accept,
+    Subprotocol,
+    Extension,
+    /// The stream has ended before the response was whole.
+    Ended,
 }
 
 /// What the application asks of the library.
@@ -133,6 +152,10 @@ pub(crate) enum Verdict {
     Drop,
     /// Caller error.
     CallerError,
+    /// ACCEPT of a response, with the subprotocol that the server has chosen.
+    Connected { subprotocol: Option<&'static str> },
+    /// The handshake error of a client.
+    Unopened(Fault),
 }
 
 /// An event, as a peer or an application sees it.
@@ -239,10 +262,25 @@ pub(crate) fn fail(number: u16, code: u16, name: impl Into<String>, pieces: impl
 fn of_frames(number: u16, name: impl Into<String>, pieces: impl IntoIterator<Item = Piece>, expect: Verdict) -> Case {
     let pieces = pieces.into_iter().collect();
     Case {
-        modes: Modes::CORE | Modes::CLIENT_CORE | Modes::THREADS,
+        modes: Modes::CORE | Modes::CLIENT_CORE | Modes::THREADS | Modes::CLIENT,
         input: Input::Frames { head: head::sample().into(), pieces },
         ..of_head(number, name, b"", expect)
     }
+}
+
+/// A response that opens a client's connection.
+pub(crate) fn connects(number: u16, name: impl Into<String>, response: impl Into<Vec<u8>>) -> Case {
+    of_response(number, name, response, Verdict::Connected { subprotocol: None })
+}
+
+/// A response that is an error of the client's call.
+pub(crate) fn unopened(number: u16, fault: Fault, name: impl Into<String>, response: impl Into<Vec<u8>>) -> Case {
+    of_response(number, name, response, Verdict::Unopened(fault))
+}
+
+fn of_response(number: u16, name: impl Into<String>, response: impl Into<Vec<u8>>, expect: Verdict) -> Case {
+    let input = Input::Response(response.into());
+    Case { modes: Modes::CLIENT_CORE | Modes::CLIENT, input, ..of_head(number, name, b"", expect) }
 }
 
 /// A call that fails, and leaves what it was made on usable.
@@ -279,8 +317,10 @@ impl Case {
     }
 
     pub(crate) fn agreeing_on(mut self, name: &'static str) -> Self {
-        let Verdict::Open { subprotocol, .. } = &mut self.expect else { panic!("a line that opens no connection") };
-        *subprotocol = Some(name);
+        match &mut self.expect {
+            Verdict::Open { subprotocol, .. } | Verdict::Connected { subprotocol } => *subprotocol = Some(name),
+            _ => panic!("a line that opens no connection"),
+        }
         self
     }
 

@@ -1,5 +1,7 @@
 //! Heads of HTTP messages: requests to send, answers to check.
 
+use raddle::core::handshake::accept_value;
+
 /// The key of RFC 6455, section 1.3, and its answer.
 pub(crate) const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const SAMPLE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -24,8 +26,29 @@ pub(crate) fn sample() -> Head {
         .add("Sec-WebSocket-Version", "13")
 }
 
+/// The response to it, from the same section, without a subprotocol.
+pub(crate) fn response() -> Head {
+    Head { line: b"HTTP/1.1 101 Switching Protocols".to_vec(), fields: Vec::new(), end: b"\r\n".to_vec() }
+        .add("Upgrade", "websocket")
+        .add("Connection", "Upgrade")
+        .add("Sec-WebSocket-Accept", SAMPLE_ACCEPT)
+}
+
+/// The response with the answer to this key of a client's in the place of the sample's.
+pub(crate) fn answering(response: &[u8], key: &str) -> Vec<u8> {
+    let (sample, accept) = (SAMPLE_ACCEPT.as_bytes(), accept_value(key.as_bytes()));
+    let mut response = response.to_vec();
+    for start in 0..response.len().saturating_sub(sample.len() - 1) {
+        let place = &mut response[start..start + sample.len()];
+        if place == sample {
+            place.copy_from_slice(accept.as_bytes());
+        }
+    }
+    response
+}
+
 impl Head {
-    /// With this request line.
+    /// With this request line, or status line.
     pub(crate) fn line(self, line: impl AsRef<[u8]>) -> Self {
         Self { line: line.as_ref().to_vec(), ..self }
     }

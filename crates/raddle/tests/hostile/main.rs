@@ -1,5 +1,5 @@
-//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O and the server with a
-//! thread per connection: one table of inputs with their verdicts, run in every mode and however they are cut, and
+//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O, the server with a
+//! thread per connection and the client: one table of inputs with their verdicts, run in every mode and however they are cut, and
 //! beside it what is more than an input.
 
 mod alone;
@@ -14,7 +14,7 @@ mod wire;
 
 use case::{Case, Modes};
 use raddle::Role;
-use run::{Report, calls, frames, heads, in_parallel, threads};
+use run::{Report, calls, client, frames, heads, in_parallel, responses, threads};
 
 #[test]
 fn every_line_holds_without_io_however_it_is_cut() {
@@ -25,7 +25,10 @@ fn every_line_holds_without_io_however_it_is_cut() {
         frames::run(case, Role::Server, &report);
         calls::run_core(case, &report);
     });
-    in_parallel(2, &lines(Modes::CLIENT_CORE), |_, case| frames::run(case, Role::Client, &report));
+    in_parallel(2, &lines(Modes::CLIENT_CORE), |_, case| {
+        frames::run(case, Role::Client, &report);
+        responses::run(case, &report);
+    });
     report.finish();
 }
 
@@ -45,6 +48,17 @@ fn every_line_holds_with_a_thread_per_connection() {
         });
         hosts.finish(&report);
         report.check(|| "the server of calls".into(), || caller.finish());
+        report.check(|| "what is left".into(), || before.assert_the_same());
+        report.finish();
+    });
+}
+
+#[test]
+fn every_line_holds_for_a_client() {
+    alone::run("every_line_holds_for_a_client", || {
+        let before = alone::Held::by_the_library();
+        let report = Report::default();
+        in_parallel(8, &lines(Modes::CLIENT), |_, case| client::run(case, &report));
         report.check(|| "what is left".into(), || before.assert_the_same());
         report.finish();
     });

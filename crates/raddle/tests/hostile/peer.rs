@@ -1,7 +1,7 @@
 //! A peer that sends what it likes: raw bytes over a TCP connection, with bounded waits.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -15,11 +15,13 @@ use crate::wire::{self, Piece, Sent, close};
 
 pub(crate) struct Peer {
     stream: TcpStream,
-    /// What the server has sent and nobody has looked at yet.
+    /// Which side the library is.
+    library: Role,
+    /// What the library has sent and nobody has looked at yet.
     received: Vec<u8>,
 }
 
-/// How the server has ended its direction of the stream.
+/// How the library has ended its direction of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Finished,
@@ -44,7 +46,21 @@ impl Peer {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time other than 0");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time other than 0");
-        Self { stream, received: Vec::new() }
+        Self { stream, library: Role::Server, received: Vec::new() }
+    }
+
+    /// A peer that is the server of a client of the library's, once that has connected.
+    pub(crate) fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().expect("a client connects");
+        Self { library: Role::Client, ..Self::over(stream) }
+    }
+
+    /// Takes the head of the request off, and gives it.
+    pub(crate) fn take_request(&mut self) -> String {
+        let whole = |received: &[u8]| received.windows(4).position(|end| end == b"\r\n\r\n");
+        self.read_until("a request", |received| whole(received).is_some());
+        let end = whole(&self.received).expect("it is whole") + 4;
+        String::from_utf8(self.received.drain(..end).collect()).expect("a request in ASCII")
     }
 
     /// With the opening handshake done.
@@ -102,7 +118,7 @@ impl Peer {
     }
 
     pub(crate) fn send_pieces(&mut self, pieces: impl IntoIterator<Item = Piece>) {
-        self.send(&wire::encode(&pieces.into_iter().collect::<Vec<_>>(), Role::Server));
+        self.send(&wire::encode(&pieces.into_iter().collect::<Vec<_>>(), self.library));
     }
 
     /// Reads what comes until `enough` says so, and gives all that was not taken yet.
@@ -146,7 +162,8 @@ impl Peer {
 
     /// Reads until so many messages and control frames are there, and takes them off.
     pub(crate) fn receive(&mut self, count: usize) -> Vec<Saw> {
-        let frames = |received: &[u8]| wire::decode_finals(received, count).expect("frames in order");
+        let library = self.library;
+        let frames = |received: &[u8]| wire::decode_finals(received, library, count).expect("frames in order");
         self.read_until("frames", |received| frames(received).is_some());
         let (frames, rest) = frames(&self.received).expect("they are there");
         self.received.drain(..self.received.len() - rest);
@@ -155,16 +172,18 @@ impl Peer {
 
     /// Reads to the end of the stream: what the server has sent, in messages.
     pub(crate) fn receive_to_end(&mut self) -> (Vec<Saw>, Ending) {
+        let library = self.library;
         let (received, ending) = self.read_to_end();
-        let (frames, rest) = wire::decode(received, Role::Server).expect("frames in order");
+        let (frames, rest) = wire::decode(received, library).expect("frames in order");
         assert!(rest.is_empty(), "a torn frame: {}", start(rest));
         (wire::messages(&frames).expect("messages in order"), ending)
     }
 
     /// Reads to the end of the stream: the frames that the server has sent.
     pub(crate) fn frames_to_end(&mut self) -> Vec<Sent> {
+        let library = self.library;
         let (received, _) = self.read_to_end();
-        wire::decode(received, Role::Server).expect("frames in order").0
+        wire::decode(received, library).expect("frames in order").0
     }
 
     /// Sends a text, which has to come back.

@@ -142,12 +142,12 @@ pub(crate) fn decode(mut bytes: &[u8], from: Role) -> Result<(Vec<Sent>, &[u8]),
     Ok((frames, bytes))
 }
 
-/// Takes the first frames apart up to the `count`th that has FIN, as a server may send them, and gives the number of
-/// bytes behind them. `None`: there are fewer.
-pub(crate) fn decode_finals(mut bytes: &[u8], count: usize) -> Result<Option<(Vec<Sent>, usize)>, String> {
+/// Takes the first frames apart up to the `count`th that has FIN, and gives the number of bytes behind them. `None`: there
+/// are fewer.
+pub(crate) fn decode_finals(mut bytes: &[u8], from: Role, count: usize) -> Result<Option<(Vec<Sent>, usize)>, String> {
     let (mut frames, mut finals) = (Vec::new(), 0);
     while finals < count {
-        let Some((frame, rest)) = decode_one(bytes, Role::Server)? else { return Ok(None) };
+        let Some((frame, rest)) = decode_one(bytes, from)? else { return Ok(None) };
         finals += usize::from(frame.first & 0x80 != 0);
         frames.push(frame);
         bytes = rest;

@@ -6,6 +6,7 @@ mod c_headers;
 mod d_websocket_headers;
 mod e_offers;
 mod f_bodies;
+mod g_responses;
 mod h_frame_header;
 mod i_messages;
 mod j_ping;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<Case> {
         d_websocket_headers::rows(),
         e_offers::rows(),
         f_bodies::rows(),
+        g_responses::rows(),
         h_frame_header::rows(),
         i_messages::rows(),
         j_ping::rows(),

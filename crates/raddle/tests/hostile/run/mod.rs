@@ -1,9 +1,11 @@
 //! Runs the lines of the table, each in its modes and cut in many ways, and gathers what fails.
 
 pub(crate) mod calls;
+pub(crate) mod client;
 pub(crate) mod cuts;
 pub(crate) mod frames;
 pub(crate) mod heads;
+pub(crate) mod responses;
 pub(crate) mod threads;
 
 use std::any::Any;

@@ -1,5 +1,7 @@
 //! A server with a thread per connection, over TCP: each line with connections of its own.
 
+use std::net::SocketAddr;
+
 use raddle::core::handshake::Request as Head;
 use raddle::{Cause, End, Role};
 
@@ -7,7 +9,7 @@ use super::Report;
 use super::cuts::{Cuts, Numbers};
 use crate::case::{Case, Input, Saw, Setup, Then, Verdict};
 use crate::head::{self, Answer};
-use crate::host::{Host, Note};
+use crate::host::{Host, Log, Note};
 use crate::peer::{Ending, Peer};
 use crate::wire::{self, close, text};
 
@@ -78,19 +80,19 @@ pub(crate) fn run(case: &Case, hosts: &Hosts, report: &Report) {
                 report.check(|| format!("{case}, glued"), || run_frames(case, glued, Next::Glued, host));
             }
         }
-        Input::Call(_) => {}
+        Input::Call(_) | Input::Response(_) => {}
     }
 }
 
 /// What follows a line's input.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     Nothing,
     /// A text message, in the same segment.
     Glued,
 }
 
-fn cuts(length: usize, dripped: usize, numbers: &mut Numbers) -> Vec<Cuts> {
+pub(super) fn cuts(length: usize, dripped: usize, numbers: &mut Numbers) -> Vec<Cuts> {
     let mut cuts = vec![Cuts::whole()];
     for parts in [2, 4] {
         cuts.push(Cuts::random(length, parts, numbers));
@@ -157,6 +159,11 @@ fn run_frames(case: &Case, start: impl FnOnce(&mut Peer), next: Next, host: &Hos
     let mut peer = Peer::connect(host.address);
     let address = peer.address();
     start(&mut peer);
+    see_to_the_end(case, peer, next, &host.log, address);
+}
+
+/// Receives what the library answers to a line's frames, and checks it, and what the application of `address` has seen.
+pub(super) fn see_to_the_end(case: &Case, mut peer: Peer, next: Next, log: &Log, address: SocketAddr) {
     let (mut events, code) = match &case.expect {
         Verdict::Accept(events) => (events.clone(), None),
         Verdict::Fail { code, after } => (after.clone(), Some(*code)),
@@ -186,7 +193,7 @@ fn run_frames(case: &Case, start: impl FnOnce(&mut Peer), next: Next, host: &Hos
             Then::Reset => {
                 peer.reset();
                 ended = Ended::Reset;
-                return ended.check(&host.log.take_ended(address), &events);
+                return ended.check(&log.take_ended(address), &events);
             }
         }
     }
@@ -195,7 +202,7 @@ fn run_frames(case: &Case, start: impl FnOnce(&mut Peer), next: Next, host: &Hos
     // The server ends the stream behind its Close. What it has not read by then resets the connection.
     assert!(ending == Ending::Finished || next == Next::Glued || closes || code.is_some(), "{ending:?}");
     drop(peer);
-    let notes = host.log.take_ended(address);
+    let notes = log.take_ended(address);
     ended.check(&notes, &events);
     ended.check_answers(sent, &events, notes.iter().filter(|note| matches!(note, Note::Unsent)).count());
 }
@@ -294,5 +301,5 @@ fn asked(notes: &[Note]) -> &Head {
 }
 
 /// Up to these lengths an input is sent byte by byte.
-const DRIPPED: usize = 40;
+pub(super) const DRIPPED: usize = 40;
 const DRIPPED_HEAD: usize = 300;

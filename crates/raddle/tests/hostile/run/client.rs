@@ -1,0 +1,124 @@
+//! A client, over TCP: each line with a connection of its own, to a peer that is the server.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use raddle::{Client, ConnectError, Reader, Role, Writer};
+
+use super::Report;
+use super::cuts::{Cuts, Numbers};
+use super::responses;
+use super::threads::{self, DRIPPED, Next};
+use crate::case::{Case, Fault, Input, Setup, Then, Verdict};
+use crate::head;
+use crate::host::{self, Log};
+use crate::peer::{Ending, PATIENCE, Peer};
+use crate::wire::{self, text};
+
+/// Runs a line, cut in a few ways and glued to what may follow.
+pub(crate) fn run(case: &Case, report: &Report) {
+    let mut numbers = Numbers::new(case.number.into());
+    match &case.input {
+        Input::Response(response) => {
+            for cuts in threads::cuts(response.len(), DRIPPED_RESPONSE, &mut numbers) {
+                report.check(|| format!("{case}, cut at {cuts:?}"), || run_response(case, response, &cuts));
+            }
+        }
+        Input::Frames { pieces, .. } => {
+            let input = wire::encode(pieces, Role::Client);
+            for cuts in threads::cuts(input.len(), DRIPPED, &mut numbers) {
+                let what = || format!("{case}, cut at {cuts:?}");
+                report.check(what, || run_frames(case, b"", &input, &cuts, Next::Nothing));
+            }
+            // Case 101: in one segment with the response.
+            let glued = || run_frames(case, &input, b"", &Cuts::whole(), Next::Nothing);
+            report.check(|| format!("{case}, glued to the response"), glued);
+            if case.then == Then::Stay {
+                let input = [&input[..], &text(case.setup.text_that_fits()).encode(Role::Client)].concat();
+                let glued = || run_frames(case, b"", &input, &Cuts::whole(), Next::Glued);
+                report.check(|| format!("{case}, glued"), glued);
+            }
+        }
+        Input::Head(_) | Input::Call(_) => {}
+    }
+}
+
+/// A client that connects, and what has become of it.
+pub(crate) type Connecting = JoinHandle<Result<(Reader, Writer), ConnectError>>;
+
+/// Has a client of this setup connect on a thread of its own. What comes out is the server's side, with the key of the request.
+pub(crate) fn call(setup: &Setup) -> (Peer, String, Connecting) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/chat", listener.local_addr().expect("it is bound"));
+    let limits = setup.limits;
+    let mut client =
+        Client::new().connect_timeout(PATIENCE).head_limits(setup.head).with_options(|options| options.limits = limits);
+    for name in setup.subprotocols {
+        client = client.subprotocol(*name);
+    }
+    let calling = thread::spawn(move || client.connect(&url).map(raddle::Connection::split));
+    let mut peer = Peer::accept(&listener);
+    let key = key_of(&peer.take_request());
+    (peer, key, calling)
+}
+
+/// The key of a request.
+pub(crate) fn key_of(request: &str) -> String {
+    let mut keys = request.lines().filter_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    let key = keys.next().expect("a key").to_owned();
+    assert_eq!(keys.next(), None);
+    key
+}
+
+fn run_response(case: &Case, response: &[u8], cuts: &Cuts) {
+    let (mut peer, key, calling) = call(&case.setup);
+    peer.send_cut(&head::answering(response, &key), cuts);
+    if matches!(case.expect, Verdict::Unopened(Fault::Ended)) {
+        peer.finish();
+    }
+    match &case.expect {
+        Verdict::Connected { subprotocol } => {
+            let (mut reader, writer) = calling.join().expect("no panic").expect("a connection");
+            assert_eq!(reader.info().subprotocol.as_deref(), *subprotocol);
+            let echoing = thread::spawn(move || {
+                host::echo(&mut reader, &writer, &Log::default());
+            });
+            peer.echo("after");
+            assert_eq!(peer.close(), []);
+            echoing.join().expect("no panic");
+        }
+        Verdict::Unopened(expected) => {
+            let error = calling.join().expect("no panic").expect_err("no connection");
+            let fault = match &error {
+                ConnectError::Handshake(error) => responses::fault(error),
+                ConnectError::Refused(answer) => Fault::Status(answer.status),
+                ConnectError::EndOfStream => Fault::Ended,
+                error => panic!("{error}"),
+            };
+            assert_eq!(fault, *expected);
+            // No frame was sent, and the stream is closed; what was not read by then resets it.
+            let (received, ending) = peer.read_to_end();
+            assert!(received.is_empty() && matches!(ending, Ending::Finished | Ending::Reset), "{ending:?}");
+        }
+        verdict => panic!("a response does not lead to {verdict:?}"),
+    }
+}
+
+/// Sends frames, some of them in one segment with the response, to a client that echoes.
+fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next: Next) {
+    let (mut peer, key, calling) = call(&case.setup);
+    let response = head::answering(&Vec::from(head::response()), &key);
+    peer.send(&[&response[..], with_response].concat());
+    let (mut reader, writer) = calling.join().expect("no panic").expect("a connection");
+    let address = reader.info().peer.expect("a TCP peer");
+    let log = Arc::new(Log::default());
+    let of_client = Arc::clone(&log);
+    let echoing = thread::spawn(move || host::echo(&mut reader, &writer, &of_client));
+    peer.send_cut(input, cuts);
+    threads::see_to_the_end(case, peer, next, &log, address);
+    echoing.join().expect("no panic");
+}
+
+/// Up to this length a response is sent byte by byte: each is without I/O.
+const DRIPPED_RESPONSE: usize = 160;
