@@ -55,6 +55,7 @@ fn every_line_holds_with_a_thread_per_connection() {
 
 #[test]
 fn every_line_holds_for_a_client() {
+    // Hostile input 101.
     alone::run("every_line_holds_for_a_client", || {
         let before = alone::Held::by_the_library();
         let report = Report::default();
