@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt: exponential back-off with full jitter (RFC 6455, section 7.2.3).
+//! How long to wait before the next attempt: exponential back-off with jitter (RFC 6455, section 7.2.3).
 
 use std::time::Duration;
 
@@ -12,12 +12,15 @@ use std::time::Duration;
 /// // With the largest random number: what is waited at most.
 /// let waits: Vec<u64> = (0..5).map(|_| backoff.next_wait(u64::MAX).as_secs()).collect();
 /// assert_eq!(waits, [5, 10, 20, 40, 60]);
+/// // A good while later, with the smallest.
 /// backoff.opened_for(Duration::from_secs(90));
-/// assert_eq!(backoff.next_wait(0), Duration::ZERO);
+/// let waits: Vec<u64> = (0..5).map(|_| backoff.next_wait(0).as_secs()).collect();
+/// assert_eq!(waits, [0, 5, 10, 20, 30]);
 /// ```
 ///
-/// Every wait is random, between nothing and a bound: a thousand clients whose server has gone come back one by one. The
-/// bound is 5 s at first, and doubles with each attempt up to the cap.
+/// A thousand clients whose server has gone come back one by one: the first wait is random between nothing and 5 s, the
+/// others between half their bound and their bound, which doubles with each attempt up to the cap. So those who come for the
+/// second time do not meet those who come for the first, and of all clients a fifth come in any second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The bound of the first wait. Default: 5 s, of RFC 6455, section 7.2.3.
@@ -33,12 +36,14 @@ pub struct Backoff {
 impl Backoff {
     /// The time to wait before the next attempt. `random` is any number, each as likely as the others.
     pub fn next_wait(&mut self, random: u64) -> Duration {
+        let is_first = self.waits == 0;
         let doubled = 2_u32.checked_pow(self.waits).map_or(Duration::MAX, |factor| self.first.saturating_mul(factor));
         self.waits = self.waits.saturating_add(1);
-        let bound = doubled.min(self.cap);
-        let nanos = bound.as_nanos().min(u64::MAX.into()) as u64;
-        // The upper half of the product is the random share of the bound.
-        Duration::from_nanos(((u128::from(nanos) * (u128::from(random) + 1)) >> 64) as u64)
+        let bound = doubled.min(self.cap).as_nanos().min(u64::MAX.into()) as u64;
+        let least = if is_first { 0 } else { bound / 2 };
+        // The upper half of the product is the random share.
+        let share = (u128::from(bound - least) * (u128::from(random) + 1)) >> 64;
+        Duration::from_nanos(least + share as u64)
     }
 
     /// Takes notice that a connection has ended that was open for `time`.

@@ -1,0 +1,200 @@
+//! A client and this project's server: the ways to it, what it is told, both directions at once, the end.
+
+mod common;
+
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use common::*;
+use parking_lot::Mutex;
+use raddle_client::{Client, ConnectError, Connection, Message, Stage, connect};
+use raddle_server::Server;
+use raddle_socket::{Cause, Close, CloseCode, Error, Socket, State};
+
+#[track_caller]
+fn assert_echo(connection: &mut Connection) {
+    connection.send("Hello").expect("open");
+    assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+}
+
+#[test]
+fn every_way_leads_to_the_server() {
+    let directory = std::env::temp_dir().join(format!("raddle-client-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("socket");
+    let server = serving(|builder| builder.bind_unix(&path).expect("a free path"), echo);
+    let port = server.local_addr().port();
+    for host in ["127.0.0.1", "localhost", "LOCALHOST"] {
+        let mut connection =
+            connect(&format!("ws://{host}:{port}/a?b")).unwrap_or_else(|error| panic!("{host}: {error}"));
+        assert_eq!((&*connection.info().target, connection.info().peer), ("/a?b", Some(server.local_addr())));
+        assert_echo(&mut connection);
+        let end = connection.close(Close::code(CloseCode::NORMAL));
+        assert!(end.is_clean() && end.code() == CloseCode::NORMAL, "{end}");
+    }
+    assert_echo(&mut Client::new().unix(&path).connect("ws://localhost/").expect("it listens"));
+    let stream = TcpStream::connect(server.local_addr()).expect("it listens");
+    let over = Socket::tcp(stream).expect("a socket");
+    assert_echo(&mut Client::new().connect_over("ws://localhost/", over).expect("a server"));
+    let over = Socket::unix(UnixStream::connect(&path).expect("it listens")).expect("a socket");
+    assert_echo(&mut Client::new().connect_over("wss://localhost/", over).expect("a server"));
+    finish(&server);
+    std::fs::remove_dir_all(&directory).expect("it is ours");
+
+    let missing = Client::new().unix(&path).connect("ws://localhost/").map(drop);
+    assert!(matches!(missing, Err(ConnectError::Connect(_))), "{missing:?}");
+    assert!(matches!(connect("wss://localhost/"), Err(ConnectError::TlsUnsupported)));
+    // From RFC 2606: there is no such name.
+    let unknown = connect("ws://no-such-name.invalid/").map(drop);
+    assert!(matches!(unknown, Err(ConnectError::Resolve(_) | ConnectError::Timeout { stage: Stage::Resolve, .. })));
+}
+
+#[test]
+fn the_server_is_told_what_was_set() {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    let decide = move |request: raddle_server::Request| {
+        let headers = ["Host", "Origin", "Authorization", "Cookie", "X-One", "User-Agent"];
+        let values = headers.map(|name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned()));
+        seen.lock().push(values);
+        request.accept().expect("undecided");
+    };
+    let any = |builder: raddle_server::Builder| {
+        builder.hosts(raddle_server::Hosts::Any).origins(raddle_server::Origins::Any).subprotocol("superchat")
+    };
+    let server = serving(|builder| any(builder).on_request(decide), echo);
+    let authority = server.local_addr().to_string();
+    let client = Client::new()
+        .subprotocol("chat")
+        .subprotocol("superchat")
+        .require_subprotocol()
+        .origin("https://example.com")
+        .basic("Aladdin", "open sesame")
+        .cookie("a", "1")
+        .cookie("b", "2")
+        .header("X-One", b"\xff".to_vec());
+    let connection = client.connect(&url(&server, "/")).expect("it accepts");
+    assert_eq!(connection.info().subprotocol.as_deref(), Some("superchat"));
+    client.clone().host("example.com:8080").bearer("to.ken-1==").connect(&url(&server, "/")).expect("it accepts");
+    // Of the URL, and overridden.
+    let with_user = format!("ws://us%C3%A9r:pass%3Aword@{authority}/");
+    Client::new().connect(&with_user).expect("it accepts");
+    Client::new().bearer("token").connect(&with_user).expect("it accepts");
+    let expected = [
+        [
+            Some(&*authority),
+            Some("https://example.com"),
+            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            Some("a=1; b=2"),
+            Some("\u{fffd}"),
+            None,
+        ],
+        [
+            Some("example.com:8080"),
+            Some("https://example.com"),
+            Some("Bearer to.ken-1=="),
+            Some("a=1; b=2"),
+            Some("\u{fffd}"),
+            None,
+        ],
+        [Some(&*authority), None, Some("Basic dXPDqXI6cGFzczp3b3Jk"), None, None, None],
+        [Some(&*authority), None, Some("Bearer token"), None, None, None],
+    ];
+    assert_eq!(*requests.lock(), expected.map(|values| values.map(|value| value.map(str::to_owned))));
+    finish(&server);
+}
+
+#[test]
+fn a_message_may_have_16_mebibytes_and_no_more() {
+    const LIMIT: usize = 16 << 20;
+    let handler = |mut reader: raddle_server::Reader, writer: raddle_server::Writer| {
+        while let Some(message) = reader.next_message()? {
+            writer.send(&vec![0_u8; std::str::from_utf8(message.as_bytes())?.parse()?])?;
+        }
+        Ok(())
+    };
+    let server = serving(|builder| builder, handler);
+    let mut connection = connect(&url(&server, "/")).expect("it accepts");
+    connection.send(&*LIMIT.to_string()).expect("open");
+    assert_eq!(connection.next_message().map(|message| message.map(|it| it.as_bytes().len())), Ok(Some(LIMIT)));
+    connection.send(&*(LIMIT + 1).to_string()).expect("open");
+    let end = connection.next_message().map(drop).expect_err("it is too big");
+    assert_eq!((end.cause, end.sent), (Cause::Failed(Error::MessageTooBig), Some(CloseCode::TOO_BIG)));
+    finish(&server);
+}
+
+/// Both send as much as the other, and neither waits for the other to begin.
+fn exchange(server: &Server, bytes: usize) {
+    let (mut reader, writer) = connect(&url(server, "/")).expect("it accepts").split();
+    let count = bytes >> 20;
+    let sending = thread::spawn(move || {
+        let message = pattern(1 << 20, 1);
+        for _ in 0..count {
+            writer.send(&message).expect("the server takes it");
+        }
+        writer
+    });
+    let expected = pattern(1 << 20, 2);
+    for number in 0..count {
+        let received = reader.next_message().expect("open");
+        assert!(received == Some(Message::Binary(&expected)), "message {number} is not what was sent");
+    }
+    let writer = join(sending, LIMIT);
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("all there"))));
+    assert_eq!(writer.state(), State::Open);
+    assert!(reader.close(Close::code(CloseCode::NORMAL)).is_clean());
+}
+
+#[test]
+fn one_thread_sends_64_mib_while_another_receives_as_much() {
+    const BYTES: usize = 64 << 20;
+    let handler = |mut reader: raddle_server::Reader, writer: raddle_server::Writer| {
+        let answering = writer.clone();
+        let sending = thread::spawn(move || {
+            let message = pattern(1 << 20, 2);
+            (0..BYTES >> 20).all(|_| answering.send(&message).is_ok())
+        });
+        let expected = pattern(1 << 20, 1);
+        for _ in 0..BYTES >> 20 {
+            assert!(reader.next_message()? == Some(Message::Binary(&expected)), "not what was sent");
+        }
+        assert!(join(sending, LIMIT), "the client does not take it");
+        writer.send("all there")?;
+        while reader.next_message()?.is_some() {}
+        Ok(())
+    };
+    let server = serving(|builder| builder, handler);
+    exchange(&server, BYTES);
+    finish(&server);
+}
+
+#[test]
+fn a_client_that_sleeps_or_only_sends_is_not_given_up() {
+    let hurried = |builder: raddle_server::Builder| {
+        builder.with_options(|options| {
+            options.ping_interval = Some(Duration::from_millis(200));
+            options.ping_timeout = Duration::from_millis(1500);
+        })
+    };
+    let server = serving(hurried, |mut reader, _| {
+        while reader.next_message()?.is_some() {}
+        Ok(())
+    });
+    let sleeping = connect(&url(&server, "/")).expect("it accepts");
+    let (reader, sending) = connect(&url(&server, "/")).expect("it accepts").split();
+    drop(reader);
+    for _ in 0..40 {
+        thread::sleep(Duration::from_millis(100));
+        sending.send("only").expect("open");
+    }
+    // More than two timeouts have passed.
+    assert_eq!((sleeping.state(), sending.state()), (State::Open, State::Open));
+    assert_eq!(server.connections().len(), 2);
+    // The other one was never silent for long enough to be asked.
+    let measured = server.connections().iter().any(|connection| connection.round_trip.is_some());
+    assert!(measured, "the Pings were answered");
+    finish(&server);
+}
