@@ -1,0 +1,41 @@
+// Node's `ws`, as a client of an echo server and as one: `client URL`, `server`.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import process from "node:process";
+import { WebSocket, WebSocketServer } from "ws";
+
+const texts = ["", "Hello", "zażółć 🦀", "a".repeat(125), "a".repeat(126), "é".repeat(40_000)];
+const binaries = [0, 1, 256, 65_535, 65_536, 1 << 20].map((length) => Buffer.from([...Array(length).keys()]));
+const [CODE, REASON] = [4321, "that is all"];
+
+const [, , role, url] = process.argv;
+const perMessageDeflate = process.argv.includes("--deflate");
+
+if (role === "server") {
+    const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate });
+    server.on("connection", (socket) => {
+        socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
+        socket.on("error", (error) => console.error(`a connection: ${error}`));
+    });
+    await once(server, "listening");
+    console.log(`listening on ws://127.0.0.1:${server.address().port}`);
+} else {
+    const socket = new WebSocket(url, { perMessageDeflate, handshakeTimeout: 10_000 });
+    await once(socket, "open");
+    assert.equal(socket.extensions, perMessageDeflate ? "permessage-deflate" : "");
+    const signal = AbortSignal.timeout(60_000);
+    for (const message of [...texts, ...binaries]) {
+        const echoed = once(socket, "message", { signal });
+        socket.send(message);
+        const [data, isBinary] = await echoed;
+        assert.equal(isBinary, typeof message !== "string");
+        assert(data.equals(Buffer.from(message)), `${message.length} differ`);
+    }
+    const pong = once(socket, "pong", { signal });
+    socket.ping("still there?");
+    assert.equal((await pong)[0].toString(), "still there?");
+    const closed = once(socket, "close", { signal });
+    socket.close(CODE, REASON);
+    assert.equal((await closed)[0], CODE);
+}

@@ -1,0 +1,167 @@
+"""Has raddle and other libraries exchange messages, in both directions, directly and through real proxies.
+
+Prints a line for each pair, ends with a line `N passed, N failed`, and exits with 0 if none has failed. Started by
+`ci/interop`, which installs the peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PYTHON = [sys.executable]
+NODE = ["node"]
+# Seconds, for whatever takes milliseconds.
+PATIENCE = 60
+
+# name, command of its client, command of its server
+PEERS: list[tuple[str, list[str], list[str] | None]] = [
+    ("websockets", [*PYTHON, "peers/python_websockets.py", "client"], [*PYTHON, "peers/python_websockets.py", "server"]),
+    ("websocket-client", [*PYTHON, "peers/python_websocket_client.py", "client"], None),
+    ("ws", [*NODE, "peers/node_ws.mjs", "client"], [*NODE, "peers/node_ws.mjs", "server"]),
+]
+
+
+class Results:
+    """What has passed and what has failed."""
+
+    def __init__(self) -> None:
+        self.passed = self.failed = 0
+
+    def check(self, name: str, command: list[str], refused: str | None = None) -> None:
+        """Runs a client, which has to succeed, or to fail with these words."""
+        try:
+            done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
+            said, code = done.stdout + done.stderr, done.returncode
+        except subprocess.TimeoutExpired as late:
+            said, code = f"not within {late.timeout} s", None
+        passed = code == 0 if refused is None else code == 1 and refused in said
+        self.passed += passed
+        self.failed += not passed
+        print(f"{'ok    ' if passed else 'FAILED'} {name}", flush=True)
+        if not passed:
+            print(f"    expected {refused or 'success'}, ended with {code}\n    {said.strip()[-2000:]}", flush=True)
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+@contextmanager
+def serving(command: list[str]) -> Iterator[str]:
+    """A server that says where it listens."""
+    with running(command) as process:
+        assert process.stdout
+        line = process.stdout.readline().strip()
+        if not line.startswith("listening on "):
+            sys.exit(f"{command}: it says {line!r}")
+        yield line.removeprefix("listening on ")
+
+
+@contextmanager
+def proxying(command: list[str], port: int) -> Iterator[None]:
+    """A proxy, once somebody listens at its port."""
+    with running(command) as process:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    sys.exit(f"{command}: nobody listens, it has ended with {process.returncode}")
+                time.sleep(0.05)
+        yield
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def both_directions(results: Results, interop: str, echo_server: list[str]) -> None:
+    peers = [*PEERS, ("tungstenite", [interop, "tungstenite-client"], [interop, "tungstenite-server"])]
+    with serving(echo_server) as url:
+        results.check("raddle's client, raddle's server", [interop, "client", url])
+        for name, client, _ in peers:
+            results.check(f"{name}'s client, raddle's server", [*client, url])
+    for name, _, server in peers:
+        if server:
+            with serving(server) as url:
+                results.check(f"raddle's client, {name}'s server", [interop, "client", url])
+
+
+def through_proxies(results: Results, interop: str, echo_server: list[str]) -> None:
+    with serving(echo_server) as url, tempfile.TemporaryDirectory() as directory:
+        # By name: the proxy has to look it up.
+        named = url.replace("127.0.0.1", "localhost")
+
+        def client(proxy: str, to: str = url) -> list[str]:
+            return [interop, "client", "--proxy", proxy, to]
+
+        for credentials in ("", "BasicAuth user pass-word\n"):
+            port, file = free_port(), Path(directory) / "tinyproxy.conf"
+            file.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 100\n{credentials}")
+            with proxying(["tinyproxy", "-d", "-c", str(file)], port):
+                if credentials:
+                    results.check("tinyproxy, user and password", client(f"http://user:pass-word@127.0.0.1:{port}", named))
+                    for wrong in ("", "user:wrong@", "other:pass-word@"):
+                        refused = client(f"http://{wrong}127.0.0.1:{port}")
+                        status = "401" if wrong else "407"
+                        results.check(f"tinyproxy, {wrong or 'nobody'}", refused, f"answered with status {status}")
+                else:
+                    results.check("tinyproxy, an address", client(f"http://127.0.0.1:{port}"))
+                    results.check("tinyproxy, a name", client(f"http://127.0.0.1:{port}", named))
+                    nobody = client(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{free_port()}/")
+                    results.check("tinyproxy, nobody listens", nobody, "the proxy has answered with status 50")
+
+        for credentials in ([], ["-u", "user", "-P", "password"]):
+            port = free_port()
+            with proxying(["microsocks", "-i", "127.0.0.1", "-p", str(port), *credentials], port):
+                if credentials:
+                    results.check("microsocks, user and password", client(f"socks5://user:password@127.0.0.1:{port}", named))
+                    wrong = client(f"socks5://user:wrong@127.0.0.1:{port}")
+                    results.check("microsocks, a wrong password", wrong, "refused user and password")
+                    results.check("microsocks, nobody", client(f"socks5://127.0.0.1:{port}"), "in a way that was not offered")
+                else:
+                    results.check("microsocks, an address", client(f"socks5://127.0.0.1:{port}"))
+                    results.check("microsocks, a name", client(f"socks5h://127.0.0.1:{port}", named))
+                    results.check("microsocks, a name, as socks5", client(f"socks5://127.0.0.1:{port}", named))
+                    nobody = client(f"socks5://127.0.0.1:{port}", f"ws://127.0.0.1:{free_port()}/")
+                    results.check("microsocks, nobody listens", nobody, "the proxy does not connect")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("interop", help="the program of this folder")
+    parser.add_argument("echo_server", help="the example")
+    arguments = parser.parse_args()
+    echo_server = [arguments.echo_server, "--listen", "127.0.0.1:0", "--max-message", str(16 << 20)]
+    results = Results()
+    both_directions(results, arguments.interop, echo_server)
+    through_proxies(results, arguments.interop, echo_server)
+    print(f"{results.passed} passed, {results.failed} failed")
+    return 1 if results.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
