@@ -1,9 +1,11 @@
-//! Measures raddle's servers beside a raw limit and other libraries, in one run, interleaved.
+//! Measures raddle's servers, and its client, beside a raw limit and other libraries, in one run, interleaved.
 //!
 //! Each server is a process of its own, pinned to one core; the load comes from the other. The steady figure is the server's
 //! CPU time (user and system) per message; what a table prints beside it is the median of the ratios to the raw baseline of
 //! the same round.
 
+mod client;
+mod duplex;
 mod echo;
 mod handshake;
 mod hold;
@@ -23,6 +25,8 @@ const HELP: &str = "\
 bench COMMAND [--rounds N] [--seconds S] [--cell N]
 
   echo         CPU per message: raw threads, raddle threads, tungstenite
+  client       CPU of a client per round trip: a raw socket, raddle, tungstenite
+  duplex       1 GiB each way on one connection of raddle's client, by two threads
   idle         memory per idle connection, after one message on each
   handshake    CPU per opening handshake, 32 at a time
   drip         an honest client beside 2,000 that drip their opening handshake
@@ -56,6 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["echo"] => echo::run(effort),
+        ["client"] => client::run(effort),
+        ["duplex"] => duplex::run(),
         ["idle"] => idle::run(effort),
         ["handshake"] => handshake::run(effort),
         ["drip"] => hold::drip(effort),

@@ -72,6 +72,7 @@ fn header(length: usize, mask: u8) -> Vec<u8> {
     }
 }
 
-fn payload(length: usize) -> impl Iterator<Item = u8> {
+/// What is in a message of `length` bytes.
+pub fn payload(length: usize) -> impl Iterator<Item = u8> {
     (0..length).map(|index| (index % 251) as u8)
 }
