@@ -1,12 +1,15 @@
-//! The examples `echo_server` and `chat` as those see them who run them: the line that they print, their flags, their
+//! The examples `echo_server`, `echo_client` and `chat` as those see them who run them: the line that they print, their flags, their
 //! errors, and how they end.
 
 mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use raddle::{Close, CloseCode, HandlerError, Message, Reader, Server, Writer};
 use rustix::process::Signal;
 
 use support::{SOON, Served, expect, read_until, run, to_end};
@@ -202,6 +205,15 @@ fn what_cannot_be_done_is_said_in_one_line() {
     }
     refused("chat", &["--listen", "nowhere"], "nowhere");
     refused("chat", &["--no-such-flag"], "--no-such-flag");
+    refused("echo_client", &[], "ws://HOST:PORT");
+    refused("echo_client", &["http://127.0.0.1:1"], "ws://");
+    refused("echo_client", &["ws://127.0.0.1:1", "ws://127.0.0.1:2"], "ws://127.0.0.1:2");
+    refused("echo_client", &["ws://127.0.0.1:1", "--ca", "/nonexistent.pem"], "--ca");
+    refused("echo_client", &["ws://127.0.0.1:1", "--max-message", "many"], "many");
+    refused("echo_client", &["wss://127.0.0.1:1"], "wss");
+    // Somebody else may have got the port meanwhile, who is no WebSocket server.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    refused("echo_client", &[&format!("ws://{free}")], "cannot connect");
 }
 
 #[track_caller]
@@ -212,6 +224,33 @@ fn refused(example: &str, flags: &[&str], about: &str) {
     assert_eq!(output.stdout, b"", "{flags:?}");
     assert!(said.starts_with(&format!("{example}: ")) && said.contains(about), "{flags:?}: {said}");
     assert_eq!(said.lines().count(), 1, "{flags:?}: {said}");
+}
+
+#[test]
+fn the_echo_client_runs_every_case_of_a_suite_and_says_when_it_has_done() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let suite = move |mut reader: Reader, writer: Writer| -> Result<(), HandlerError> {
+        let target = reader.info().target.to_string();
+        seen.lock().push(target.clone());
+        if target == "/getCaseCount" {
+            writer.send("3")?;
+        } else if target.starts_with("/runCase?") {
+            writer.send(&*target)?;
+            assert_eq!(reader.next_message()?, Some(Message::Text(&target)));
+        }
+        reader.close(Close::code(CloseCode::NORMAL));
+        Ok(())
+    };
+    let server = Server::builder().bind("127.0.0.1:0").unwrap().start(suite).unwrap();
+    let output = run("echo_client", &[&format!("ws://{}/", server.local_addr())]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"3 cases\n");
+    let cases = (1..=3).map(|case| format!("/runCase?case={case}&agent=raddle"));
+    let expected = ["/getCaseCount".into()].into_iter().chain(cases).chain(["/updateReports?agent=raddle".into()]);
+    assert_eq!(*asked.lock(), Vec::from_iter(expected));
+    server.stop(SOON);
+    server.join(SOON).unwrap();
 }
 
 #[test]
@@ -236,6 +275,7 @@ fn help_names_every_flag() {
         assert!(help.contains(&format!("\n  --{flag} ")), "--{flag} is missing in:\n{help}");
     }
     assert!(run("chat", &["--help"]).status.success());
+    assert!(run("echo_client", &["--help"]).status.success());
 }
 
 #[test]

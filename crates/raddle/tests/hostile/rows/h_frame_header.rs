@@ -20,10 +20,10 @@ fn masking() -> Vec<Case> {
         }
         let masked = [0x80 | opcode, 0x82, 0x37, 0xfa, 0x21, 0x3d, 0x34, 0x12];
         let name = format!("a masked frame of opcode {opcode}");
-        rows.push(fail(116, 1002, name, [raw(masked)]).only(Modes::CLIENT_CORE));
+        rows.push(fail(116, 1002, name, [raw(masked)]).only(Modes::CLIENT_CORE | Modes::CLIENT));
         // The second byte shows it.
         let name = format!("the first bytes of a masked frame of opcode {opcode}");
-        rows.push(fail(116, 1002, name, [raw([0x80 | opcode, 0x80])]).only(Modes::CLIENT_CORE));
+        rows.push(fail(116, 1002, name, [raw([0x80 | opcode, 0x80])]).only(Modes::CLIENT_CORE | Modes::CLIENT));
     }
     let key = |key: [u8; 4]| text("same").key(key);
     rows.push(accept(128, "a masking key of zeros", [key([0; 4])], [saw_text("same")]));
@@ -62,7 +62,7 @@ fn lengths() -> Vec<Case> {
     }
     let top_bit = "the first byte of a length with the top bit set";
     rows.push(fail(119, 1002, top_bit, [raw(b"\x82\xff\x80")]).only(Modes::CORE | Modes::THREADS));
-    rows.push(fail(119, 1002, top_bit, [raw(b"\x82\x7f\x80")]).only(Modes::CLIENT_CORE));
+    rows.push(fail(119, 1002, top_bit, [raw(b"\x82\x7f\x80")]).only(Modes::CLIENT_CORE | Modes::CLIENT));
     // FRAME_MAX is 1 MiB. Only the header is there.
     for length in [u64::MAX >> 1, (1 << 20) + 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, (1 << 53) + 1] {
         rows.push(fail(120, 1009, format!("a binary message of {length:#x} bytes"), [announce(0x82, length)]));
