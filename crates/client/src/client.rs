@@ -44,7 +44,8 @@ pub struct Client {
     pub(crate) connect_timeout: Duration,
     pub(crate) redirects: u32,
     pub(crate) head: HeadLimits,
-    pub(crate) options: Options,
+    /// All connections of this client share them.
+    pub(crate) options: Arc<Options>,
 }
 
 /// Headers that the caller has set.
@@ -76,7 +77,7 @@ impl Client {
             connect_timeout: Duration::from_secs(10),
             redirects: 0,
             head: HeadLimits::default(),
-            options,
+            options: options.into(),
         }
     }
 
@@ -163,12 +164,12 @@ impl Client {
 
     /// The limits and time-outs of the connections. Replaces the client's default of 16 MiB for a message.
     pub fn options(self, options: Options) -> Self {
-        Self { options, ..self }
+        Self { options: options.into(), ..self }
     }
 
     /// Changes the limits and time-outs of the connections.
     pub fn with_options(mut self, change: impl FnOnce(&mut Options)) -> Self {
-        change(&mut self.options);
+        change(Arc::make_mut(&mut self.options));
         self
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use raddle_core::handshake::{Agreement, ClientError, Offer, ResponseParser};
 use raddle_socket::{Connection, Info, OnEnd, Opening, Role, Socket, Transport};
@@ -205,7 +206,8 @@ impl Client {
         info.peer = peer;
         info.target = url.target().into();
         info.subprotocol = agreement.subprotocol.map(Into::into);
-        let opening = Opening { received: &received, info, on_end, ..Opening::new(Role::Client, self.options.clone()) };
+        let opening =
+            Opening { received: &received, info, on_end, ..Opening::new(Role::Client, Arc::clone(&self.options)) };
         Connection::open_boxed(transport, opening).map_err(ConnectError::Io)
     }
 }
