@@ -67,8 +67,8 @@ impl Client {
                     if !next.is_same_origin(&url) {
                         identity = Identity::Withheld;
                     }
-                    // What a server puts in a Location is not what this client is.
-                    url = Cow::Owned(Url { credentials: None, ..next });
+                    // Who this client is, its caller says, and no Location.
+                    url = Cow::Owned(Url { credentials: url.credentials.clone(), ..next });
                     Self::check_scheme(&url)?;
                 }
                 Err(error) => return Err(error),

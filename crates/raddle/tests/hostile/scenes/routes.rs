@@ -108,11 +108,15 @@ fn who_the_client_is_stays_behind_at_another_origin() {
     // Hostile input 107.
     let other = Arc::new(Mutex::new(String::new()));
     let back = Arc::clone(&other);
+    let itself = Arc::new(Mutex::new(String::new()));
+    let own = Arc::clone(&itself);
     let server = Scripted::start(move |target| match target {
         "/away" => found(&format!("http://{}/back", back.lock())),
         "/same" => found("/end"),
+        "/as" => found(&format!("//other:word@{}/end", own.lock())),
         _ => Vec::new(),
     });
+    *itself.lock() = server.address.clone();
     let address = server.address.clone();
     let foreign = Scripted::start(move |_| found(&format!("ws://{address}/end")));
     *other.lock() = foreign.address.clone();
@@ -143,6 +147,17 @@ fn who_the_client_is_stays_behind_at_another_origin() {
     let requests = server.requests.lock().clone();
     assert!(requests[0].contains("Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n"), "{}", requests[0]);
     assert!(!requests[1].contains("Authorization"), "{}", requests[1]);
+    // At the same origin they stay, whoever the Location names.
+    for target in ["/same", "/as"] {
+        server.requests.lock().clear();
+        let with_user = format!("ws://user:password@{}{target}", server.address);
+        Client::new().redirects(5).connect(&with_user).expect("it is followed");
+        let requests = server.requests.lock().clone();
+        assert_eq!(requests.len(), 2);
+        for request in requests {
+            assert!(request.contains("Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n"), "{request}");
+        }
+    }
 }
 
 /// A proxy that reads what `expect` says, and answers, and so on.
