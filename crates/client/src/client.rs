@@ -151,8 +151,8 @@ impl Client {
 
     /// Follows so many redirects. Default: none, so that a redirect is a [`ConnectError::Refused`].
     ///
-    /// Where one leads to another scheme, host or port, Authorization and Cookie stay behind, for good; other headers go
-    /// along. None leads from `wss` to `ws`, and none is followed on a Unix socket or a stream that was given.
+    /// Where one leads to another scheme, host or port, Authorization, Cookie and the [host](Self::host) that was set stay
+    /// behind, for good; other headers go along. None leads from `wss` to `ws`, and none is followed on a Unix socket or a stream that was given.
     pub fn redirects(self, at_most: u32) -> Self {
         Self { redirects: at_most, ..self }
     }

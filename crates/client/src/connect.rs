@@ -171,7 +171,8 @@ impl Client {
 
     /// The bytes of the request, and the parser of what answers it.
     fn request(&self, url: &Url, identity: Identity, key: [u8; 16]) -> Result<(Vec<u8>, ResponseParser), ConnectError> {
-        let host = self.host.clone().unwrap_or_else(|| url.authority());
+        // The name that was set is the first server's.
+        let host = self.host.clone().filter(|_| identity == Identity::Shown).unwrap_or_else(|| url.authority());
         let subprotocols: Vec<&str> = self.subprotocols.iter().map(String::as_str).collect();
         let credentials = self.credentials.as_ref().or(url.credentials.as_ref());
         let authorization =

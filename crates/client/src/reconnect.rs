@@ -29,7 +29,8 @@ use crate::url::Url;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The first attempt is made at once; each further one after a random time that grows ([`Backoff`]). How the last connection has
+/// The first attempt is made at once; each further one after a random time that grows ([`Backoff`]), and after the time that a
+/// refusal asks for in Retry-After, at most the cap. How the last connection has
 /// ended, and why an attempt has failed, decide whether another is made:
 ///
 /// | what has happened | then |

@@ -125,6 +125,7 @@ fn who_the_client_is_stays_behind_at_another_origin() {
         .bearer("secret")
         .cookie("session", "secret")
         .header("Proxy-Authorization", "secret")
+        .host("secret.example")
         .header("X-Other", "goes along")
         .origin("https://example.com");
     client.connect(&server.url("/same")).expect("it is followed");
