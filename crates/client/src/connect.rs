@@ -1,7 +1,7 @@
 //! From a URL to an open connection: the way there, the offer, the response, and where that leads elsewhere.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -110,11 +110,13 @@ impl Client {
             Route::Direct => (&url.host, url.port, None),
             Route::Proxy(proxy) => (&proxy.host, proxy.port, Some(proxy)),
             Route::Unix(path) => {
-                let stream =
-                    sys::connect_unix(path, until.left(Stage::Connect)?).map_err(|error| match error.kind() {
-                        io::ErrorKind::WouldBlock => ConnectError::Timeout { stage: Stage::Connect, cause: None },
-                        _ => ConnectError::Connect(error),
-                    })?;
+                let stream = loop {
+                    match sys::connect_unix(path, until.left(Stage::Connect)?) {
+                        Ok(stream) => break stream,
+                        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                        Err(error) => return Err(ConnectError::Connect(error)),
+                    }
+                };
                 let transport = Box::new(Socket::unix(stream).map_err(ConnectError::Io)?);
                 return Ok(Reached { transport, peer: None });
             }

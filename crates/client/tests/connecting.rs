@@ -6,13 +6,14 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use parking_lot::Mutex;
 use raddle_client::{Client, ConnectError, Connection, Message, Stage, connect};
 use raddle_server::Server;
 use raddle_socket::{Cause, Close, CloseCode, Error, Socket, State};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 
 #[track_caller]
 fn assert_echo(connection: &mut Connection) {
@@ -50,6 +51,31 @@ fn every_way_leads_to_the_server() {
     // From RFC 2606: there is no such name.
     let unknown = connect("ws://no-such-name.invalid/").map(drop);
     assert!(matches!(unknown, Err(ConnectError::Resolve(_) | ConnectError::Timeout { stage: Stage::Resolve, .. })));
+}
+
+#[test]
+fn a_unix_socket_whose_queue_is_full_is_waited_for_until_the_deadline() {
+    let path = std::env::temp_dir().join(format!("raddle-client-full-{}", std::process::id()));
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a descriptor");
+    let address = SocketAddrUnix::new(&path).expect("a short path");
+    bind(&listener, &address).expect("a free path");
+    listen(&listener, 0).expect("a socket");
+    // The queue is one longer than its number says.
+    let _first = UnixStream::connect(&path).expect("there is room for one");
+    let client = Client::new().unix(&path);
+    let begun = Instant::now();
+    let error = client.clone().connect_timeout(Duration::from_millis(300)).connect("ws://localhost/").map(drop);
+    assert!(matches!(error, Err(ConnectError::Timeout { stage: Stage::Connect, .. })), "{error:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    // One that can be stopped waits as long, if it is not.
+    let connections = client.connect_timeout(Duration::from_secs(3600)).reconnect("ws://localhost/").expect("a URL");
+    let mut connections = connections.decide(|setback| panic!("{setback}"));
+    let stopper = connections.stopper();
+    let waiting = thread::spawn(move || connections.next_connection().map(|it| it.is_some()));
+    thread::sleep(Duration::from_millis(200));
+    stopper.stop();
+    assert!(!join(waiting, LIMIT).expect("no error"));
+    std::fs::remove_file(&path).expect("it is ours");
 }
 
 #[test]

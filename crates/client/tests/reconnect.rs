@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
+use parking_lot::Mutex;
 use raddle_client::{Backoff, Client, ConnectError, Message, Reconnect, Setback};
 use raddle_server::{HandlerError, Reader, Response, Server, Writer};
-use raddle_socket::{Cause, Close, CloseCode, Error, Next};
+use raddle_socket::{Cause, Close, CloseCode, Error, Next, SendError};
 
 /// Waits of no more than a few milliseconds.
 fn at_once() -> Backoff {
@@ -210,6 +211,50 @@ fn a_connection_that_is_given_up_is_closed_and_followed_by_another() {
     assert_eq!(last.next_message(), Ok(Some(Message::Text("still here"))));
     eventually("the others are gone", || server.connections().len() == 1);
     drop(last);
+    finish(&server);
+}
+
+// Hostile inputs 359 and 360: a connection ends exactly when the client sends.
+#[test]
+fn what_could_not_be_sent_was_not_received_and_the_rest_is_a_beginning() {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&received);
+    let server = serving(
+        |builder| builder,
+        move |mut reader, writer| {
+            let mut of_this_one = Vec::new();
+            while let Ok(Some(message)) = reader.next_message() {
+                of_this_one.push(message.as_bytes().to_vec());
+                // At some message or other, without a Close or with one.
+                match of_this_one.len() {
+                    100 if seen.lock().len() % 2 == 0 => writer.cut(Cause::Dropped),
+                    100 => writer.close(Close::code(CloseCode::GOING_AWAY))?,
+                    _ => {}
+                }
+            }
+            seen.lock().push(of_this_one);
+            Ok(())
+        },
+    );
+    let mut connections = reconnect(&url(&server, "/"));
+    for round in 0..10 {
+        let connection = connections.next_connection().expect("worth it").expect("not stopped");
+        let mut sent = Vec::new();
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let message = format!("{round}: {}", sent.len()).into_bytes();
+            match connection.send(&message) {
+                Ok(_) => sent.push(message),
+                // This one is surely not processed. Of those before, an unknown part is.
+                Err(error) => break assert_eq!(error, SendError::Closed),
+            }
+            assert!(Instant::now() < deadline, "the end is not noticed");
+        }
+        drop(connection);
+        eventually("the server has seen the end", || received.lock().len() == round + 1);
+        let received = received.lock();
+        assert!(received[round].len() >= 100 && sent.starts_with(&received[round]), "in round {round}");
+    }
     finish(&server);
 }
 
