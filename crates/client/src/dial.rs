@@ -112,9 +112,9 @@ mod tests {
         (listener, address)
     }
 
-    // Hostile input 112.
     #[test]
     fn a_dead_address_costs_a_quarter_of_a_second_and_a_refusing_one_nothing() {
+        // Hostile input 112.
         let (_listener, alive) = listener();
         let holes: Vec<_> = (0..7).map(|_| Hole::dig()).collect();
         let mut addresses: Vec<_> = holes.iter().map(|hole| hole.address).collect();

@@ -109,9 +109,9 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::{Duration, Instant};
 
-    // One after the other: they share the places. Hostile input 113.
     #[test]
     fn a_resolver_that_hangs_is_left_at_the_deadline_and_its_threads_are_bounded() {
+        // Hostile input 113. One after the other: they share the places.
         let waits = Duration::from_millis(50);
         let (release, released) = channel::<()>();
         let released = std::sync::Arc::new(Mutex::new(released));

@@ -59,9 +59,9 @@ fn after_a_good_while_it_begins_anew_and_not_before() {
     assert_eq!(backoff.next_wait(MAX), Duration::from_secs(5));
 }
 
-// Hostile input 355: a server that 1,000 clients are connected to crashes, and comes back after some time.
 #[test]
 fn a_thousand_clients_come_back_one_by_one() {
+    // Hostile input 355: a server that 1,000 clients are connected to crashes, and comes back after some time.
     let mut state = 1_u64;
     let mut random = move || {
         // SplitMix64: the same in every run.

@@ -1,4 +1,4 @@
-//! One connection after the other: what is worth another attempt, and how it is stopped. Hostile inputs 354 to 356.
+//! One connection after the other: what is worth another attempt, and how it is stopped.
 
 mod common;
 
@@ -118,6 +118,7 @@ fn a_server_that_breaks_the_protocol_is_not_asked_again() {
 
 #[test]
 fn a_refusal_that_may_pass_is_asked_again_and_another_is_not() {
+    // Hostile input 356.
     let asked = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&asked);
     let decide = move |request: raddle_server::Request| {
@@ -214,9 +215,9 @@ fn a_connection_that_is_given_up_is_closed_and_followed_by_another() {
     finish(&server);
 }
 
-// Hostile inputs 359 and 360: a connection ends exactly when the client sends.
 #[test]
 fn what_could_not_be_sent_was_not_received_and_the_rest_is_a_beginning() {
+    // Hostile inputs 359 and 360: a connection ends exactly when the client sends.
     let received = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&received);
     let server = serving(

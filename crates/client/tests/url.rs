@@ -1,10 +1,11 @@
-//! URLs, and those that are none: hostile inputs 108 and 109.
+//! URLs, and those that are none.
 
 use proptest::prelude::*;
 use raddle_client::{Client, ConnectError, Proxy, Url, UrlError};
 
 #[test]
 fn a_url_says_host_port_and_target() {
+    // Hostile input 109.
     for (text, authority, target) in [
         ("ws://example.com", "example.com", "/"),
         ("WS://Example.COM/Chat", "example.com", "/Chat"),
@@ -37,6 +38,7 @@ fn a_url_says_host_port_and_target() {
 
 #[test]
 fn what_is_none_is_an_error_before_anything_is_looked_up() {
+    // Hostile inputs 108 and 109.
     let long = format!("ws://a/{}", "a".repeat(1 << 20));
     let label = format!("ws://{}/", "a".repeat(64));
     let name = format!("ws://{}a/", "a.".repeat(127));

@@ -33,8 +33,8 @@ pub use raddle_core as core;
 pub use raddle_core::handshake::{HeadLimits, ResponseError};
 #[cfg(feature = "server")]
 pub use raddle_server::{
-    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Handler, HandlerError, Hosts,
-    IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server, Snapshot, Surplus,
+    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Handler, HandlerError,
+    Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server, Snapshot, Surplus,
     TrustedProxy, TrustedProxyError,
 };
 pub use raddle_socket::{

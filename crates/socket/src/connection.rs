@@ -67,11 +67,7 @@ impl Connection {
         Self::begin(Box::new(transport), opening, announce)
     }
 
-    fn begin(
-        transport: Box<dyn Transport>,
-        opening: Opening<'_>,
-        announce: impl FnOnce(&Writer),
-    ) -> io::Result<Self> {
+    fn begin(transport: Box<dyn Transport>, opening: Opening<'_>, announce: impl FnOnce(&Writer)) -> io::Result<Self> {
         let link = Link::new(transport, opening)?;
         let writer = Writer::new(Arc::clone(&link));
         announce(&writer);

@@ -12,7 +12,7 @@ use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Message, Opening, Role, SendError, Socket, State, Traffic, Writer,
+    Cause, Close, CloseCode, Connection, End, Message, Opening, Role, SendError, Socket, State, Traffic, Writer,
 };
 
 const MIB: usize = 1 << 20;
@@ -91,7 +91,7 @@ fn told(role: Role) -> (Connection, Peer<UnixStream>, Arc<Mutex<Vec<Cause>>>) {
     let mut opening = Opening::new(role, options(|_| ()));
     opening.on_end = Some(Box::new({
         let ends = Arc::clone(&ends);
-        move |cause, _: Traffic| ends.lock().push(cause)
+        move |end: End, _: Traffic| ends.lock().push(end.cause)
     }));
     let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
     let peer = if role == Role::Server { Role::Client } else { Role::Server };
