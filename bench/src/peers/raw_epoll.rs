@@ -78,4 +78,3 @@ fn written(result: io::Result<usize>) -> io::Result<usize> {
         result => result,
     }
 }
-
