@@ -1,5 +1,5 @@
-//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O, the server with a
-//! thread per connection and the client: one table of inputs with their verdicts, run in every mode and however they are cut, and
+//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O, the server with a thread
+//! per connection and the client: one table of inputs with their verdicts, run in every mode and however they are cut, and
 //! beside it what is more than an input.
 
 mod alone;
