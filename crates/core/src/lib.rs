@@ -35,6 +35,11 @@
 
 mod buffer;
 mod close;
+#[cfg(feature = "deflate")]
+pub mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "deflate/absent.rs"]
+pub mod deflate;
 mod error;
 mod event;
 mod frame;
@@ -47,6 +52,7 @@ mod sender;
 pub mod utf8;
 
 pub use close::{Close, CloseCode};
+pub use deflate::Deflate;
 pub use error::{Error, SendError};
 pub use event::{Event, Message, Progress};
 pub use frame::{Header, OpCode, Role, Rsv1};

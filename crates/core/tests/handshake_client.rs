@@ -22,7 +22,7 @@ fn what_one_side_offers_and_the_other_accepts_opens_the_connection() {
     for (offered, chosen) in [(&[][..], None), (&["a", "b"], Some("b")), (&["a"], None)] {
         let offer = offer(offered);
         let request = parse(&offer.encode().expect("valid")).expect("valid");
-        let (response, agreed) = request.accept(&Accept { subprotocol: chosen, headers: &[] }).expect("valid");
+        let (response, agreed) = request.accept(&Accept { subprotocol: chosen, ..Accept::default() }).expect("valid");
         assert_eq!(answer(&offer, &response).expect("valid"), (agreed.clone(), response.len()));
         assert_eq!(agreed.subprotocol.as_deref(), chosen);
     }

@@ -61,11 +61,12 @@ fn the_first_of_the_clients_that_the_server_speaks_is_chosen() {
 fn only_what_was_offered_can_be_accepted() {
     let request = parse(&request(&["Sec-WebSocket-Protocol: a, b"])).expect("valid");
     for subprotocol in ["c", "A", "", "a, b", "a\r\nX: y"] {
-        let error = request.accept(&Accept { subprotocol: Some(subprotocol), headers: &[] }).expect_err("refused");
+        let error =
+            request.accept(&Accept { subprotocol: Some(subprotocol), ..Accept::default() }).expect_err("refused");
         assert_eq!(error, AcceptError::Answer(ResponseError::Subprotocol), "{subprotocol}");
         assert_eq!(error.response().status(), 500);
     }
-    let (response, agreement) = request.accept(&Accept { subprotocol: Some("b"), headers: &[] }).expect("valid");
+    let (response, agreement) = request.accept(&Accept { subprotocol: Some("b"), ..Accept::default() }).expect("valid");
     assert_eq!(agreement.subprotocol.as_deref(), Some("b"));
     assert!(response.ends_with(b"\r\nSec-WebSocket-Protocol: b\r\n\r\n"));
     let (response, agreement) = request.accept(&Accept::default()).expect("valid");

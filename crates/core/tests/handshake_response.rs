@@ -13,7 +13,7 @@ fn the_response_of_the_rfc_opens_the_connection() {
     let request = parse(&request(&["Sec-WebSocket-Protocol: chat"])).expect("valid");
     let headers: [(&str, &[u8]); 2] = [("Set-Cookie", b"a=b; HttpOnly"), ("X-Bytes", b"\x80\xff\t")];
     let (response, agreement) =
-        request.accept(&Accept { subprotocol: Some("chat"), headers: &headers }).expect("valid");
+        request.accept(&Accept { subprotocol: Some("chat"), headers: &headers, ..Accept::default() }).expect("valid");
     let expected = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
         Set-Cookie: a=b; HttpOnly\r\nX-Bytes: \x80\xff\t\r\n\r\n";
@@ -35,7 +35,7 @@ fn the_digest_is_over_the_key_as_it_was_sent() {
 #[test]
 fn the_application_cannot_split_the_response() {
     let request = parse(&request(&[])).expect("valid");
-    let accept = |name: &str, value: &[u8]| request.accept(&Accept { subprotocol: None, headers: &[(name, value)] });
+    let accept = |name: &str, value: &[u8]| request.accept(&Accept { headers: &[(name, value)], ..Accept::default() });
     for name in BROKEN_NAMES {
         assert_eq!(accept(name, b"a"), Err(AcceptError::Answer(ResponseError::HeaderName)), "{name}");
         assert_eq!(Response::new(200).expect("valid").header(name, "a"), Err(ResponseError::HeaderName), "{name}");
@@ -62,14 +62,14 @@ fn the_headers_of_the_handshake_are_its_own() {
         "Sec-WebSocket-Version",
         "Sec-WebSocket-Anything",
     ] {
-        let error = request.accept(&Accept { subprotocol: None, headers: &[(name, b"a")] });
+        let error = request.accept(&Accept { headers: &[(name, b"a")], ..Accept::default() });
         assert_eq!(error, Err(AcceptError::Answer(ResponseError::ReservedHeader)), "{name}");
     }
     for name in ["Connection", "content-LENGTH", "Transfer-Encoding"] {
         assert_eq!(Response::new(200).expect("valid").header(name, "a"), Err(ResponseError::ReservedHeader), "{name}");
     }
     // What only begins like one is the application's.
-    assert!(request.accept(&Accept { subprotocol: None, headers: &[("Upgrade-Insecure-Requests", b"1")] }).is_ok());
+    assert!(request.accept(&Accept { headers: &[("Upgrade-Insecure-Requests", b"1")], ..Accept::default() }).is_ok());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use raddle_core::handshake::{HeadLimits, Hosts, Origins, is_subprotocol};
-use raddle_socket::{Options, Reader, Writer};
+use raddle_socket::{Deflate, Options, Reader, Writer};
 
 use crate::admission::Rate;
 use crate::identity::IdentityPolicy;
@@ -35,6 +35,7 @@ pub(crate) type OnRequest = dyn Fn(Request) + Send + Sync;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) options: Arc<Options>,
+    pub(crate) deflate: Option<Deflate>,
     pub(crate) head: HeadLimits,
     pub(crate) origins: Origins,
     /// `None`: by the address that a listener has.
@@ -59,6 +60,7 @@ impl Builder {
             backplane: Box::new(InProcess),
             settings: Settings {
                 options: Arc::default(),
+                deflate: None,
                 head: HeadLimits::default(),
                 origins: Origins::SameOrigin,
                 hosts: None,
@@ -121,6 +123,14 @@ impl Builder {
     /// Changes the limits and time-outs of each connection.
     pub fn with_options(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(Arc::make_mut(&mut self.settings.options));
+        self
+    }
+
+    /// Agrees on permessage-deflate (RFC 7692) with clients that offer it, in the way that suits both. Default: with none.
+    ///
+    /// See [`Deflate`] for the memory that each setting takes, and for what should not be compressed.
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        self.settings.deflate = Some(deflate);
         self
     }
 

@@ -123,11 +123,13 @@ impl Request {
             Subprotocol::None => None,
             Subprotocol::Exactly(name) => Some(name.as_str()),
         };
-        match self.head.accept(&Accept { subprotocol, headers: &headers }) {
+        match self.head.accept(&Accept { subprotocol, deflate: self.desk.shared().settings.deflate, headers: &headers })
+        {
             Ok((greeting, agreement)) => {
                 let mut info = Info::default();
                 info.target = self.head.target().into();
                 info.subprotocol = agreement.subprotocol.map(String::into_boxed_str);
+                info.deflate = agreement.deflate;
                 info.identity = acceptance.identity;
                 self.desk.accept(greeting, info)
             }

@@ -122,7 +122,7 @@ fn debug_output_shows_no_payloads_and_no_passwords() {
     assert_tells_nothing(request.head());
     let acceptance = Acceptance::new().identity(SECRET).header("Set-Cookie", SECRET);
     assert_tells_nothing(&acceptance);
-    assert_tells_nothing(&Accept { subprotocol: None, headers: &[("Set-Cookie", SECRET.as_bytes())] });
+    assert_tells_nothing(&Accept { headers: &[("Set-Cookie", SECRET.as_bytes())], ..Accept::default() });
     let response = Response::new(200).and_then(|it| it.header("Set-Cookie", SECRET)).expect("valid").body(SECRET);
     assert_tells_nothing(&response);
     request.accept_with(acceptance).expect("it is in time");

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use raddle_core::{Close, Message, Role};
+use raddle_core::{Close, Deflate, Message, Role};
 
 use crate::end::{End, SendError, SendStatus};
 use crate::link::{Link, State};
@@ -173,6 +173,8 @@ pub struct Info {
     pub target: Box<str>,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<Box<str>>,
+    /// permessage-deflate as it was agreed on (RFC 7692): the connection keeps to it.
+    pub deflate: Option<Deflate>,
     /// Who the client is, where the application has said so.
     pub identity: Option<Arc<str>>,
     /// When the connection was opened.
@@ -181,7 +183,15 @@ pub struct Info {
 
 impl Default for Info {
     fn default() -> Self {
-        Self { id: 0, peer: None, target: "/".into(), subprotocol: None, identity: None, since: SystemTime::now() }
+        Self {
+            id: 0,
+            peer: None,
+            target: "/".into(),
+            subprotocol: None,
+            deflate: None,
+            identity: None,
+            since: SystemTime::now(),
+        }
     }
 }
 

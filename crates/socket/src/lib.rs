@@ -36,7 +36,7 @@ pub use link::State;
 pub use options::{Options, WhenFull};
 #[doc(hidden)]
 pub use publication::{Delivery, Publication};
-pub use raddle_core::{Close, CloseCode, Error, Limits, Message, Progress, Role};
+pub use raddle_core::{Close, CloseCode, Deflate, Error, Limits, Message, Progress, Role};
 pub use reader::{Next, Part, Reader};
 #[doc(hidden)]
 pub use sys::spawn;

@@ -5,8 +5,9 @@ use std::fmt;
 use super::answer::{Answer, AnswerParser, Version};
 use super::head::{HeadLimits, Headers};
 use super::response::{append_header, check_handshake_header, check_header};
-use super::token::{is_token, trim};
-use super::{Agreement, ResponseError, host, key};
+use super::token::is_token;
+use super::{Agreement, ResponseError, extension, host, key};
+use crate::Deflate;
 
 /// What a client asks for.
 #[derive(Clone, Copy)]
@@ -19,13 +20,20 @@ pub struct Offer<'a> {
     pub key: [u8; 16],
     /// The subprotocols that the client speaks, the one it likes best first.
     pub subprotocols: &'a [&'a str],
+    /// permessage-deflate as the client wants it; `None`: not.
+    pub deflate: Option<Deflate>,
     /// The page or program that asks, where the server wants to know.
     pub origin: Option<&'a str>,
     /// Further headers, as `Authorization`. The handshake's own cannot be set.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
-impl Offer<'_> {
+impl<'a> Offer<'a> {
+    /// The plainest offer.
+    pub const fn new(host: &'a str, target: &'a str, key: [u8; 16]) -> Self {
+        Self { host, target, key, subprotocols: &[], deflate: None, origin: None, headers: &[] }
+    }
+
     /// The bytes of the request.
     pub fn encode(&self) -> Result<Vec<u8>, ResponseError> {
         let in_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
@@ -48,6 +56,9 @@ impl Offer<'_> {
                 return Err(ResponseError::Subprotocol);
             }
             append_header(&mut output, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        }
+        if let Some(deflate) = self.deflate {
+            append_header(&mut output, "Sec-WebSocket-Extensions", deflate.offer().as_bytes());
         }
         if let Some(origin) = self.origin {
             check_header("Origin", origin.as_bytes())?;
@@ -78,6 +89,7 @@ pub struct ResponseParser {
     parser: AnswerParser,
     accept: String,
     subprotocols: Vec<String>,
+    deflate: Option<Deflate>,
 }
 
 /// What is wrong with the server's response.
@@ -98,7 +110,7 @@ pub enum ClientError {
     Accept,
     /// The subprotocol was not offered, or there are several.
     Subprotocol,
-    /// An extension was not offered.
+    /// An extension, or a parameter of one, that was not offered or breaks a rule.
     Extension,
 }
 
@@ -126,6 +138,7 @@ impl ResponseParser {
             parser: AnswerParser::new(Version::Http11, limits),
             accept: key::accept_value(key::encode(offer.key).as_bytes()),
             subprotocols: offer.subprotocols.iter().map(|name| (*name).to_owned()).collect(),
+            deflate: offer.deflate,
         }
     }
 
@@ -148,9 +161,7 @@ impl ResponseParser {
         if accept != Some(self.accept.as_bytes()) {
             return Err(ClientError::Accept);
         }
-        if headers.all("Sec-WebSocket-Extensions").any(|value| !trim(value).is_empty()) {
-            return Err(ClientError::Extension);
-        }
+        let deflate = self.deflate(headers)?;
         let subprotocol = match headers.single("Sec-WebSocket-Protocol").map_err(|_| ClientError::Subprotocol)? {
             None => None,
             Some(chosen) => {
@@ -158,7 +169,19 @@ impl ResponseParser {
                 Some(offered.ok_or(ClientError::Subprotocol)?.clone())
             }
         };
-        Ok(Agreement { subprotocol })
+        Ok(Agreement { subprotocol, deflate })
+    }
+
+    fn deflate(&self, headers: &Headers) -> Result<Option<Deflate>, ClientError> {
+        let mut accepted = Vec::new();
+        for value in headers.all("Sec-WebSocket-Extensions") {
+            accepted.extend(extension::parse(value).ok_or(ClientError::Extension)?);
+        }
+        if accepted.is_empty() {
+            return Ok(None);
+        }
+        let agreed = self.deflate.and_then(|offer| offer.confirm(&accepted));
+        agreed.map(Some).ok_or(ClientError::Extension)
     }
 }
 

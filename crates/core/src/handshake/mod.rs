@@ -15,7 +15,7 @@
 //!     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat, superchat\r\n\
 //!     Sec-WebSocket-Version: 13\r\n\r\n";
 //! let request = RequestParser::new(HeadLimits::default()).advance(received)?.expect("whole");
-//! let (response, agreement) = request.accept(&Accept { subprotocol: Some("chat"), headers: &[] }).expect("valid");
+//! let (response, agreement) = request.accept(&Accept { subprotocol: Some("chat"), ..Accept::default() }).expect("valid");
 //! assert!(response.ends_with(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"));
 //! assert_eq!(agreement.subprotocol.as_deref(), Some("chat"));
 //! # Ok::<(), raddle_core::handshake::HandshakeError>(())
@@ -23,6 +23,8 @@
 
 mod answer;
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod extension;
 mod head;
@@ -46,10 +48,14 @@ pub use request::{Accept, Request, RequestParser};
 pub use response::Response;
 pub use token::is_subprotocol;
 
+use crate::Deflate;
+
 /// What both sides have agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreement {
     /// The subprotocol, if one was chosen (RFC 6455, section 1.9).
     pub subprotocol: Option<String>,
+    /// permessage-deflate, if it was agreed on (RFC 7692): for both halves of the connection.
+    pub deflate: Option<Deflate>,
 }

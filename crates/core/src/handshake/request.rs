@@ -9,6 +9,7 @@ use super::token::{elements, is_token, is_token_byte};
 use super::{
     Agreement, Extension, HandshakeError, Hosts, Origins, ResponseError, extension, host, key, response, target,
 };
+use crate::Deflate;
 
 /// Parses the head of a request as it arrives, and looks at every byte of it a few times at most, however it is cut.
 #[derive(Debug)]
@@ -112,6 +113,8 @@ enum Kind {
 pub struct Accept<'a> {
     /// One of the subprotocols that the client has offered, or none.
     pub subprotocol: Option<&'a str>,
+    /// permessage-deflate as the server wants it, where the client offers it so that it can be had. `None`: not.
+    pub deflate: Option<Deflate>,
     /// Further headers of the response, as `Set-Cookie`.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
@@ -235,12 +238,16 @@ impl Request {
         if let Some(subprotocol) = accept.subprotocol {
             response::append_header(&mut output, "Sec-WebSocket-Protocol", subprotocol.as_bytes());
         }
+        let deflate = accept.deflate.and_then(|deflate| deflate.accept(&self.extensions())).map(|(agreed, value)| {
+            response::append_header(&mut output, "Sec-WebSocket-Extensions", value.as_bytes());
+            agreed
+        });
         for (name, value) in accept.headers {
             response::check_handshake_header(name, value).map_err(AcceptError::Answer)?;
             response::append_header(&mut output, name, value);
         }
         output.extend_from_slice(b"\r\n");
-        Ok((output, Agreement { subprotocol: accept.subprotocol.map(str::to_owned) }))
+        Ok((output, Agreement { subprotocol: accept.subprotocol.map(str::to_owned), deflate }))
     }
 }
 

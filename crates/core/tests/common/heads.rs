@@ -103,7 +103,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Request, HandshakeError> {
 
 /// An offer with the key of the RFC.
 pub(crate) fn offer<'a>(subprotocols: &'a [&'a str]) -> Offer<'a> {
-    Offer { host: "example.com", target: "/chat", key: KEY, subprotocols, origin: None, headers: &[] }
+    Offer { subprotocols, ..Offer::new("example.com", "/chat", KEY) }
 }
 
 /// What a client makes of a response.

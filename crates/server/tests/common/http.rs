@@ -9,8 +9,7 @@ use raddle_core::handshake::{Agreement, ClientError, HeadLimits, Offer, Response
 use super::{Client, PATIENCE, Peer};
 
 /// The plainest request for a WebSocket.
-pub(crate) const OFFER: Offer<'static> =
-    Offer { host: "localhost", target: "/", key: [7; 16], subprotocols: &[], origin: None, headers: &[] };
+pub(crate) const OFFER: Offer<'static> = Offer::new("localhost", "/", [7; 16]);
 
 /// A client that has connected, and perhaps made its request.
 pub(crate) struct Asking {

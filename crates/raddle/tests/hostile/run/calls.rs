@@ -34,8 +34,8 @@ fn call_core(call: &Call) -> Result<(), String> {
         })
     };
     match call {
-        Call::Agree(name) => accept(&Accept { subprotocol: Some(name), headers: &[] }),
-        Call::AcceptWith(name, value) => accept(&Accept { subprotocol: None, headers: &[(name, value)] }),
+        Call::Agree(name) => accept(&Accept { subprotocol: Some(name), ..Accept::default() }),
+        Call::AcceptWith(name, value) => accept(&Accept { headers: &[(name, value)], ..Accept::default() }),
         Call::AnswerWith(..) | Call::Answer(_) => answer(call).map(drop),
         Call::Close(code, reason) => {
             let mut sender = Sender::server();

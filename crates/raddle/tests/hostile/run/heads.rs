@@ -59,7 +59,7 @@ fn check(parsed: &Parsed, input: &[u8], case: &Case) {
             assert_eq!(request.head_len(), input.len(), "where the frames begin");
             sees(request);
             let subprotocol_of_ours = request.choose_subprotocol(case.setup.subprotocols);
-            let answer = Accept { subprotocol: subprotocol_of_ours, headers: &[] };
+            let answer = Accept { subprotocol: subprotocol_of_ours, ..Accept::default() };
             let (response, agreement) = request.accept(&answer).expect("an opening handshake");
             assert_eq!(agreement.subprotocol.as_deref(), *subprotocol);
             let response = Answer::parse(&response).expect("a whole response");

@@ -1,0 +1,55 @@
+//! permessage-deflate (RFC 7692): messages that are smaller on the wire.
+//!
+//! [`Deflate`] says what an endpoint wants, and after the opening handshake what both sides have agreed on. A driver gives
+//! the agreement to its [`Receiver`](crate::Receiver), which inflates by itself, and compresses what it sends with a
+//! [`Compressor`], which it owns: the [`Sender`](crate::Sender) takes what comes out as it takes any message.
+//!
+//! A secret and a text that an attacker chooses do not belong in one compressed message, nor in one context: the length
+//! of what is sent tells about the secret (section 8). Send such messages uncompressed.
+
+/// What an endpoint wants of permessage-deflate; in an agreement, what both sides hold to (RFC 7692, section 7.1).
+///
+/// The context of a direction is what its sender has sent before: with it, small messages that resemble each other are
+/// compressed well, and both sides keep memory for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deflate {
+    /// How hard the compressor tries: 1, the fastest, to 9. Not agreed on. Default: 1.
+    pub level: u8,
+    /// Messages of fewer bytes are sent uncompressed. Not agreed on. Default: 64.
+    pub threshold: usize,
+    /// The server forgets each message that it has sent. Default: no.
+    pub server_no_context_takeover: bool,
+    /// The client forgets each message that it has sent. Default: no.
+    pub client_no_context_takeover: bool,
+    /// The server looks back 2^n bytes at most: 9 to 15. Default: 15.
+    pub server_max_window_bits: u8,
+    /// The client looks back 2^n bytes at most: 9 to 15. A server can ask for less than 15 only where the client offers
+    /// that. Default: 15.
+    pub client_max_window_bits: u8,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            level: 1,
+            threshold: 64,
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+        }
+    }
+}
+
+impl Deflate {
+    /// Without values that zlib does not know: each taken as the nearest that it knows.
+    pub(crate) fn usable(self) -> Self {
+        let bits = |bits: u8| bits.clamp(9, 15);
+        Self {
+            level: self.level.clamp(1, 9),
+            server_max_window_bits: bits(self.server_max_window_bits),
+            client_max_window_bits: bits(self.client_max_window_bits),
+            ..self
+        }
+    }
+}
