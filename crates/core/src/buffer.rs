@@ -32,6 +32,11 @@ impl Buffer {
         &self.bytes[self.unread.clone()]
     }
 
+    /// The first `count` bytes of it, for unmasking.
+    pub(crate) fn unread_mut(&mut self, count: usize) -> &mut [u8] {
+        &mut self.bytes[self.unread.start..self.unread.start + count]
+    }
+
     /// The message under assembly.
     pub(crate) fn message(&self) -> &[u8] {
         &self.bytes[self.message.clone()]

@@ -36,6 +36,8 @@ pub enum Error {
     InvalidCloseCode,
     /// Text and close reasons are UTF-8 (section 8.1).
     InvalidUtf8,
+    /// A compressed message is DEFLATE data up to the end of a block (RFC 7692, section 7.2.2).
+    InvalidCompression,
     /// The message, or one of its frames, is larger than this endpoint accepts (section 10.4).
     MessageTooBig,
     /// The message has more fragments than this endpoint accepts (section 10.4).
@@ -46,7 +48,7 @@ impl Error {
     /// The code of the Close that tells the peer (section 7.4.1).
     pub fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_DATA,
+            Self::InvalidUtf8 | Self::InvalidCompression => CloseCode::INVALID_DATA,
             Self::MessageTooBig => CloseCode::TOO_BIG,
             Self::TooManyFragments => CloseCode::POLICY,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -69,6 +71,7 @@ impl Error {
             Self::InvalidClose => "a Close payload of one byte",
             Self::InvalidCloseCode => "the close code is not allowed",
             Self::InvalidUtf8 => "the text is not UTF-8",
+            Self::InvalidCompression => "the compressed message is malformed",
             Self::MessageTooBig => "the message is too big",
             Self::TooManyFragments => "the message has too many fragments",
         }
@@ -95,7 +98,7 @@ pub enum SendError {
     ControlTooLong,
     /// A fragmented message is being sent: only its fragments and control frames may follow (section 5.4).
     MessageOpen,
-    /// The fragment is text and its message binary, or the reverse (section 5.4).
+    /// The fragment is text and its message binary, or compressed and its message not, or the reverse (section 5.4).
     MixedMessage,
     /// The source of masking keys has failed (section 10.3).
     NoMaskingKey,

@@ -1,6 +1,6 @@
 //! What a receiver lends to its driver, and what a sender takes from it.
 
-use crate::Close;
+use crate::{Close, OpCode};
 
 /// A message, or a fragment of one, with its payload borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,56 @@ impl<'a> From<&'a Vec<u8>> for Message<'a> {
 impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
     fn from(bytes: &'a [u8; N]) -> Self {
         Self::Binary(bytes)
+    }
+}
+
+/// A message, or a fragment of one, as it goes on the wire: as it is, or what a compressor has made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Data<'a> {
+    /// `Text` or `Binary`.
+    pub(crate) kind: OpCode,
+    pub(crate) compressed: bool,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Data<'a> {
+    /// What a compressor has made of `message`.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compressed(message: Message<'_>, payload: &'a [u8]) -> Self {
+        Self { compressed: true, payload, ..Data::from(message) }
+    }
+
+    /// The payload.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// Cuts it after `size` bytes at most, and between characters where a peer has to find text in each part; always after a
+    /// character at least. `None`: there is nothing behind.
+    pub fn split(self, size: usize) -> (Self, Option<Self>) {
+        // The longest character has four bytes.
+        let size = size.max(4);
+        if self.payload.len() <= size {
+            return (self, None);
+        }
+        let begins_character = |place: usize| self.payload[place] & 0xc0 != 0x80;
+        let end = match self.kind {
+            OpCode::Text if !self.compressed => (size - 3..=size).rev().find(|end| begins_character(*end)),
+            _ => None,
+        };
+        let (first, rest) = self.payload.split_at(end.unwrap_or(size));
+        (Self { payload: first, ..self }, Some(Self { payload: rest, ..self }))
+    }
+}
+
+impl<'a, M: Into<Message<'a>>> From<M> for Data<'a> {
+    fn from(message: M) -> Self {
+        let message = message.into();
+        let kind = match message {
+            Message::Text(_) => OpCode::Text,
+            Message::Binary(_) => OpCode::Binary,
+        };
+        Self { kind, compressed: false, payload: message.as_bytes() }
     }
 }
 

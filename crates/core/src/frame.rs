@@ -12,6 +12,16 @@ pub enum Role {
     Server,
 }
 
+impl Role {
+    /// The other side's role.
+    pub fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
 /// What a frame is (section 5.2). The reserved opcodes have no value here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

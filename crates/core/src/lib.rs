@@ -54,7 +54,7 @@ pub mod utf8;
 pub use close::{Close, CloseCode};
 pub use deflate::Deflate;
 pub use error::{Error, SendError};
-pub use event::{Event, Message, Progress};
+pub use event::{Data, Event, Message, Progress};
 pub use frame::{Header, OpCode, Role, Rsv1};
 pub use keepalive::{Due, Keepalive};
 pub use limits::Limits;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::buffer::Buffer;
-use crate::{Close, Error, Event, Header, Limits, Message, OpCode, Progress, Role, Rsv1, mask, utf8};
+use crate::deflate::Inflation;
+use crate::{Close, Deflate, Error, Event, Header, Limits, Message, OpCode, Progress, Role, Rsv1, mask, utf8};
 
 /// Turns received bytes into events, in place: unmasks, checks UTF-8, puts fragments together, and lends the result.
 ///
@@ -16,6 +17,8 @@ pub struct Receiver {
     limits: Limits,
     rsv1: Rsv1,
     buffer: Buffer,
+    /// Compressed messages, where they were agreed on.
+    inflation: Option<Box<Inflation>>,
     /// The message that has begun and not ended.
     message: Option<Incoming>,
     /// The data frame whose payload is being received.
@@ -29,11 +32,13 @@ pub struct Receiver {
 #[derive(Clone, Copy, Debug)]
 struct Incoming {
     kind: Kind,
+    /// It is inflated, apart from the buffer.
+    compressed: bool,
     /// Frames so far.
     fragments: u32,
     /// Bytes so far, as announced by the headers of its frames.
     announced: u64,
-    /// Bytes at the start of the buffer's message that are known to be whole characters.
+    /// Bytes at the start of what is held of it that are known to be whole characters.
     validated: usize,
     /// A part was lent: the rest comes in parts too.
     in_parts: bool,
@@ -51,13 +56,15 @@ struct Payload {
     remaining: u64,
     /// Rotated for the next byte.
     key: Option<[u8; 4]>,
+    /// Unread bytes that are unmasked and not inflated yet.
+    unmasked: usize,
 }
 
 #[derive(Clone, Debug)]
 enum Current {
-    /// The whole message of the buffer.
+    /// The whole message.
     Message(Kind),
-    /// The first bytes of the message of the buffer.
+    /// The first bytes of the message.
     Part(Kind, usize, Progress),
     Control(OpCode, Range<usize>),
 }
@@ -76,12 +83,20 @@ impl Receiver {
             limits,
             rsv1: Rsv1::Reserved,
             buffer: Buffer::default(),
+            inflation: None,
             message: None,
             payload: None,
             current: None,
             closed: false,
             failed: None,
         }
+    }
+
+    /// The receiver with compressed messages, as they were agreed on (RFC 7692). `None`: without.
+    pub fn with_deflate(mut self, agreed: Option<Deflate>) -> Self {
+        self.inflation = agreed.map(|deflate| Box::new(Inflation::new(&deflate, self.role)));
+        self.rsv1 = if self.inflation.is_some() { Rsv1::Compressed } else { Rsv1::Reserved };
+        self
     }
 
     /// Lends space for the next read, at least one byte. Clears the event.
@@ -126,13 +141,11 @@ impl Receiver {
     /// Lends the event that the last [`advance`](Self::advance) has found.
     pub fn event(&self) -> Option<Event<'_>> {
         Some(match self.current.as_ref()? {
-            Current::Message(kind) => match lend(*kind, self.buffer.message()) {
+            Current::Message(kind) => match lend(*kind, self.held()) {
                 Message::Text(text) => Event::Text(text),
                 Message::Binary(bytes) => Event::Binary(bytes),
             },
-            Current::Part(kind, length, progress) => {
-                Event::Part(lend(*kind, &self.buffer.message()[..*length]), *progress)
-            }
+            Current::Part(kind, length, progress) => Event::Part(lend(*kind, &self.held()[..*length]), *progress),
             Current::Control(OpCode::Ping, range) => Event::Ping(self.buffer.at(range.clone())),
             Current::Control(OpCode::Pong, range) => Event::Pong(self.buffer.at(range.clone())),
             Current::Control(_, range) => {
@@ -145,7 +158,7 @@ impl Receiver {
     #[inline]
     pub fn message(&self) -> Option<Message<'_>> {
         match self.current {
-            Some(Current::Message(kind)) => Some(lend(kind, self.buffer.message())),
+            Some(Current::Message(kind)) => Some(lend(kind, self.assembled())),
             _ => None,
         }
     }
@@ -196,15 +209,18 @@ impl Receiver {
         self.closed
     }
 
-    /// Bytes of memory that the receive buffer occupies.
+    /// Bytes of memory that the receive buffer occupies, and what is inflated; without those of the inflater.
     pub fn capacity(&self) -> usize {
-        self.buffer.capacity()
+        self.buffer.capacity() + self.inflation.as_ref().map_or(0, |inflation| inflation.capacity())
     }
 
     /// Gives back all memory but what the bytes of an incomplete message need. Clears the event.
     pub fn shrink(&mut self) {
         self.clear();
         self.buffer.shrink();
+        if let Some(inflation) = &mut self.inflation {
+            inflation.shrink();
+        }
     }
 
     /// Bytes that were received and not lent: of an incomplete message, or not parsed yet.
@@ -226,32 +242,55 @@ impl Receiver {
     }
 
     /// Makes the receiver that goes on where this one stands, in a buffer of its own, while this one's event stays lent.
-    /// The unread bytes and an incomplete message are copied.
+    /// The unread bytes and an incomplete message are copied. The context of compressed messages goes with it: this receiver
+    /// is not to go on where messages are compressed.
     pub fn fork(&self) -> Self {
         let (lent, message) = match self.current {
-            Some(Current::Message(_)) => (self.buffer.message().len(), None),
+            Some(Current::Message(_)) => (self.held().len(), None),
             Some(Current::Part(_, length, Progress::Last)) => (length, None),
             Some(Current::Part(_, length, Progress::More)) => {
                 (length, self.message.map(|message| message.past(length)))
             }
             _ => (0, self.message),
         };
+        let of_buffer = if self.is_compressed() { 0 } else { lent };
         Self {
-            buffer: Buffer::with(&self.buffer.message()[lent..], self.buffer.unread()),
+            buffer: Buffer::with(&self.buffer.message()[of_buffer..], self.buffer.unread()),
+            inflation: self.inflation.as_ref().map(|inflation| Box::new(inflation.fork(lent - of_buffer))),
             message,
             current: None,
             ..*self
         }
     }
 
+    /// Tells whether the message that has begun, or is lent, is inflated.
+    fn is_compressed(&self) -> bool {
+        self.message.is_some_and(|message| message.compressed)
+    }
+
+    /// What is held of that message.
+    fn held(&self) -> &[u8] {
+        match &self.inflation {
+            Some(inflation) if self.is_compressed() => inflation.held(),
+            _ => self.buffer.message(),
+        }
+    }
+
+    fn release(&mut self, count: usize) {
+        match &mut self.inflation {
+            Some(inflation) if self.message.is_some_and(|message| message.compressed) => inflation.release(count),
+            _ => self.buffer.release(count),
+        }
+    }
+
     fn clear(&mut self) {
         match self.current.take() {
             Some(Current::Message(_)) => {
-                self.buffer.release(self.buffer.message().len());
+                self.release(self.held().len());
                 self.message = None;
             }
             Some(Current::Part(_, length, progress)) => {
-                self.buffer.release(length);
+                self.release(length);
                 self.message = match progress {
                     Progress::More => self.message.map(|message| message.past(length)),
                     Progress::Last => None,
@@ -276,10 +315,13 @@ impl Receiver {
         }
         // What comes after the end is not kept.
         self.buffer.discard();
+        if let Some(inflation) = &mut self.inflation {
+            inflation.discard();
+        }
         self.failed.map_or(Ok(false), Err)
     }
 
-    /// Takes a message of one frame that has arrived whole, as nearly all do, where no message has begun. `false`: what
+    /// Takes an uncompressed message of one frame that has arrived whole, as nearly all do, where no message has begun. `false`: what
     /// comes next is not such a message, and [`parse`](Self::parse) takes it piece by piece.
     #[inline]
     fn whole(&mut self) -> Result<bool, Error> {
@@ -292,7 +334,7 @@ impl Receiver {
         };
         let arrived = (unread.len() - length) as u64;
         let largest = arrived.min(self.limits.frame).min(self.limits.message);
-        if !header.fin || header.length > largest || self.limits.fragments == 0 {
+        if !header.fin || header.rsv1 || header.length > largest || self.limits.fragments == 0 {
             return Ok(false);
         }
         let payload = self.buffer.whole(length, header.length as usize);
@@ -348,7 +390,10 @@ impl Receiver {
             _ => None,
         };
         let mut message = match (self.message, opened) {
-            (None, Some(kind)) => Incoming { kind, fragments: 0, announced: 0, validated: 0, in_parts: false },
+            (None, Some(kind)) => {
+                let compressed = header.rsv1;
+                Incoming { kind, compressed, fragments: 0, announced: 0, validated: 0, in_parts: false }
+            }
             (Some(message), None) => message,
             (None, None) => return Err(Error::UnexpectedContinuation),
             (Some(_), Some(_)) => return Err(Error::ExpectedContinuation),
@@ -362,24 +407,31 @@ impl Receiver {
             return Err(Error::TooManyFragments);
         }
         self.message = Some(message);
-        self.payload = Some(Payload { fin: header.fin, remaining: header.length, key: header.mask });
+        self.payload = Some(Payload { fin: header.fin, remaining: header.length, key: header.mask, unmasked: 0 });
         Ok(())
     }
 
     /// Takes what has arrived of a data frame's payload. `true`: the frame has ended and its message goes on.
     fn receive(&mut self, mut payload: Payload, delivery: Delivery) -> Result<bool, Error> {
-        let message = self.message.as_mut().expect("a payload belongs to a message");
         let unread = self.buffer.unread().len();
         let count = usize::try_from(payload.remaining).unwrap_or(usize::MAX).min(unread);
-        let bytes = self.buffer.join(count);
-        if let Some(key) = payload.key {
-            payload.key = Some(mask::apply(bytes, key));
-        }
-        payload.remaining -= count as u64;
-        let ended = payload.remaining == 0;
+        let ended = if self.is_compressed() {
+            self.inflate(&mut payload, count, delivery)?
+        } else {
+            let bytes = self.buffer.join(count);
+            if let Some(key) = payload.key {
+                payload.key = Some(mask::apply(bytes, key));
+            }
+            payload.remaining -= count as u64;
+            payload.remaining == 0
+        };
         let complete = ended && payload.fin;
         self.payload = (!ended).then_some(payload);
-        let held = self.buffer.message();
+        let message = self.message.as_mut().expect("a payload belongs to a message");
+        let held = match &self.inflation {
+            Some(inflation) if message.compressed => inflation.held(),
+            _ => self.buffer.message(),
+        };
         // Fail fast: what can never become text is refused as it arrives (section 8.1).
         message.validated = match message.kind {
             Kind::Text => message.validated + utf8::valid_prefix(&held[message.validated..])?,
@@ -398,6 +450,25 @@ impl Receiver {
         } else if complete {
             self.current = Some(Current::Message(message.kind));
             return Ok(false);
+        }
+        Ok(ended)
+    }
+
+    /// Inflates `count` bytes of a payload, or as many as make a part. `true`: the frame has ended.
+    fn inflate(&mut self, payload: &mut Payload, count: usize, delivery: Delivery) -> Result<bool, Error> {
+        let inflation = self.inflation.as_mut().expect("RSV1 was agreed on");
+        let bytes = self.buffer.unread_mut(count);
+        if let Some(key) = payload.key {
+            payload.key = Some(mask::apply(&mut bytes[payload.unmasked..], key));
+        }
+        let enough = if delivery == Delivery::Parts { LARGE_PART } else { usize::MAX };
+        let inflated = inflation.inflate(bytes, self.limits.message, enough)?;
+        self.buffer.skip(inflated.used);
+        payload.unmasked = count - inflated.used;
+        payload.remaining -= inflated.used as u64;
+        let ended = payload.remaining == 0 && inflated.drained;
+        if ended && payload.fin {
+            inflation.finish()?;
         }
         Ok(ended)
     }
@@ -434,3 +505,6 @@ fn lend(kind: Kind, bytes: &[u8]) -> Message<'_> {
         Kind::Binary => Message::Binary(bytes),
     }
 }
+
+/// About the largest part that is made of what was compressed: so that few bytes received do not become a lot of memory.
+const LARGE_PART: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Close, Error, Event, Header, Message, OpCode, Progress, SendError, mask};
+use crate::{Close, Data, Error, Event, Header, OpCode, Progress, SendError, mask};
 
 /// A source of masking keys, which a client needs (RFC 6455, section 5.3): unpredictable, a fresh one for every frame.
 pub trait MaskingKeys: Send {
@@ -25,8 +25,8 @@ pub struct Sender {
     behind: bool,
     /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3).
     pong: Option<Control>,
-    /// The type of the fragmented message that is being sent.
-    message: Option<OpCode>,
+    /// The type of the fragmented message that is being sent, and whether it is compressed.
+    message: Option<(OpCode, bool)>,
     closed: bool,
 }
 
@@ -46,21 +46,23 @@ impl Sender {
         self.keys.is_none()
     }
 
-    /// Sends a whole message in one frame.
-    pub fn send(&mut self, message: Message<'_>) -> Result<(), SendError> {
+    /// Sends a whole message in one frame: a [`Message`](crate::Message), or what a compressor has made of one.
+    pub fn send<'m>(&mut self, message: impl Into<Data<'m>>) -> Result<(), SendError> {
+        let message = message.into();
         if self.message.is_some() && !self.closed {
             return Err(SendError::MessageOpen);
         }
         let opcode = self.turn(message)?;
-        self.frame(opcode, Progress::Last, message.as_bytes())
+        self.frame(opcode, message.compressed, Progress::Last, message.payload)
     }
 
     /// Sends a fragment of a message. The first one begins it, the one with [`Progress::Last`] ends it; between them
     /// only control frames can be sent (section 5.4). A text's fragments are text too: cut it between characters.
-    pub fn send_fragment(&mut self, fragment: Message<'_>, progress: Progress) -> Result<(), SendError> {
+    pub fn send_fragment<'m>(&mut self, fragment: impl Into<Data<'m>>, progress: Progress) -> Result<(), SendError> {
+        let fragment = fragment.into();
         let opcode = self.turn(fragment)?;
-        self.frame(opcode, progress, fragment.as_bytes())?;
-        self.message = (progress == Progress::More).then_some(kind(fragment));
+        self.frame(opcode, fragment.compressed, progress, fragment.payload)?;
+        self.message = (progress == Progress::More).then_some((fragment.kind, fragment.compressed));
         Ok(())
     }
 
@@ -69,14 +71,17 @@ impl Sender {
     ///
     /// # Panics
     /// For a client.
-    pub fn send_header(&mut self, fragment: Message<'_>, progress: Progress) -> Result<(), SendError> {
+    pub fn send_header<'m>(&mut self, fragment: impl Into<Data<'m>>, progress: Progress) -> Result<(), SendError> {
+        let fragment = fragment.into();
         assert!(self.is_unmasked(), "a client's payload has to be masked");
         let opcode = self.turn(fragment)?;
         self.flush_pong()?;
         let fin = progress == Progress::Last;
-        let length = fragment.as_bytes().len() as u64;
-        Header { fin, rsv1: false, opcode, mask: None, length }.encode(&mut self.output);
-        self.message = (progress == Progress::More).then_some(kind(fragment));
+        let length = fragment.payload.len() as u64;
+        // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
+        let rsv1 = fragment.compressed && opcode != OpCode::Continuation;
+        Header { fin, rsv1, opcode, mask: None, length }.encode(&mut self.output);
+        self.message = (progress == Progress::More).then_some((fragment.kind, fragment.compressed));
         Ok(())
     }
 
@@ -221,11 +226,11 @@ impl Sender {
     }
 
     /// The opcode of the next data frame, or why none can be sent now.
-    fn turn(&self, fragment: Message<'_>) -> Result<OpCode, SendError> {
+    fn turn(&self, fragment: Data<'_>) -> Result<OpCode, SendError> {
         match self.message {
             _ if self.closed => Err(SendError::Closed),
-            None => Ok(kind(fragment)),
-            Some(begun) if begun == kind(fragment) => Ok(OpCode::Continuation),
+            None => Ok(fragment.kind),
+            Some(begun) if begun == (fragment.kind, fragment.compressed) => Ok(OpCode::Continuation),
             Some(_) => Err(SendError::MixedMessage),
         }
     }
@@ -237,16 +242,16 @@ impl Sender {
         if payload.len() > MAX_CONTROL {
             return Err(SendError::ControlTooLong);
         }
-        self.frame(opcode, Progress::Last, payload)
+        self.frame(opcode, false, Progress::Last, payload)
     }
 
     fn flush_pong(&mut self) -> Result<(), SendError> {
         let Some(pong) = self.pong.take() else { return Ok(()) };
-        self.frame(OpCode::Pong, Progress::Last, &pong.payload[..pong.length])
+        self.frame(OpCode::Pong, false, Progress::Last, &pong.payload[..pong.length])
     }
 
     /// All frames leave here.
-    fn frame(&mut self, opcode: OpCode, progress: Progress, payload: &[u8]) -> Result<(), SendError> {
+    fn frame(&mut self, opcode: OpCode, compressed: bool, progress: Progress, payload: &[u8]) -> Result<(), SendError> {
         if opcode == OpCode::Close {
             self.flush_pong()?;
         }
@@ -254,8 +259,10 @@ impl Sender {
             Some(keys) => Some(keys.next_key().ok_or(SendError::NoMaskingKey)?),
             None => None,
         };
-        let header =
-            Header { fin: progress == Progress::Last, rsv1: false, opcode, mask, length: payload.len() as u64 };
+        let fin = progress == Progress::Last;
+        // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
+        let rsv1 = compressed && opcode != OpCode::Continuation;
+        let header = Header { fin, rsv1, opcode, mask, length: payload.len() as u64 };
         header.encode(&mut self.output);
         match mask {
             Some(key) => mask::append(&mut self.output, payload, key),
@@ -287,13 +294,6 @@ impl Control {
         let mut payload = [0; MAX_CONTROL];
         payload.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(Self { payload, length: bytes.len() })
-    }
-}
-
-fn kind(message: Message<'_>) -> OpCode {
-    match message {
-        Message::Text(_) => OpCode::Text,
-        Message::Binary(_) => OpCode::Binary,
     }
 }
 

@@ -148,7 +148,7 @@ impl Pair {
 #[test]
 fn a_closing_handshake_takes_one_close_of_each_side() {
     let mut pair = Pair::new();
-    pair.client.1.send("Hello".into()).expect("open");
+    pair.client.1.send("Hello").expect("open");
     pair.client.1.close(Some(Close { code: CloseCode::NORMAL, reason: "done" })).expect("open");
     assert!(!pair.is_closed());
     let (by_server, by_client) = pair.talk();
@@ -239,7 +239,7 @@ fn a_failed_connection_hears_nothing_more() {
 #[test]
 fn a_close_behind_messages_that_wait_is_behind_them() {
     let mut sender = Sender::server();
-    sender.send("first".into()).expect("open");
+    sender.send("first").expect("open");
     sender.fail(Error::InvalidUtf8);
     let said = receive(Receiver::new(CLIENT, Limits::default()), [&written(&mut sender)[..]]);
     assert_eq!(said, [Ok(Text("first").into()), Ok(close(1007, "the text is not UTF-8").into())]);

@@ -43,8 +43,8 @@ fn a_message_has_its_opcode_and_its_bytes() {
     sender.send(Text("Hello")).expect("open");
     sender.send(Binary(b"Hello")).expect("open");
     sender.send(Text("")).expect("open");
-    sender.send("from text".into()).expect("open");
-    sender.send((&vec![1, 2]).into()).expect("open");
+    sender.send("from text").expect("open");
+    sender.send(&vec![1, 2]).expect("open");
     let expected = b"\x81\x05Hello\x82\x05Hello\x81\x00\x81\x09from text\x82\x02\x01\x02";
     assert_eq!(written(&mut sender), expected);
 }

@@ -7,6 +7,18 @@
 //! A secret and a text that an attacker chooses do not belong in one compressed message, nor in one context: the length
 //! of what is sent tells about the secret (section 8). Send such messages uncompressed.
 
+mod census;
+mod compressor;
+mod inflater;
+mod inflation;
+mod pool;
+
+pub use census::{Census, census};
+pub use compressor::{Compressor, LentCompressor};
+pub(crate) use inflation::Inflation;
+
+use crate::Role;
+
 /// What an endpoint wants of permessage-deflate; in an agreement, what both sides hold to (RFC 7692, section 7.1).
 ///
 /// The context of a direction is what its sender has sent before: with it, small messages that resemble each other are
@@ -42,6 +54,23 @@ impl Default for Deflate {
 }
 
 impl Deflate {
+    /// Tells whether a message of `sender` may refer back to earlier ones: whether the sender's compressor is the
+    /// connection's own.
+    pub fn keeps_context(&self, sender: Role) -> bool {
+        match sender {
+            Role::Server => !self.server_no_context_takeover,
+            Role::Client => !self.client_no_context_takeover,
+        }
+    }
+
+    /// How far `sender` looks back: 2^n bytes, from 9 to 15.
+    pub fn window_bits(&self, sender: Role) -> u8 {
+        match sender {
+            Role::Server => self.usable().server_max_window_bits,
+            Role::Client => self.usable().client_max_window_bits,
+        }
+    }
+
     /// Without values that zlib does not know: each taken as the nearest that it knows.
     pub(crate) fn usable(self) -> Self {
         let bits = |bits: u8| bits.clamp(9, 15);
@@ -53,3 +82,6 @@ impl Deflate {
         }
     }
 }
+
+/// What a sender leaves out at the end of a message (section 7.2.1): the end of an empty stored block.
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
