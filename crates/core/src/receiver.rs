@@ -141,11 +141,11 @@ impl Receiver {
     /// Lends the event that the last [`advance`](Self::advance) has found.
     pub fn event(&self) -> Option<Event<'_>> {
         Some(match self.current.as_ref()? {
-            Current::Message(kind) => match lend(*kind, self.held()) {
+            Current::Message(kind) => match lend(*kind, self.assembled()) {
                 Message::Text(text) => Event::Text(text),
                 Message::Binary(bytes) => Event::Binary(bytes),
             },
-            Current::Part(kind, length, progress) => Event::Part(lend(*kind, &self.held()[..*length]), *progress),
+            Current::Part(kind, length, progress) => Event::Part(lend(*kind, &self.assembled()[..*length]), *progress),
             Current::Control(OpCode::Ping, range) => Event::Ping(self.buffer.at(range.clone())),
             Current::Control(OpCode::Pong, range) => Event::Pong(self.buffer.at(range.clone())),
             Current::Control(_, range) => {
@@ -220,6 +220,9 @@ impl Receiver {
         self.buffer.shrink();
         if let Some(inflation) = &mut self.inflation {
             inflation.shrink();
+            if self.closed || self.failed.is_some() {
+                inflation.discard();
+            }
         }
     }
 
@@ -238,6 +241,9 @@ impl Receiver {
     /// Gives the memory back, and keeps what is held in memory of its own: none, where nothing is. Clears the event.
     pub fn reclaim(&mut self) -> Vec<u8> {
         self.clear();
+        if let Some(inflation) = self.inflation.as_mut().filter(|inflation| inflation.held().is_empty()) {
+            inflation.shrink();
+        }
         self.buffer.reclaim()
     }
 
@@ -246,7 +252,7 @@ impl Receiver {
     /// is not to go on where messages are compressed.
     pub fn fork(&self) -> Self {
         let (lent, message) = match self.current {
-            Some(Current::Message(_)) => (self.held().len(), None),
+            Some(Current::Message(_)) => (self.assembled().len(), None),
             Some(Current::Part(_, length, Progress::Last)) => (length, None),
             Some(Current::Part(_, length, Progress::More)) => {
                 (length, self.message.map(|message| message.past(length)))
@@ -269,7 +275,7 @@ impl Receiver {
     }
 
     /// What is held of that message.
-    fn held(&self) -> &[u8] {
+    fn assembled(&self) -> &[u8] {
         match &self.inflation {
             Some(inflation) if self.is_compressed() => inflation.held(),
             _ => self.buffer.message(),
@@ -286,7 +292,7 @@ impl Receiver {
     fn clear(&mut self) {
         match self.current.take() {
             Some(Current::Message(_)) => {
-                self.release(self.held().len());
+                self.release(self.assembled().len());
                 self.message = None;
             }
             Some(Current::Part(_, length, progress)) => {

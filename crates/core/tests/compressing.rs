@@ -40,8 +40,8 @@ fn messages() -> Vec<Vec<u8>> {
         messages.push(Vec::new());
         messages.push(b"{\"name\":\"value\",\"n\":12345}".repeat(10));
     }
-    messages.push(vec![b'a'; 100_000]);
-    messages.push(random(100_000));
+    messages.push(vec![b'a'; 70_000]);
+    messages.push(random(70_000));
     messages.push(b"a".to_vec());
     messages
 }
@@ -49,7 +49,7 @@ fn messages() -> Vec<Vec<u8>> {
 #[test]
 fn a_window_is_kept_to_at_each_size_and_level() {
     for window_bits in 9..=15 {
-        for level in 1..=9 {
+        for level in [1, 2, 6, 9] {
             for no_takeover in [false, true] {
                 let deflate = Deflate {
                     level,

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod attendant;
+mod compression;
 mod connection;
 mod cork;
 mod driven;

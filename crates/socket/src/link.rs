@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Receiver, Role, Sender};
 
 use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
+use crate::compression::Compression;
 use crate::connection::{Info, Opening};
 use crate::cork::Cork;
 use crate::end::{Cause, End};
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) options: Arc<Options>,
     pub(crate) info: Info,
     pub(crate) inbound: Lease,
+    /// What messages are compressed with, where that was agreed on. Borrowed before `outgoing` is locked.
+    pub(crate) compression: Option<Compression>,
     /// Apart, so that little is on the stack when a connection begins: a thread's stack keeps what it once needed.
     pub(crate) outgoing: Mutex<Box<Outgoing>>,
     /// Something that a sender can wait for has changed in `outgoing`.
@@ -89,7 +92,7 @@ impl Link {
         let options = options.usable();
         let attendant = attendant()?;
         let now = sys::now();
-        let mut receiver = Receiver::new(role, options.limits);
+        let mut receiver = Receiver::new(role, options.limits).with_deflate(info.deflate);
         let sender = match role {
             Role::Server => Sender::server(),
             Role::Client => Sender::client(Box::new(RandomKeys::new())),
@@ -101,8 +104,8 @@ impl Link {
         Ok(Arc::new(Self {
             transport,
             role,
-            info,
             inbound: Lease::new(receiver),
+            compression: info.deflate.map(|deflate| Compression::new(deflate, role)),
             outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, on_end)),
             turn: Condvar::new(),
             cork: Cork::default(),
@@ -117,6 +120,7 @@ impl Link {
             timer: TimerSlot::new(),
             listing: Listing::default(),
             options,
+            info,
         }))
     }
 
@@ -157,6 +161,9 @@ impl Link {
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Both);
             self.turn.notify_all();
+            if let Some(compression) = &self.compression {
+                compression.retire();
+            }
             self.attendant.forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
                 let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
@@ -262,6 +269,9 @@ impl Link {
         }
         // A reader gives back what it has not needed for a while; who only sends has no such moment.
         outgoing.shrink();
+        if let Some(compression) = &self.compression {
+            compression.rest();
+        }
         let mut next = now.saturating_add(self.options.message_timeout);
         let amid_message = self.counters.amid_message().filter(|_| !self.overtime.load(Ordering::Relaxed));
         if let Some((since, from)) = amid_message {

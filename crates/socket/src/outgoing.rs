@@ -8,8 +8,9 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use raddle_core::{CloseCode, Keepalive, Message, Progress, Sender};
+use raddle_core::{CloseCode, Data, Keepalive, Message, Progress, Sender};
 
+use crate::compression::{Compression, OfMessage};
 use crate::connection::OnEnd;
 use crate::driven::{Driver, keep_memory, may_wait, spare_memory};
 use crate::end::{Cause, SendError, SendStatus};
@@ -90,6 +91,17 @@ pub(crate) enum Wait {
     Until(Duration),
 }
 
+/// How a message is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Put in the output, for whoever writes, or to leave together with more.
+    Queue,
+    /// Put in the output although that is full.
+    Answer,
+    /// Written, with what waits.
+    Write,
+}
+
 impl Outgoing {
     #[inline(never)]
     pub(crate) fn new(
@@ -165,7 +177,7 @@ impl Outgoing {
     }
 
     /// Puts a whole message in the output, in fragments where it is large.
-    fn queue(&mut self, message: Message<'_>, fragment_size: usize) -> Result<(), SendError> {
+    fn queue(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
         self.sender.lend(spare_memory);
         if message.as_bytes().len() <= fragment_size {
             self.sender.send(message)?;
@@ -180,61 +192,134 @@ impl Outgoing {
 }
 
 impl Link {
-    /// Sends a message; how long that may take is `wait`'s choice, or the options'.
+    /// Sends a message as it is; how long that may take is `wait`'s choice, or the options'.
     pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
-        let when_full = self.options.when_full;
-        let wait = if when_full == WhenFull::Block && may_wait() { wait } else { Wait::Never };
+        let wait = self.wait(wait);
         let mut outgoing = self.outgoing.lock();
+        let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
+        if turn == Turn::Write {
+            return self.write_message(&mut outgoing, message.into(), wait);
+        }
+        self.put(&mut outgoing, message.into())?;
+        self.leave_queued(&mut outgoing, turn, wait)
+    }
+
+    /// Sends a message compressed, otherwise as [`send`](Self::send) does.
+    pub(crate) fn send_compressed(
+        self: &Arc<Self>,
+        compression: &Compression,
+        message: Message<'_>,
+        wait: Wait,
+    ) -> Result<SendStatus, SendError> {
+        let wait = self.wait(wait);
+        loop {
+            // While it is compressed nobody waits for the output, and there need not be room after all.
+            let turn = self.take_turn(&mut self.outgoing.lock(), message.as_bytes().len(), wait)?;
+            let mut borrowed = compression.borrow();
+            let data = borrowed.compressor().compress(message);
+            let mut outgoing = self.outgoing.lock();
+            if outgoing.sender.is_amid_message() {
+                // Another thread has begun a message meanwhile, fragment by fragment.
+                drop(outgoing);
+                borrowed.unsent();
+                continue;
+            }
+            let put = outgoing.check_open().and_then(|()| self.put(&mut outgoing, data));
+            if let Err(error) = put {
+                drop(outgoing);
+                borrowed.unsent();
+                return Err(error);
+            }
+            borrowed.sent();
+            return self.leave_queued(&mut outgoing, turn, wait);
+        }
+    }
+
+    fn wait(&self, wait: Wait) -> Wait {
+        if self.options.when_full == WhenFull::Block && may_wait() { wait } else { Wait::Never }
+    }
+
+    /// Waits until a message of `length` bytes may be sent, and tells how.
+    fn take_turn(
+        self: &Arc<Self>,
+        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        length: usize,
+        wait: Wait,
+    ) -> Result<Turn, SendError> {
         loop {
             outgoing.check_open()?;
-            let length = message.as_bytes().len();
             let full = outgoing.queued() + outgoing.tried > self.options.outgoing_limit;
             if outgoing.sender.is_amid_message() {
                 // Another thread is amid a fragmented message, and has the turn until its end (section 5.4).
                 if outgoing.amid == Some(thread::current().id()) {
                     return Err(raddle_core::SendError::MessageOpen.into());
                 }
-            } else if full && when_full == WhenFull::Block && !may_wait() && self.cork.holds_this_thread() {
+            } else if full && self.options.when_full == WhenFull::Block && !may_wait() && self.cork.holds_this_thread()
+            {
                 // An answer, for which the event loop cannot wait. It reads no more of this peer until there is room.
-                outgoing.queue(message, self.options.fragment_size)?;
-                self.is_overfull.store(true, Ordering::Relaxed);
-                return Ok(SendStatus::Queued);
+                return Ok(Turn::Answer);
             } else if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
                 if !full && (length <= self.options.fragment_size || wait == Wait::Never) {
-                    outgoing.queue(message, self.options.fragment_size)?;
-                    return Ok(SendStatus::Queued);
+                    return Ok(Turn::Queue);
                 }
             } else if !full && length < CORK && self.cork.holds_this_thread() {
-                outgoing.queue(message, self.options.fragment_size)?;
-                if outgoing.queued() < CORK {
-                    self.cork.hold();
-                    self.list_cork();
-                    return Ok(SendStatus::Queued);
-                }
-                self.write(&mut outgoing, &[], wait)?;
-                return Ok(outgoing.status());
+                return Ok(Turn::Queue);
             } else if !(full && wait == Wait::Never) {
-                return self.write_message(&mut outgoing, message, wait);
+                return Ok(Turn::Write);
             }
-            match (wait, when_full) {
+            match (wait, self.options.when_full) {
                 (Wait::Never, WhenFull::Close) if full => {
-                    self.cut(&mut outgoing, Cause::OutgoingFull);
+                    self.cut(outgoing, Cause::OutgoingFull);
                     return Err(SendError::Closed);
                 }
                 (Wait::Never, _) => return Err(SendError::Full),
                 _ => {}
             }
             // Whoever has the turn keeps a deadline of its own, or is amid a message and takes the time it takes.
-            self.turn.wait(&mut outgoing);
+            self.turn.wait(outgoing);
         }
     }
 
-    /// Sends a fragment of a message that this thread has begun, or begins.
+    /// Puts a whole message in the output.
+    fn put(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, message: Data<'_>) -> Result<(), SendError> {
+        let put = outgoing.queue(message, self.options.fragment_size);
+        if put.is_err() && outgoing.sender.is_amid_message() {
+            // The peer would wait for the rest for ever.
+            self.cut(outgoing, Cause::Io(io::ErrorKind::Other));
+        }
+        put
+    }
+
+    /// Sees to it that a message leaves that was put in the output.
+    fn leave_queued(
+        self: &Arc<Self>,
+        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        turn: Turn,
+        wait: Wait,
+    ) -> Result<SendStatus, SendError> {
+        if turn == Turn::Answer {
+            self.is_overfull.store(true, Ordering::Relaxed);
+            return Ok(SendStatus::Queued);
+        }
+        if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
+            return Ok(SendStatus::Queued);
+        }
+        if self.cork.holds_this_thread() && outgoing.queued() < CORK {
+            self.cork.hold();
+            self.list_cork();
+            return Ok(SendStatus::Queued);
+        }
+        self.write(outgoing, &[], wait)?;
+        Ok(outgoing.status())
+    }
+
+    /// Sends a fragment of a message that this thread has begun, or begins; compressed where there is a `compressor`.
     pub(crate) fn send_fragment(
         self: &Arc<Self>,
         fragment: Message<'_>,
         progress: Progress,
         begins: bool,
+        mut compressor: Option<&mut OfMessage<'_>>,
     ) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
         loop {
@@ -247,18 +332,40 @@ impl Link {
             if !may_wait() && (waits || full) {
                 return Err(SendError::Full);
             }
-            if !waits {
-                outgoing.sender.send_fragment(fragment, progress)?;
-                outgoing.messages += u64::from(progress == Progress::Last);
-                outgoing.amid = (progress == Progress::More).then(|| thread::current().id());
-                if progress == Progress::Last {
-                    outgoing.put_postponed();
-                }
-                self.write(&mut outgoing, &[], if may_wait() { Wait::Allowed } else { Wait::Never })?;
-                self.turn.notify_all();
-                return Ok(outgoing.status());
+            if waits {
+                self.turn.wait(&mut outgoing);
+                continue;
             }
-            self.turn.wait(&mut outgoing);
+            match &mut compressor {
+                None => outgoing.sender.send_fragment(fragment, progress)?,
+                Some(of_message) => {
+                    drop(outgoing);
+                    let mut borrowed = of_message.borrow();
+                    let data = borrowed.compressor().compress_fragment(fragment, progress);
+                    outgoing = self.outgoing.lock();
+                    if begins && outgoing.sender.is_amid_message() {
+                        // Another thread has begun one meanwhile.
+                        borrowed.unsent();
+                        continue;
+                    }
+                    if let Err(error) = outgoing.sender.send_fragment(data, progress) {
+                        borrowed.unsent();
+                        return Err(error.into());
+                    }
+                    borrowed.sent();
+                }
+            }
+            outgoing.messages += u64::from(progress == Progress::Last);
+            outgoing.amid = (progress == Progress::More).then(|| thread::current().id());
+            if progress == Progress::Last {
+                outgoing.put_postponed();
+            }
+            // Whoever has taken the baton meanwhile writes it.
+            if !outgoing.baton {
+                self.write(&mut outgoing, &[], if may_wait() { Wait::Allowed } else { Wait::Never })?;
+            }
+            self.turn.notify_all();
+            return Ok(outgoing.status());
         }
     }
 
@@ -311,13 +418,13 @@ impl Link {
     fn write_message(
         self: &Arc<Self>,
         outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
-        message: Message<'_>,
+        message: Data<'_>,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
         let length = message.as_bytes().len();
         let limit = self.options.fragment_size;
         if length < DIRECT && length <= limit || wait == Wait::Never && length > limit {
-            outgoing.queue(message, limit)?;
+            self.put(outgoing, message)?;
             self.write(outgoing, &[], wait)?;
             return Ok(outgoing.status());
         }

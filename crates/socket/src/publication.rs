@@ -34,7 +34,7 @@ impl Publication {
     /// Encodes a message as a server with these options sends it.
     pub fn new(message: Message<'_>, options: &Options) -> Self {
         let mut sender = Sender::server();
-        for (fragment, progress) in fragments(message, options.fragment_size) {
+        for (fragment, progress) in fragments(message.into(), options.fragment_size) {
             sender.send_fragment(fragment, progress).expect("nothing was closed, and the fragments are one message's");
         }
         Self { frames: sender.output().into() }

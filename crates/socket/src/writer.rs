@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use raddle_core::{Close, CloseCode, Message, Progress};
 
+use crate::compression::{Compression, OfMessage};
 use crate::connection::Info;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::link::{Link, State};
@@ -22,11 +23,13 @@ use crate::reader::Reader;
 #[derive(Clone)]
 pub struct Writer {
     link: Arc<Link>,
+    /// Compresses messages, where that was agreed on.
+    compresses: bool,
 }
 
 impl Writer {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link }
+        Self { link, compresses: true }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -45,17 +48,40 @@ impl Writer {
     /// another thread or of the peer, ends the wait: the frame that is on its way is completed, and with
     /// [`SendError::Closed`] the message is not.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
-        self.link.send(message.into(), Wait::Allowed)
+        self.send_within(message.into(), Wait::Allowed)
+    }
+
+    fn send_within(&self, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
+        match &self.link.compression {
+            Some(compression) if self.compresses && compression.suits(message) => {
+                self.link.send_compressed(compression, message, wait)
+            }
+            _ => self.link.send(message, wait),
+        }
+    }
+
+    /// The same writer, whose messages are not compressed: for what holds a secret and something that others choose
+    /// (RFC 7692, section 8), and for what is compressed already.
+    ///
+    /// ```
+    /// # fn send(writer: &raddle_socket::Writer, token: &str) -> Result<(), raddle_socket::SendError> {
+    /// writer.uncompressed().send(token)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn uncompressed(&self) -> Self {
+        Self { compresses: false, ..self.clone() }
     }
 
     /// Sends a message as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
-        self.link.send(message.into(), Wait::Never)
+        self.send_within(message.into(), Wait::Never)
     }
 
     /// Begins a message that is sent fragment by fragment. Other messages wait until it is finished; control frames pass.
     pub fn begin(&self) -> MessageWriter<'_> {
-        MessageWriter { link: &self.link, begun: false }
+        let compression = self.link.compression.as_ref().filter(|_| self.compresses);
+        MessageWriter { link: &self.link, compressor: compression.map(Compression::of_message), begun: false }
     }
 
     /// Lets go what was held back to leave together with more, as far as the socket takes it at once.
@@ -187,6 +213,7 @@ impl fmt::Debug for Writer {
 #[derive(Debug)]
 pub struct MessageWriter<'a> {
     link: &'a Arc<Link>,
+    compressor: Option<OfMessage<'a>>,
     begun: bool,
 }
 
@@ -204,7 +231,7 @@ impl MessageWriter<'_> {
     }
 
     fn fragment(&mut self, fragment: Message<'_>, progress: Progress) -> Result<SendStatus, SendError> {
-        let status = self.link.send_fragment(fragment, progress, !self.begun)?;
+        let status = self.link.send_fragment(fragment, progress, !self.begun, self.compressor.as_mut())?;
         self.begun = true;
         Ok(status)
     }

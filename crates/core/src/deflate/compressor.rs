@@ -105,6 +105,7 @@ impl Compressor {
             self.stream.reset();
             self.used = false;
         }
+        self.amid = false;
     }
 
     /// Gives back the memory of a large message.

@@ -54,6 +54,11 @@ impl Default for Deflate {
 }
 
 impl Deflate {
+    /// Tells whether a message of `length` bytes is worth compressing.
+    pub fn compresses(&self, length: usize) -> bool {
+        length >= self.threshold
+    }
+
     /// Tells whether a message of `sender` may refer back to earlier ones: whether the sender's compressor is the
     /// connection's own.
     pub fn keeps_context(&self, sender: Role) -> bool {

@@ -1,0 +1,125 @@
+//! What a connection compresses its messages with (RFC 7692): a compressor of its own, or one of those that all share.
+
+use parking_lot::{Mutex, MutexGuard};
+use raddle_core::deflate::{Compressor, LentCompressor};
+use raddle_core::{Deflate, Message, Role};
+
+/// The sending side's part of the agreement.
+///
+/// A compressor is borrowed before the output is locked, so that a Pong need not wait for it, and kept until what it has made
+/// is in the output: so the order of compression is the order on the wire.
+pub(crate) struct Compression {
+    deflate: Deflate,
+    role: Role,
+    /// With context takeover: from the first message on.
+    own: Mutex<Own>,
+}
+
+#[derive(Default)]
+pub(crate) struct Own {
+    compressor: Option<Compressor>,
+    /// Used since the last look.
+    used: bool,
+}
+
+/// A compressor, while nobody else may use it.
+pub(crate) enum Borrowed<'a> {
+    Own(&'a Compression, MutexGuard<'a, Own>),
+    Shared(LentCompressor),
+    /// Of a message that is sent fragment by fragment.
+    Kept(&'a mut LentCompressor),
+}
+
+/// What a message that is sent fragment by fragment is compressed with.
+pub(crate) enum OfMessage<'a> {
+    Own(&'a Compression),
+    Shared(Box<LentCompressor>),
+}
+
+impl Compression {
+    pub(crate) fn new(deflate: Deflate, role: Role) -> Self {
+        Self { deflate, role, own: Mutex::default() }
+    }
+
+    /// Tells whether a message is to be compressed.
+    pub(crate) fn suits(&self, message: Message<'_>) -> bool {
+        self.deflate.compresses(message.as_bytes().len())
+    }
+
+    /// Waits for the connection's own compressor, or borrows one.
+    pub(crate) fn borrow(&self) -> Borrowed<'_> {
+        if self.deflate.keeps_context(self.role) {
+            Borrowed::Own(self, self.own.lock())
+        } else {
+            Borrowed::Shared(Compressor::lend(&self.deflate, self.role))
+        }
+    }
+
+    /// What a message that is sent fragment by fragment is compressed with, to its end.
+    pub(crate) fn of_message(&self) -> OfMessage<'_> {
+        if self.deflate.keeps_context(self.role) {
+            OfMessage::Own(self)
+        } else {
+            OfMessage::Shared(Box::new(Compressor::lend(&self.deflate, self.role)))
+        }
+    }
+
+    /// Gives the connection's own compressor back that was not used since the last call: the next message does without what
+    /// it knew.
+    pub(crate) fn rest(&self) {
+        if let Some(mut own) = self.own.try_lock()
+            && !std::mem::take(&mut own.used)
+        {
+            own.compressor = None;
+        }
+    }
+
+    /// Gives the connection's own compressor back for good, unless a thread has it: that finds the connection ended.
+    pub(crate) fn retire(&self) {
+        if let Some(mut own) = self.own.try_lock() {
+            own.compressor = None;
+        }
+    }
+}
+
+impl Borrowed<'_> {
+    pub(crate) fn compressor(&mut self) -> &mut Compressor {
+        match self {
+            Self::Own(compression, own) => {
+                own.used = true;
+                own.compressor.get_or_insert_with(|| Compressor::new(&compression.deflate, compression.role))
+            }
+            Self::Shared(lent) => lent,
+            Self::Kept(lent) => lent,
+        }
+    }
+
+    /// Gives it back after what it has made was put in the output.
+    pub(crate) fn sent(mut self) {
+        self.compressor().shrink();
+    }
+
+    /// Gives it back after what it has made could not be sent: the peer does not know it.
+    pub(crate) fn unsent(mut self) {
+        match &mut self {
+            Self::Own(_, own) => own.compressor = None,
+            Self::Shared(lent) => lent.reset(),
+            Self::Kept(lent) => lent.reset(),
+        }
+    }
+}
+
+impl OfMessage<'_> {
+    pub(crate) fn borrow(&mut self) -> Borrowed<'_> {
+        match self {
+            Self::Own(compression) => compression.borrow(),
+            Self::Shared(lent) => Borrowed::Kept(lent),
+        }
+    }
+}
+
+impl std::fmt::Debug for OfMessage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OfMessage").finish_non_exhaustive()
+    }
+}
