@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use raddle::{AddressSource, Builder, HandlerError, Message, Origins, Server, Writer};
+use raddle::{AddressSource, Builder, Deflate, HandlerError, Message, Origins, Server, Writer};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -22,6 +22,7 @@ echo_server [FLAGS]: sends every message back
   --listen-inherited             on the sockets that systemd has passed
   --engine threads|pool          a thread for each connection, or some for all  [threads]
   --workers N                    threads of the pool  [one for each core]
+  --deflate                      agrees on permessage-deflate with clients that offer it
   --max-message BYTES            the largest message  [1048576]
   --max-fragments N              the most frames of one message  [16384]
   --subprotocol NAME             a supported subprotocol (repeatable)
@@ -111,8 +112,13 @@ fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
         if name == "help" {
             return Ok(None);
         }
-        if matches!(name.as_str(), "deflate" | "tls-cert" | "tls-key") {
+        if matches!(name.as_str(), "tls-cert" | "tls-key") {
             return Err(format!("--{name} is not supported by this version").into());
+        }
+        if name == "deflate" {
+            // Small messages too, for whoever tests it.
+            builder = builder.deflate(Deflate { threshold: 0, ..Deflate::default() });
+            continue;
         }
         if name == "listen-inherited" {
             builder = builder.inherited_listeners()?;
