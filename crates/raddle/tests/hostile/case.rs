@@ -5,7 +5,7 @@ use std::ops::BitOr;
 use std::time::Duration;
 
 use raddle::core::handshake::Request;
-use raddle::{HeadLimits, Hosts, Limits, Origins};
+use raddle::{Deflate, HeadLimits, Hosts, Limits, Origins};
 
 use crate::head::{self, Head};
 use crate::wire::Piece;
@@ -59,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) subprotocols: &'static [&'static str],
     pub(crate) handshake_timeout: Duration,
     pub(crate) limits: Limits,
+    /// What it agrees on with a client that offers it; what both sides hold to where there is no opening handshake.
+    pub(crate) deflate: Option<Deflate>,
 }
 
 impl Setup {
@@ -78,6 +80,7 @@ impl Default for Setup {
             subprotocols: &[],
             handshake_timeout: Duration::from_secs(10),
             limits: Limits::default(),
+            deflate: None,
         }
     }
 }
@@ -141,7 +144,12 @@ pub(crate) enum Then {
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     /// ACCEPT of an opening handshake, with the headers that the response has beside its fixed ones.
-    Open { accept: &'static str, subprotocol: Option<&'static str>, sees: fn(&Request) },
+    Open {
+        accept: &'static str,
+        subprotocol: Option<&'static str>,
+        extensions: Option<&'static str>,
+        sees: fn(&Request),
+    },
     /// ACCEPT of frames: these events, and no others.
     Accept(Vec<Saw>),
     /// REJECT, with headers that the answer must have.
@@ -211,7 +219,7 @@ impl fmt::Debug for Saw {
 
 /// An opening handshake that succeeds, and agrees on nothing.
 pub(crate) fn open(number: u16, name: impl Into<String>, head: impl Into<Vec<u8>>) -> Case {
-    let expect = Verdict::Open { accept: head::SAMPLE_ACCEPT, subprotocol: None, sees: |_| {} };
+    let expect = Verdict::Open { accept: head::SAMPLE_ACCEPT, subprotocol: None, extensions: None, sees: |_| {} };
     of_head(number, name, head, expect)
 }
 
@@ -322,6 +330,19 @@ impl Case {
             _ => panic!("a line that opens no connection"),
         }
         self
+    }
+
+    /// The value of Sec-WebSocket-Extensions in the response.
+    pub(crate) fn answered(mut self, value: &'static str) -> Self {
+        let Verdict::Open { extensions, .. } = &mut self.expect else { panic!("a line that opens no connection") };
+        *extensions = Some(value);
+        self
+    }
+
+    /// Frames behind an agreement on permessage-deflate.
+    pub(crate) fn deflated(mut self, deflate: Deflate) -> Self {
+        self.setup.deflate = Some(deflate);
+        self.behind(head::sample().add("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"))
     }
 
     /// The value of Sec-WebSocket-Accept, where the key is not the RFC's.

@@ -144,9 +144,10 @@ impl<'a> Answer<'a> {
     }
 
     /// Checks the response that opens a connection: the headers of RFC 6455, section 4.2.2, and no others.
-    pub(crate) fn assert_opens(&self, accept: &str, subprotocol: Option<&str>) {
+    pub(crate) fn assert_opens(&self, accept: &str, subprotocol: Option<&str>, extensions: Option<&str>) {
         let mut expected = vec![("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)];
         expected.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
+        expected.extend(extensions.map(|value| ("Sec-WebSocket-Extensions", value)));
         assert_eq!((self.status, &self.headers), (101, &expected));
         assert!(self.body.is_empty());
     }

@@ -138,6 +138,10 @@ impl Host {
                     // What is no opening handshake is answered with what it lacks.
                     let _ = request.accept();
                 });
+            let builder = match setup.deflate {
+                Some(deflate) => builder.deflate(deflate),
+                None => builder,
+            };
             setup.subprotocols.iter().fold(builder, |builder, name| builder.subprotocol(*name))
         });
         host.honest = Honest::start(host.address, setup.limits);

@@ -170,6 +170,15 @@ impl Peer {
         wire::messages(&frames).expect("messages in order")
     }
 
+    /// Reads a whole frame, which may be compressed, and takes it off.
+    pub(crate) fn receive_frame(&mut self) -> Sent {
+        let frame = |received: &[u8]| wire::decode_compressed(received).expect("a frame in order");
+        self.read_until("a frame", |received| frame(received).is_some());
+        let (sent, rest) = frame(&self.received).expect("it is there");
+        self.received.drain(..self.received.len() - rest);
+        sent
+    }
+
     /// Reads to the end of the stream: what the server has sent, in messages.
     pub(crate) fn receive_to_end(&mut self) -> (Vec<Saw>, Ending) {
         let library = self.library;

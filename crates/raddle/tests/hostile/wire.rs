@@ -135,7 +135,7 @@ pub(crate) struct Sent {
 /// no reserved bit, the shortest length, control frames whole and small. Gives the bytes of a torn frame with it.
 pub(crate) fn decode(mut bytes: &[u8], from: Role) -> Result<(Vec<Sent>, &[u8]), String> {
     let mut frames = Vec::new();
-    while let Some((frame, rest)) = decode_one(bytes, from)? {
+    while let Some((frame, rest)) = decode_one(bytes, from, 0)? {
         frames.push(frame);
         bytes = rest;
     }
@@ -147,7 +147,7 @@ pub(crate) fn decode(mut bytes: &[u8], from: Role) -> Result<(Vec<Sent>, &[u8]),
 pub(crate) fn decode_finals(mut bytes: &[u8], from: Role, count: usize) -> Result<Option<(Vec<Sent>, usize)>, String> {
     let (mut frames, mut finals) = (Vec::new(), 0);
     while finals < count {
-        let Some((frame, rest)) = decode_one(bytes, from)? else { return Ok(None) };
+        let Some((frame, rest)) = decode_one(bytes, from, 0)? else { return Ok(None) };
         finals += usize::from(frame.first & 0x80 != 0);
         frames.push(frame);
         bytes = rest;
@@ -155,7 +155,14 @@ pub(crate) fn decode_finals(mut bytes: &[u8], from: Role, count: usize) -> Resul
     Ok(Some((frames, bytes.len())))
 }
 
-fn decode_one(bytes: &[u8], from: Role) -> Result<Option<(Sent, &[u8])>, String> {
+/// Takes the first frame apart that a server sends where RSV1 was agreed on (RFC 7692), and gives the number of bytes
+/// behind it. `None`: it is not complete.
+pub(crate) fn decode_compressed(bytes: &[u8]) -> Result<Option<(Sent, usize)>, String> {
+    let decoded = decode_one(bytes, Role::Server, 0x40)?;
+    Ok(decoded.map(|(frame, rest)| (frame, rest.len())))
+}
+
+fn decode_one(bytes: &[u8], from: Role, agreed: u8) -> Result<Option<(Sent, &[u8])>, String> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let (length, rest) = match (second & 0x7f, rest) {
         (126, [high, low, rest @ ..]) => (u64::from(u16::from_be_bytes([*high, *low])), rest),
@@ -178,7 +185,8 @@ fn decode_one(bytes: &[u8], from: Role) -> Result<Option<(Sent, &[u8])>, String>
     if masked != (from == Role::Client) {
         return Err(format!("a {from:?}'s frame with the second byte {second:#x}"));
     }
-    if first & 0x70 != 0 || !matches!(opcode, 0..=2 | 8..=10) {
+    if first & 0x70 & !agreed != 0 || first & 0x70 != 0 && !matches!(opcode, 1..=2) || !matches!(opcode, 0..=2 | 8..=10)
+    {
         return Err(format!("a first byte of {first:#x}"));
     }
     if opcode >= 8 && (first & 0x80 == 0 || length > 125) {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 pub(crate) struct Counting;
 
 static HELD: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -18,14 +19,23 @@ pub(crate) fn held() -> isize {
     HELD.load(Ordering::Relaxed)
 }
 
+/// The most that the whole process has held while `work` was done, above what it held before.
+pub(crate) fn peak_of(work: impl FnOnce()) -> isize {
+    let before = held();
+    PEAK.store(before, Ordering::Relaxed);
+    work();
+    PEAK.load(Ordering::Relaxed) - before
+}
+
 /// How often this thread has asked for memory, or for more of it.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
 fn count(bytes: isize) {
-    HELD.fetch_add(bytes, Ordering::Relaxed);
+    let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
     if bytes > 0 {
+        PEAK.fetch_max(held, Ordering::Relaxed);
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
     }
 }

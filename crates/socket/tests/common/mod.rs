@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raddle_socket::{Connection, Limits, Message, Options, Reader, Role, Socket, Writer};
+use raddle_socket::{Connection, Deflate, Info, Limits, Message, Opening, Options, Reader, Role, Socket, Writer};
 
 pub(crate) use end::*;
 pub(crate) use flood::Flood;
@@ -82,6 +82,20 @@ pub(crate) fn both_ends(client: Options, server: Options) -> (Connection, Connec
         Connection::new(Socket::unix(stream).expect("a socket"), role, b"", options).expect("a connection")
     };
     (open(one, Role::Client, client), open(other, Role::Server, server))
+}
+
+/// As [`both_ends`], with permessage-deflate.
+pub(crate) fn both_ends_deflating(deflate: Deflate, client: Options, server: Options) -> (Connection, Connection) {
+    let (one, other) = UnixStream::pair().expect("a pair of sockets");
+    (deflating(one, Role::Client, deflate, client), deflating(other, Role::Server, deflate, server))
+}
+
+/// A connection with permessage-deflate.
+pub(crate) fn deflating(stream: UnixStream, role: Role, deflate: Deflate, options: Options) -> Connection {
+    let mut info = Info::default();
+    info.deflate = Some(deflate);
+    let socket = Socket::unix(stream).expect("a socket");
+    Connection::open(socket, Opening { info, ..Opening::new(role, options) }).expect("a connection")
 }
 
 /// Two TCP sockets that are connected to each other.

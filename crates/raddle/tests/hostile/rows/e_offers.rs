@@ -1,5 +1,7 @@
 //! Group E: subprotocols and extensions.
 
+use raddle::Deflate;
+
 use crate::case::{Call, Case, Setup, caller_error, fail, open, reject};
 use crate::head::sample;
 use crate::rows::roomy;
@@ -107,19 +109,26 @@ fn declined() -> Vec<Case> {
     }));
     for value in ["10", "\"10\"", "\"\\1\\0\""] {
         let offer = format!("permessage-deflate; client_max_window_bits={value}");
-        rows.push(open(69, format!("a window of {value}"), offering(&offer)).sees(|request| {
+        let row = open(69, format!("a window of {value}"), offering(&offer)).sees(|request| {
             let offers = request.extensions();
             assert_eq!(offers[0].parameters, [("client_max_window_bits", Some("10".into()))]);
-        }));
+        });
+        rows.push(row.on(compressing()).answered("permessage-deflate; client_max_window_bits=10"));
     }
     for (number, offer) in [
         (70, "permessage-deflate; unknown"),
+        (70, "permessage-deflate; unknown=1"),
         (70, "permessage-deflate; server_no_context_takeover; server_no_context_takeover"),
+        (70, "permessage-deflate; client_no_context_takeover; client_no_context_takeover"),
+        (70, "permessage-deflate; server_max_window_bits=9; server_max_window_bits=9"),
+        (70, "permessage-deflate; client_max_window_bits; client_max_window_bits"),
         (70, "permessage-deflate; server_no_context_takeover=1"),
+        (70, "permessage-deflate; client_no_context_takeover=1"),
         (70, "permessage-deflate; server_max_window_bits"),
         (70, "permessage-deflate; server_max_window_bits=7"),
         (70, "permessage-deflate; server_max_window_bits=16"),
         (70, "permessage-deflate; server_max_window_bits=08"),
+        (70, "permessage-deflate; server_max_window_bits=+9"),
         (70, "permessage-deflate; server_max_window_bits=1000"),
         (70, "permessage-deflate; server_max_window_bits=-1"),
         (70, "permessage-deflate; server_max_window_bits=9.5"),
@@ -127,24 +136,63 @@ fn declined() -> Vec<Case> {
         (70, "permessage-deflate; client_max_window_bits=7"),
         (70, "permessage-deflate; client_max_window_bits=16"),
         (71, "permessage-deflate; server_max_window_bits=8"),
-        (72, "permessage-deflate; server_max_window_bits=16, permessage-deflate"),
-        (73, "permessage-deflate"),
-        (74, "permessage-deflate; client_max_window_bits"),
         (75, "x-webkit-deflate-frame"),
         (75, "permessage-bzip2"),
         (75, "mux; max-channels=4"),
+        (75, "Permessage-Deflate-2"),
     ] {
-        rows.push(open(number, format!("the offer {offer}"), offering(offer)));
+        rows.push(open(number, format!("the offer {offer}"), offering(offer)).on(compressing()));
+        // The next offer is tried.
+        let next = offering(&format!("{offer}, permessage-deflate; server_max_window_bits=11"));
+        rows.push(
+            open(number, format!("the offer {offer}, and another"), next)
+                .on(compressing())
+                .answered("permessage-deflate; server_max_window_bits=11"),
+        );
+    }
+    for (number, offer, answer) in [
+        (71, "permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=9"),
+        (71, "permessage-deflate; server_max_window_bits=15", "permessage-deflate; server_max_window_bits=15"),
+        (72, "permessage-deflate; server_max_window_bits=16, permessage-deflate", "permessage-deflate"),
+        (72, "permessage-deflate; server_no_context_takeover, permessage-deflate", NO_SERVER_TAKEOVER),
+        (72, "permessage-deflate, permessage-deflate; server_no_context_takeover", "permessage-deflate"),
+        (72, "permessage-bzip2, permessage-deflate; server_no_context_takeover", NO_SERVER_TAKEOVER),
+        (73, "permessage-deflate", "permessage-deflate"),
+        (73, "permessage-deflate; client_no_context_takeover", "permessage-deflate; client_no_context_takeover"),
+    ] {
+        rows.push(open(number, format!("the offer {offer}"), offering(offer)).on(compressing()).answered(answer));
+    }
+    // A server that wants smaller windows asks a client for one only where the client offers that.
+    let small =
+        || Setup { deflate: Some(Deflate { client_max_window_bits: 9, ..Deflate::default() }), ..Setup::default() };
+    for (offer, answer) in [
+        ("permessage-deflate", "permessage-deflate"),
+        ("permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=9"),
+        ("permessage-deflate; client_max_window_bits=12", "permessage-deflate; client_max_window_bits=9"),
+    ] {
+        rows.push(open(73, format!("{offer}, of 9 bits at most"), offering(offer)).on(small()).answered(answer));
+    }
+    for offer in ["permessage-deflate", "permessage-deflate; client_max_window_bits"] {
+        rows.push(open(74, format!("the offer {offer}, where it is off"), offering(offer)));
     }
     // Here the grammar itself is broken: a quoted value has to be a token (RFC 6455, section 9.1).
     let empty = offering("permessage-deflate; server_max_window_bits=\"\"");
     rows.push(reject(70, 400, "an empty window", empty));
     let two_lines =
-        offering("permessage-deflate; client_max_window_bits").add("Sec-WebSocket-Extensions", "permessage-deflate");
+        offering("permessage-deflate; server_max_window_bits=8").add("Sec-WebSocket-Extensions", "permessage-deflate");
     rows.push(
-        open(72, "offers on two lines", two_lines.clone()).sees(|request| assert_eq!(request.extensions().len(), 2)),
+        open(72, "offers on two lines", two_lines.clone())
+            .sees(|request| assert_eq!(request.extensions().len(), 2))
+            .on(compressing())
+            .answered("permessage-deflate"),
     );
     // FIN, RSV1, text: nothing was agreed.
     rows.push(fail(74, 1002, "RSV1 after a declined offer", [raw(b"\xc1")]).behind(two_lines));
     rows
 }
+
+fn compressing() -> Setup {
+    Setup { deflate: Some(Deflate::default()), ..Setup::default() }
+}
+
+const NO_SERVER_TAKEOVER: &str = "permessage-deflate; server_no_context_takeover";

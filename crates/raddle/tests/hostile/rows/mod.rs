@@ -12,6 +12,7 @@ mod i_messages;
 mod j_ping;
 mod k_close;
 mod l_text;
+mod m_compressed;
 
 use crate::case::{Case, Setup};
 use raddle::{HeadLimits, Limits};
@@ -31,6 +32,7 @@ pub(crate) fn all() -> Vec<Case> {
         j_ping::rows(),
         k_close::rows(),
         l_text::rows(),
+        m_compressed::rows(),
     ]
     .concat()
 }

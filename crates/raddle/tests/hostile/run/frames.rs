@@ -1,18 +1,17 @@
 //! Frames without I/O, for both roles: received bytes in, events and answers out.
 
 use raddle::Role;
-use raddle::core::{Error, Event, Limits, MaskingKeys, Message, Progress, Receiver, Sender};
+use raddle::core::{Error, Event, MaskingKeys, Message, Progress, Receiver, Sender};
 
 use super::Report;
 use super::cuts::{self, Cuts};
-use crate::case::{Case, Input, Saw, Then, Verdict};
+use crate::case::{Case, Input, Saw, Setup, Then, Verdict};
 use crate::wire::{self, text};
 
 /// Runs a line whose input follows the opening handshake, for an endpoint that is `role`.
 pub(crate) fn run(case: &Case, role: Role, report: &Report) {
     let Input::Frames { pieces, .. } = &case.input else { return };
     let input = wire::encode(pieces, role);
-    let limits = case.setup.limits;
     for (index, cuts) in cuts::all(input.len(), case.number.into()).iter().enumerate() {
         for (turn, delivery) in Delivery::ALL.into_iter().enumerate() {
             // Longer inputs take their time: each cut has its delivery.
@@ -20,7 +19,7 @@ pub(crate) fn run(case: &Case, role: Role, report: &Report) {
                 continue;
             }
             let what = || format!("{case}, {role:?}, {delivery:?}, cut at {cuts:?}");
-            report.check(what, || check(&receive(role, limits, delivery, &input, cuts), case, role));
+            report.check(what, || check(&receive(role, &case.setup, delivery, &input, cuts), case, role));
         }
     }
     if case.then != Then::Stay {
@@ -36,7 +35,7 @@ pub(crate) fn run(case: &Case, role: Role, report: &Report) {
     }
     for cuts in [Cuts::whole(), Cuts::every_byte(glued.len().min(CUT_GLUED))] {
         let what = || format!("{case}, {role:?}, glued");
-        report.check(what, || check(&receive(role, limits, Delivery::Whole, &glued, &cuts), &case, role));
+        report.check(what, || check(&receive(role, &case.setup, Delivery::Whole, &glued, &cuts), &case, role));
     }
 }
 
@@ -63,8 +62,8 @@ struct Received {
     output: Vec<u8>,
 }
 
-fn receive(role: Role, limits: Limits, delivery: Delivery, input: &[u8], cuts: &Cuts) -> Received {
-    let mut receiver = Receiver::new(role, limits);
+fn receive(role: Role, setup: &Setup, delivery: Delivery, input: &[u8], cuts: &Cuts) -> Received {
+    let mut receiver = Receiver::new(role, setup.limits).with_deflate(setup.deflate);
     let mut sender = match role {
         Role::Server => Sender::server(),
         Role::Client => Sender::client(Box::new(Keys(0))),
@@ -77,7 +76,8 @@ fn receive(role: Role, limits: Limits, delivery: Delivery, input: &[u8], cuts: &
         so_far += segment.len();
         // Rule 2: memory grows with what was received, not with what was announced.
         let capacity = receiver.capacity();
-        assert!(capacity <= 2 * so_far + 64 * 1024, "{capacity} bytes of memory for {so_far} received");
+        let inflated = setup.deflate.map_or(0, |_| 2 * setup.limits.message.min(1100 * so_far as u64) as usize);
+        assert!(capacity <= 2 * so_far + inflated + 64 * 1024, "{capacity} bytes of memory for {so_far} received");
         loop {
             let advanced = match delivery {
                 Delivery::Parts => receiver.advance_part(),

@@ -55,15 +55,15 @@ fn parse(input: &[u8], cuts: &Cuts, setup: &Setup) -> Parsed {
 
 fn check(parsed: &Parsed, input: &[u8], case: &Case) {
     match (parsed, &case.expect) {
-        (Ok(Some(request)), Verdict::Open { accept, subprotocol, sees }) => {
+        (Ok(Some(request)), Verdict::Open { accept, subprotocol, extensions, sees }) => {
             assert_eq!(request.head_len(), input.len(), "where the frames begin");
             sees(request);
             let subprotocol_of_ours = request.choose_subprotocol(case.setup.subprotocols);
-            let answer = Accept { subprotocol: subprotocol_of_ours, ..Accept::default() };
+            let answer = Accept { subprotocol: subprotocol_of_ours, deflate: case.setup.deflate, headers: &[] };
             let (response, agreement) = request.accept(&answer).expect("an opening handshake");
             assert_eq!(agreement.subprotocol.as_deref(), *subprotocol);
             let response = Answer::parse(&response).expect("a whole response");
-            response.assert_opens(accept, *subprotocol);
+            response.assert_opens(accept, *subprotocol, *extensions);
             assert!(response.rest.is_empty());
         }
         (Ok(Some(request)), Verdict::Reject { status, headers }) => {

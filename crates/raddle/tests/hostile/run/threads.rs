@@ -108,13 +108,13 @@ fn run_head(case: &Case, input: &[u8], cuts: &Cuts, next: Next, host: &Host) {
     let mut peer = Peer::connect(host.address);
     let address = peer.address();
     match &case.expect {
-        Verdict::Open { accept, subprotocol, sees } => {
+        Verdict::Open { accept, subprotocol, extensions, sees } => {
             let glued = if next == Next::Glued { text("next").encode(Role::Server) } else { Vec::new() };
             peer.send_cut(&[input, &glued].concat(), cuts);
             if case.then == Then::Finish {
                 peer.finish();
             }
-            peer.take_opening(|response| response.assert_opens(accept, *subprotocol));
+            peer.take_opening(|response| response.assert_opens(accept, *subprotocol, *extensions));
             let mut expected = Vec::new();
             if next == Next::Glued {
                 expected.push(Saw::Text("next".into()));

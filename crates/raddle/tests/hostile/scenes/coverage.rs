@@ -10,7 +10,6 @@ use crate::rows;
 const NOT_CONCERNED: &[(u16, &str)] = &[
     (134, "builds for 32 bits and for big-endian machines: these very tests, run on such a build"),
     (160, "there is no option that leaves Pings to the application"),
-    (190, "compressed text comes with permessage-deflate, which is declined"),
     (193, "text is a &str in Rust: the C and Python interfaces have to check it"),
     (194, "there is no option that switches the check of text off"),
     (232, "a thread serves one connection: engine `pool` has to share its threads fairly"),

@@ -1,6 +1,7 @@
 //! Cases that are more than an input with its verdict: time, memory, several threads, calls of the application's.
 
 mod closing;
+mod compressed;
 mod connecting;
 mod coverage;
 mod marks;
