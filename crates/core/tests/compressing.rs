@@ -113,14 +113,23 @@ fn section_7_2_3_2_the_examples_are_sent_byte_for_byte() {
 }
 
 #[test]
-fn a_message_that_does_not_get_smaller_is_sent_as_it_is_where_nothing_depends_on_it() {
-    for (no_takeover, first) in [(false, 0xc2), (true, 0x82)] {
+fn a_message_that_does_not_get_smaller_is_sent_as_it_is_where_that_costs_no_context() {
+    let messages = messages();
+    let large = &messages[messages.len() - 2];
+    assert!(large.len() > 1 << 15);
+    for (no_takeover, message, first) in
+        [(false, &b"a\xffb"[..], 0xc2), (true, b"a\xffb", 0x82), (false, large, 0x82), (true, large, 0x82)]
+    {
         let deflate = Deflate { server_no_context_takeover: no_takeover, ..DEFLATE };
-        let mut sender = Sender::server();
-        sender
-            .send(Compressor::new(&deflate, SERVER).compress(Message::Binary(b"a\xffb")))
-            .expect("nothing was closed");
+        let (mut sender, mut compressor) = (Sender::server(), Compressor::new(&deflate, SERVER));
+        sender.send(compressor.compress(Message::Binary(message))).expect("nothing was closed");
         assert_eq!(written(&mut sender)[0], first);
+        if first == 0x82 {
+            // The window is as if it had never seen what was sent as it is.
+            let again = [&message[..message.len().min(500)], &[b'a'; 30]].concat();
+            let payload = compressor.compress_fragment(Message::Binary(&again), Progress::Last);
+            assert_eq!(Oracle::new(15).message(payload.as_bytes()), Ok(again));
+        }
     }
 }
 

@@ -83,10 +83,14 @@ impl Compressor {
         }
     }
 
-    /// Compresses a message. Without context takeover, one that does not get smaller comes out as it is.
+    /// Compresses a message. One that does not get smaller comes out as it is, where that costs no context that is of use:
+    /// without context takeover, or where the message is larger than the window.
     pub fn compress<'a>(&'a mut self, message: Message<'a>) -> Data<'a> {
         self.deflate(message.as_bytes(), Progress::Last);
-        if !self.takeover && self.output.len() >= message.as_bytes().len() {
+        let length = message.as_bytes().len();
+        if self.output.len() >= length && (!self.takeover || length >= 1 << self.kind.window_bits) {
+            // As if it had never been seen.
+            self.reset();
             return message.into();
         }
         Data::compressed(message, &self.output)
