@@ -127,7 +127,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: usize, count: usize) {
         for place in 0..count {
-            if self.count % 8 == 0 {
+            if self.count.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().expect("pushed") |= ((value >> place & 1) as u8) << (self.count % 8);
