@@ -58,8 +58,15 @@ fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("a time")
 }
 
-/// What a message costs, as a driver receives it: its end, the memory at the peak, and the time of the processor.
+/// What a message costs, as a driver receives it: its end, the memory at the peak, and the time of the processor. The time is
+/// the least of three: others may have the caches.
 fn receive(limits: Limits, in_parts: bool, bytes: &[u8]) -> (Result<u64, Error>, isize, Duration) {
+    let costs = [(); 3].map(|()| receive_once(limits, in_parts, bytes));
+    let [(outcome, peak, _), ..] = costs;
+    (outcome, peak, costs.map(|(.., time)| time).into_iter().min().expect("three"))
+}
+
+fn receive_once(limits: Limits, in_parts: bool, bytes: &[u8]) -> (Result<u64, Error>, isize, Duration) {
     let mut outcome = Ok(0);
     let begun = processor_time();
     let peak = peak_of(|| {
