@@ -184,7 +184,64 @@ fn what_is_no_deflate_data_is_refused() {
     }
 }
 
-/// A dynamic block whose last bits stand in the tail would leave bits of it for the next message.
+/// An empty dynamic block (RFC 1951, section 3.2.7) of 257 lengths and so many distances, which ends amid the ones of the tail.
+///
+/// `code` has the lengths of the code lengths' codes: 18 is "0", and what ends the block all ones. `lengths` are symbols with
+/// the value of their extra bits. The tail's first half is 22 zeros.
+fn dynamic_block(code: &[(usize, usize)], distances: usize, lengths: &[(usize, usize)]) -> Vec<u8> {
+    const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+    let mut block: Vec<bool> = Vec::new();
+    let put = |block: &mut Vec<bool>, value: usize, count: usize| {
+        block.extend((0..count).map(|bit| value >> bit & 1 == 1));
+    };
+    put(&mut block, 0b100, 3);
+    put(&mut block, 0, 5);
+    put(&mut block, distances - 1, 5);
+    put(&mut block, 15, 4);
+    let length_of = |symbol| code.iter().find(|(one, _)| *one == symbol).map_or(0, |(_, length)| *length);
+    ORDER.iter().for_each(|symbol| put(&mut block, length_of(*symbol), 3));
+    for (symbol, extra) in lengths {
+        // Of the codes in order of their lengths, each is a one longer; the last is all ones.
+        let (length, last) = (length_of(*symbol), code.last().expect("some").0);
+        let ones = if *symbol == last { length } else { length - 1 };
+        put(&mut block, (1 << ones) - 1, length);
+        put(&mut block, *extra, if *symbol == 18 { 7 } else { 3 * usize::from(*symbol == 17) });
+    }
+    // Empty fixed blocks before it, so that it ends at a byte boundary.
+    while !block.len().is_multiple_of(8) {
+        let fixed: Vec<bool> = (0..10).map(|bit| bit == 1).collect();
+        block = [fixed, block].concat();
+        assert!(block.len() < 300, "an odd number of bits");
+    }
+    block.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit))).collect()
+}
+
+#[test]
+fn a_block_that_ends_amid_the_tail_leaves_nothing_for_the_next_message() {
+    let zeros = |count: usize| (18, count - 11);
+    for (left, payload) in [
+        // Three lengths of 1 have codes of 3 ones each, and the end of the block one more.
+        (6, dynamic_block(&[(18, 1), (2, 2), (0, 3), (1, 3)], 1, &[zeros(138), zeros(95)])),
+        (3, dynamic_block(&[(18, 1), (2, 2), (3, 3), (0, 4), (1, 4)], 1, &[zeros(138), zeros(95)])),
+        // Six lengths of 2, and the end. Then the next block would be fixed and the last.
+        (2, dynamic_block(&[(18, 1), (0, 2), (2, 2)], 4, &[(2, 0), (2, 0), zeros(138), zeros(93)])),
+        // Two lengths of 1, of 7 ones. Then the next block would be stored and the last.
+        (
+            1,
+            dynamic_block(
+                &[(18, 1), (17, 2), (3, 3), (4, 4), (5, 5), (6, 6), (0, 7), (1, 7)],
+                1,
+                &[(1, 0), (17, 2), zeros(138), zeros(90)],
+            ),
+        ),
+        (0, dynamic_block(&[(18, 1), (2, 2), (3, 3), (4, 4), (0, 5), (1, 5)], 1, &[zeros(138), zeros(95)])),
+    ] {
+        let refused = vec![Err(Error::InvalidCompression)];
+        let expected = if left == 0 { vec![text(""), text("Hello")] } else { refused };
+        check(TAKEOVER, &[(0xc1, &payload), (0xc1, HELLO)], &expected);
+    }
+}
+
 #[test]
 fn every_ending_of_two_bytes_is_a_block_boundary_or_refused() {
     for ending in 0..=u16::MAX {
@@ -217,6 +274,8 @@ fn text_is_checked_as_it_is_inflated() {
 fn a_message_holds_sixteen_streams_and_no_more() {
     let streams = |count: usize| [&b"\x03\x00".repeat(count), HELLO].concat();
     check(TAKEOVER, &[(0xc1, &streams(16)), (0xc1, &streams(16))], &[text("Hello"), text("Hello")]);
+    // One that has ended with the message before does not count.
+    check(TAKEOVER, &[(0xc1, b"\x01"), (0xc1, &streams(16))], &[text(""), text("Hello")]);
     check(TAKEOVER, &[(0xc1, &streams(17))], &[Err(Error::InvalidCompression)]);
 }
 
