@@ -5,6 +5,7 @@
 //! the same round.
 
 mod client;
+mod deflate;
 mod duplex;
 mod echo;
 mod handshake;
@@ -27,6 +28,7 @@ bench COMMAND [--rounds N] [--seconds S] [--cell N]
   echo         CPU per message: raw threads, raddle threads, tungstenite
   client       CPU of a client per round trip: a raw socket, raddle, tungstenite
   duplex       1 GiB each way on one connection of raddle's client, by two threads
+  deflate      time per message of 1 KiB of JSON, compressed and inflated: bare zlib-rs, raddle-core
   idle         memory per idle connection, after one message on each
   handshake    CPU per opening handshake, 32 at a time
   drip         an honest client beside 2,000 that drip their opening handshake
@@ -62,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["echo"] => echo::run(effort),
         ["client"] => client::run(effort),
         ["duplex"] => duplex::run(),
+        ["deflate"] => deflate::run(effort),
         ["idle"] => idle::run(effort),
         ["handshake"] => handshake::run(effort),
         ["drip"] => hold::drip(effort),

@@ -268,6 +268,29 @@ fn a_pong_does_not_wait_for_what_is_being_compressed() {
     join(reading, LIMIT);
 }
 
+#[test]
+fn a_message_that_finds_another_begun_is_compressed_anew() {
+    let _alone = ALONE.lock();
+    let slow = Deflate { level: 9, ..TAKEOVER };
+    let limits = options(|options| options.limits = large_limits());
+    let (mut client, server) = both_ends_deflating(slow, limits, options(|options| options.ping_interval = None));
+    let (_reader, writer) = server.split();
+    let large: Vec<u8> = pattern(8 << 20, 3).iter().map(|byte| byte & 0x0f).collect();
+    let before = census().compressors;
+    let (sending, sent) = (writer.clone(), large.clone());
+    let sending = thread::spawn(move || sending.send(&sent).map(drop));
+    eventually("it is being compressed", || census().compressors > before);
+    let uncompressed = writer.uncompressed();
+    let mut other = uncompressed.begin();
+    other.send("begun ").expect("open");
+    // What has compressed it goes, as the peer does not get to know it.
+    eventually("it has found the other", || census().compressors == before);
+    other.finish("and finished").expect("open");
+    assert_eq!(client.next_message(), Ok(Some(Message::Text("begun and finished"))));
+    assert!(client.next_message() == Ok(Some(Message::Binary(&large))));
+    assert_eq!(join(sending, LIMIT), Ok(()));
+}
+
 fn large_limits() -> Limits {
     Limits::default().message(1 << 30)
 }
