@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use allocator::{Counting, peak_of};
 use parking_lot::Mutex;
-use raddle::core::{Error, Receiver};
+use raddle::core::deflate::Compressor;
+use raddle::core::{Error, Message, Receiver};
 use raddle::{Deflate, Limits, Role};
 use rustix::time::{ClockId, clock_gettime};
 use zlib_rs::DeflateFlush;
@@ -207,5 +208,34 @@ fn a_mebibyte_of_empty_blocks_is_linear_work() {
             assert!(peak <= 1 << 20, "{what}: {peak} bytes");
             assert!(time < Duration::from_millis(200), "{what}: {time:?}");
         }
+    }
+}
+
+/// As the documentation of `Deflate` says, in KiB.
+#[test]
+fn compressors_and_inflaters_take_what_is_documented() {
+    let _alone = ALONE.lock();
+    let messages = [&b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00"[..]; 2].concat();
+    for (bits, documented) in [(9, 140), (10, 145), (11, 150), (12, 165), (13, 195), (14, 255), (15, 375)] {
+        let deflate = Deflate { server_max_window_bits: bits, client_max_window_bits: bits, ..Deflate::default() };
+        let compressor = peak_of(|| {
+            let mut compressor = Compressor::new(&deflate, Role::Server);
+            compressor.compress(Message::Text(&"a".repeat(64)));
+        });
+        assert!(compressor <= documented << 10, "{bits} bits: {compressor} bytes");
+        let inflater = peak_of(|| {
+            // The first takes one that others have left, where there is one.
+            let receivers = [(); 2].map(|()| {
+                let mut receiver = Receiver::new(Role::Server, Limits::default()).with_deflate(Some(deflate));
+                receiver.feed(&messages);
+                assert_eq!(
+                    (receiver.advance(), receiver.advance(), receiver.advance()),
+                    (Ok(true), Ok(true), Ok(false))
+                );
+                receiver
+            });
+            drop(receivers);
+        });
+        assert!(inflater <= 2 * (50 << 10), "{bits} bits: {inflater} bytes for two");
     }
 }

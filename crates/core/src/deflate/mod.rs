@@ -23,6 +23,14 @@ use crate::Role;
 ///
 /// The context of a direction is what its sender has sent before: with it, small messages that resemble each other are
 /// compressed well, and both sides keep memory for it.
+///
+/// | of a connection | with context takeover | without |
+/// |:--|:--|:--|
+/// | what it sends | a compressor, from the first message on | none: one is borrowed for each message |
+/// | what it receives | an inflater, from the first message on | none but amid a message |
+///
+/// A compressor takes 140 KiB with a window of 9 bits, 165 KiB with 12 and 375 KiB with 15, an inflater 50 KiB with any. A
+/// driver may give a compressor back at any time, and the next message is compressed without what it knew; an inflater stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deflate {
     /// How hard the compressor tries: 1, the fastest, to 9. Not agreed on. Default: 1.
