@@ -128,7 +128,8 @@ impl Builder {
 
     /// Agrees on permessage-deflate (RFC 7692) with clients that offer it, in the way that suits both. Default: with none.
     ///
-    /// See [`Deflate`] for the memory that each setting takes, and for what should not be compressed.
+    /// See [`Deflate`] for the memory that each setting takes. A connection's own compressor is given back when it was not used
+    /// for a keepalive interval or two. What should not be compressed goes through [`Writer::uncompressed`].
     pub fn deflate(mut self, deflate: Deflate) -> Self {
         self.settings.deflate = Some(deflate);
         self
