@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use raddle_core::{Error, Event, Limits, Message, Progress, Receiver, Role};
+use raddle_core::{Deflate, Error, Event, Limits, Message, Progress, Receiver, Role};
 
 /// What a receiver has said, with what belongs to one message put together.
 #[derive(Debug, Default, PartialEq)]
@@ -50,8 +50,14 @@ enum Driver {
     Forks,
 }
 
-fn receive<'a>(role: Role, limits: Limits, pieces: impl Iterator<Item = &'a [u8]>, driver: Driver) -> Heard {
-    let mut receiver = Receiver::new(role, limits);
+fn receive<'a>(
+    role: Role,
+    limits: Limits,
+    deflate: Option<Deflate>,
+    pieces: impl Iterator<Item = &'a [u8]>,
+    driver: Driver,
+) -> Heard {
+    let mut receiver = Receiver::new(role, limits).with_deflate(deflate);
     let (mut heard, mut received) = (Heard::default(), 0);
     for piece in pieces {
         if driver == Driver::Forks {
@@ -59,7 +65,9 @@ fn receive<'a>(role: Role, limits: Limits, pieces: impl Iterator<Item = &'a [u8]
         }
         receiver.feed(piece);
         received += piece.len();
-        assert!(receiver.capacity() <= 2 * received + 64 * 1024);
+        // DEFLATE makes at most 1,032 bytes of one.
+        let inflated = deflate.map_or(0, |_| 1032 * received);
+        assert!(receiver.capacity() <= 2 * (received + inflated) + 64 * 1024);
         loop {
             let step = if driver == Driver::Parts { receiver.advance_part() } else { receiver.advance() };
             match step {
@@ -84,10 +92,15 @@ fuzz_target!(|input: &[u8]| {
         2 => Limits { message: 20, frame: 10, fragments: 3 },
         _ => Limits { message: 0, frame: 0, fragments: 1 },
     };
-    let whole = receive(role, limits, [bytes].into_iter(), Driver::Whole);
+    let deflate = match settings >> 3 & 3 {
+        0 => None,
+        1 => Some(Deflate { client_no_context_takeover: true, server_no_context_takeover: true, ..Deflate::default() }),
+        _ => Some(Deflate::default()),
+    };
+    let whole = receive(role, limits, deflate, [bytes].into_iter(), Driver::Whole);
     assert!(whole.events.len() <= bytes.len());
     let size = usize::from(*cut % 32) + 1;
     for driver in [Driver::Whole, Driver::Parts, Driver::Forks] {
-        assert_eq!(receive(role, limits, bytes.chunks(size), driver), whole);
+        assert_eq!(receive(role, limits, deflate, bytes.chunks(size), driver), whole);
     }
 });

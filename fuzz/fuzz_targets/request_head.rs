@@ -4,6 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use raddle_core::Deflate;
 use raddle_core::handshake::{
     Accept, HandshakeError, HeadLimits, Hosts, Offer, Origins, Request, RequestParser, ResponseParser,
 };
@@ -54,12 +55,12 @@ fuzz_target!(|input: &[u8]| {
         let _ = request.check(&Origins::List(vec!["https://*.example.com".into(), "a:1".into()]), &Hosts::Any);
         let _ = request.extensions();
         let subprotocol = request.subprotocols().next();
-        let answer = request.accept(&Accept { subprotocol, headers: &[] });
+        let answer = request.accept(&Accept { subprotocol, deflate: Some(Deflate::default()), headers: &[] });
         assert_eq!(answer.is_ok(), request.is_websocket());
     }
 
     let offer =
-        Offer { host: "a", target: "/", key: *b"the sample nonce", subprotocols: &["a"], origin: None, headers: &[] };
+        Offer { subprotocols: &["a"], deflate: Some(Deflate::default()), ..Offer::new("a", "/", *b"the sample nonce") };
     let answer = |ends: &mut dyn Iterator<Item = usize>| {
         let mut parser = ResponseParser::new(&offer, limits);
         let verdict = ends.map(|end| parser.advance(&bytes[..end])).find(|verdict| !matches!(verdict, Ok(None)));

@@ -422,7 +422,14 @@ impl Receiver {
         let unread = self.buffer.unread().len();
         let count = usize::try_from(payload.remaining).unwrap_or(usize::MAX).min(unread);
         let ended = if self.is_compressed() {
-            self.inflate(&mut payload, count, delivery)?
+            let inflated = self.inflate(&mut payload, count, delivery);
+            if inflated.is_err()
+                && let Some(message) = self.message.filter(|message| message.kind == Kind::Text)
+            {
+                // The first error is the one, wherever the bytes are cut.
+                utf8::valid_prefix(&self.assembled()[message.validated..])?;
+            }
+            inflated?
         } else {
             let bytes = self.buffer.join(count);
             if let Some(key) = payload.key {

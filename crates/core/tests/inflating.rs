@@ -265,6 +265,8 @@ fn text_is_checked_as_it_is_inflated() {
     check(TAKEOVER, &[(0xc1, b"\x00\x02\x00\xfd\xff\xc3\xa9\x00")], &[text("é")]);
     check(TAKEOVER, &[(0xc1, b"\x00\x01\x00\xfe\xff\xc3\x00\x01\x00\xfe\xff\xa9\x00")], &[text("é")]);
     check(TAKEOVER, &[(0xc1, b"\x00\x01\x00\xfe\xff\xc3\x00")], &[Err(Error::InvalidUtf8)]);
+    // The first thing that is wrong is what is said, however much came with it.
+    check(TAKEOVER, &[(0xc1, b"\x00\x01\x00\xfe\xff\xff\x06\x00")], &[Err(Error::InvalidUtf8)]);
     // As soon as it shows, though the message goes on.
     check(TAKEOVER, &[(0x41, b"\x00\x02\x00\xfd\xff\xff\xa9")], &[Err(Error::InvalidUtf8)]);
     check(TAKEOVER, &[(0xc2, b"\x00\x01\x00\xfe\xff\xc3\x00")], &[Ok(Owned::Binary(b"\xc3".to_vec()))]);

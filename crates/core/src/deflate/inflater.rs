@@ -19,6 +19,8 @@ pub(crate) struct Step {
     pub(crate) made: usize,
     /// A block that says that it is the last has ended (section 7.2.3.4).
     pub(crate) ended: bool,
+    /// What follows is no DEFLATE data.
+    pub(crate) broken: bool,
 }
 
 impl Inflater {
@@ -43,7 +45,7 @@ impl Inflater {
     }
 
     /// Inflates from `input` to `output` until one of them is at its end, or the stream.
-    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Error> {
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
         self.inflate(input, output, InflateFlush::NoFlush)
     }
 
@@ -53,30 +55,33 @@ impl Inflater {
         // The inflater does not tell where in a block it is, but it stops behind one when asked to. With a byte behind the
         // tail that it leaves alone, it stands behind a block; without output, the tail was in no block's contents.
         let mut output = [0; 8];
-        let tail = self.inflate(&[0, 0, 0xff, 0xff, 0], &mut output, InflateFlush::Block)?;
-        if tail != (Step { used: 4, made: 0, ended: false }) {
+        let tail = self.inflate(&[0, 0, 0xff, 0xff, 0], &mut output, InflateFlush::Block);
+        if tail != (Step { used: 4, made: 0, ended: false, broken: false }) {
             return Err(Error::InvalidCompression);
         }
         // Bits of the tail's last byte may be left, where that has ended another kind of block: ones, which make something
         // else of the empty stored block that follows here than it is at a byte boundary.
-        let block = self.inflate(&[0, 0, 0, 0xff, 0xff], &mut output, InflateFlush::NoFlush)?;
-        if block == (Step { used: 0, made: 0, ended: true }) {
-            self.restart();
-        } else if block != (Step { used: 5, made: 0, ended: false }) {
-            return Err(Error::InvalidCompression);
+        let block = self.inflate(&[0, 0, 0, 0xff, 0xff], &mut output, InflateFlush::NoFlush);
+        match block {
+            Step { used: 5, made: 0, ended: false, broken: false } => Ok(()),
+            Step { used: 0, made: 0, ended: true, broken: false } => {
+                self.restart();
+                Ok(())
+            }
+            _ => Err(Error::InvalidCompression),
         }
-        Ok(())
     }
 
-    fn inflate(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> Result<Step, Error> {
+    fn inflate(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> Step {
         let (read, written) = (self.stream.total_in(), self.stream.total_out());
-        let status = self.stream.decompress(input, output, flush).map_err(|error| match error {
-            InflateError::DataError | InflateError::NeedDict { .. } => Error::InvalidCompression,
-            InflateError::StreamError | InflateError::MemError => unreachable!("the stream was made"),
-        })?;
+        let (ended, broken) = match self.stream.decompress(input, output, flush) {
+            Ok(status) => (status == Status::StreamEnd, false),
+            Err(InflateError::DataError | InflateError::NeedDict { .. }) => (false, true),
+            Err(InflateError::StreamError | InflateError::MemError) => unreachable!("the stream was made"),
+        };
         let used = (self.stream.total_in() - read) as usize;
         let made = (self.stream.total_out() - written) as usize;
-        Ok(Step { used, made, ended: status == Status::StreamEnd })
+        Step { used, made, ended, broken }
     }
 }
 

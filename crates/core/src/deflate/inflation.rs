@@ -50,7 +50,7 @@ impl Inflation {
     }
 
     /// Inflates to the end of `input`, or until about `enough` bytes are held. A message of more than `limit` bytes is an
-    /// error, before more than one byte beyond it is inflated.
+    /// error, before more than one byte beyond it is inflated. What comes before an error is held.
     pub(crate) fn inflate(&mut self, input: &[u8], limit: u64, enough: usize) -> Result<Inflated, Error> {
         let mut used = 0;
         loop {
@@ -60,13 +60,16 @@ impl Inflation {
             let output = &mut self.bytes[place];
             let inflater = self.inflater.get_mut().unwrap_or_else(PoisonError::into_inner);
             let inflater = inflater.get_or_insert_with(Inflater::lend);
-            let step = inflater.step(&input[used..], output)?;
+            let step = inflater.step(&input[used..], output);
             let is_full = step.made == output.len();
             used += step.used;
             self.message.end += step.made;
             self.total += step.made as u64;
             if self.total > limit {
                 return Err(Error::MessageTooBig);
+            }
+            if step.broken {
+                return Err(Error::InvalidCompression);
             }
             if step.ended {
                 self.ended += 1;
