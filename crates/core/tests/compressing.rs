@@ -48,6 +48,7 @@ fn messages() -> Vec<Vec<u8>> {
 
 #[test]
 fn a_window_is_kept_to_at_each_size_and_level() {
+    // Hostile input 220: each window, level and takeover; any messages and fragments below.
     for window_bits in 9..=15 {
         for level in [1, 2, 6, 9] {
             for no_takeover in [false, true] {

@@ -93,6 +93,7 @@ fn receive_once(limits: Limits, in_parts: bool, bytes: &[u8]) -> (Result<u64, Er
 
 #[test]
 fn a_bomb_takes_the_limit_and_a_mebibyte_and_a_tenth_of_a_second() {
+    // Hostile inputs 196 and 197.
     let _alone = ALONE.lock();
     let (small, large) = (bomb(64), bomb(10 << 10));
     assert!(small.len() < 70_000 && large.len() < 11 << 20, "{} and {} bytes", small.len(), large.len());
@@ -187,6 +188,7 @@ fn dynamic_block(bits: &mut Bits) {
 
 #[test]
 fn a_mebibyte_of_empty_blocks_is_linear_work() {
+    // Hostile input 205.
     let _alone = ALONE.lock();
     let mut fixed = Bits::default();
     (0..(1 << 20) * 8 / 10).for_each(|_| fixed.put(0b010, 10));

@@ -129,6 +129,7 @@ fn fragments_are_of_one_compressed_message() {
 
 #[test]
 fn threads_that_send_at_the_same_time_keep_the_context_in_order() {
+    // Hostile input 217.
     let _alone = ALONE.lock();
     const THREADS: usize = 4;
     const COUNT: usize = 300;
@@ -171,6 +172,7 @@ fn threads_that_send_at_the_same_time_keep_the_context_in_order() {
 
 #[test]
 fn what_is_not_to_be_compressed_is_not() {
+    // Hostile input 221.
     let _alone = ALONE.lock();
     let (connection, mut peer) =
         deflating_against_peer(Role::Server, Deflate { threshold: 100, ..TAKEOVER }, options(|_| ()));
@@ -297,6 +299,7 @@ fn large_limits() -> Limits {
 
 #[test]
 fn a_thousand_idle_ends_of_connections_without_context_hold_no_compressor() {
+    // Hostile input 215.
     let _alone = ALONE.lock();
     let before = census();
     let connections: Vec<_> = (0..500)
@@ -349,6 +352,7 @@ fn a_compressor_is_made_for_the_first_message_and_given_back_when_it_rests() {
 
 #[test]
 fn connections_that_come_and_go_leave_nothing() {
+    // Hostile input 215.
     let _alone = ALONE.lock();
     let round = || {
         for deflate in [TAKEOVER, NO_TAKEOVER] {
@@ -378,6 +382,7 @@ fn connections_that_come_and_go_leave_nothing() {
 
 #[test]
 fn a_large_message_is_not_kept_by_what_has_compressed_or_inflated_it() {
+    // Hostile input 216.
     let _alone = ALONE.lock();
     for deflate in [TAKEOVER, NO_TAKEOVER] {
         let limits = options(|options| options.limits = large_limits());
@@ -406,6 +411,7 @@ fn a_large_message_is_not_kept_by_what_has_compressed_or_inflated_it() {
 
 #[test]
 fn a_send_that_cannot_be_carried_out_leaves_the_context_as_it_was() {
+    // Hostile input 218.
     let _alone = ALONE.lock();
     let full = options(|options| {
         options.when_full = WhenFull::Fail;
@@ -439,6 +445,7 @@ fn a_send_that_cannot_be_carried_out_leaves_the_context_as_it_was() {
 
 #[test]
 fn a_send_that_times_out_ends_the_connection() {
+    // Hostile input 218.
     let _alone = ALONE.lock();
     let impatient = options(|options| {
         options.write_timeout = Duration::from_millis(50);
