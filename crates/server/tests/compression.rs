@@ -1,0 +1,161 @@
+//! A server with permessage-deflate (RFC 7692), with either engine: whom it agrees with, what passes and what is kept.
+
+#![cfg(feature = "deflate")]
+
+mod common;
+
+use common::*;
+use parking_lot::Mutex;
+use raddle_core::Role;
+use raddle_core::deflate::census;
+use raddle_core::handshake::Offer;
+use raddle_server::{Connection, Deflate, HandlerError, Info, Limits, Message, Options, Server, Writer};
+use raddle_socket::{Opening, Socket};
+
+/// The tests look at what the whole process has, one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Threads,
+    Pool,
+}
+
+const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
+
+const NO_TAKEOVER: Deflate = Deflate {
+    level: 1,
+    threshold: 64,
+    server_no_context_takeover: true,
+    client_no_context_takeover: true,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
+};
+
+/// A server that echoes, and publishes what begins with `all:`.
+fn compressing(engine: Engine, deflate: Option<Deflate>) -> Server {
+    let server = listening(|builder| match deflate {
+        Some(deflate) => builder.deflate(deflate).workers(2),
+        None => builder.workers(2),
+    });
+    let handle = server.clone();
+    let answer = move |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
+        match message {
+            Message::Text(text) if text.starts_with("all:") => handle.publish("all", text),
+            message => drop(writer.send(message)?),
+        }
+        Ok(())
+    };
+    match engine {
+        Engine::Pool => server.start_pool(answer),
+        Engine::Threads => server.start(move |mut reader, writer| {
+            while let Some(message) = reader.next_message()? {
+                answer(&writer, message)?;
+            }
+            Ok(())
+        }),
+    }
+    .expect("it starts");
+    server
+}
+
+/// A client that offers `deflate`.
+fn connect_offering(server: &Server, deflate: Option<Deflate>) -> Connection {
+    let (peer, agreement) = Asking::with(server.local_addr(), &Offer { deflate, ..OFFER }).accepted();
+    let mut info = Info::default();
+    info.deflate = agreement.deflate;
+    let mut options = Options::default();
+    options.limits = Limits::default().message(16 << 20);
+    let opening = Opening { received: &peer.received, info, ..Opening::new(Role::Client, options) };
+    Connection::open(Socket::tcp(peer.stream).expect("a socket"), opening).expect("a connection")
+}
+
+fn json(index: usize) -> String {
+    format!("{{\"id\":{index},\"name\":\"name {}\",\"tags\":[\"one\",\"two\"]}}", index % 7).repeat(20)
+}
+
+#[track_caller]
+fn assert_echoed(client: &mut Connection, message: &str) {
+    client.send(message).expect("open");
+    assert_eq!(client.next_message(), Ok(Some(Message::Text(message))));
+}
+
+#[test]
+fn both_sides_compress_where_both_want_it() {
+    let _alone = ALONE.lock();
+    for engine in ENGINES {
+        for deflate in [Deflate::default(), NO_TAKEOVER, Deflate { server_max_window_bits: 9, ..Deflate::default() }] {
+            let server = compressing(engine, Some(deflate));
+            let mut client = connect_offering(&server, Some(Deflate::default()));
+            assert_eq!(
+                client.info().deflate.map(|agreed| agreed.server_max_window_bits),
+                Some(deflate.server_max_window_bits)
+            );
+            let known = server.connections()[0].info.clone().expect("it is open");
+            assert_eq!(known.deflate, Some(deflate));
+            (0..300).for_each(|index| assert_echoed(&mut client, &json(index)));
+            // A message that is torn by every read of a pool, and does not compress.
+            let large = pattern(900_000, 1);
+            client.send(&large).expect("open");
+            assert!(client.next_message() == Ok(Some(Message::Binary(&large))));
+            let traffic = server.connections()[0].traffic;
+            let plain = (300 * json(1).len() + large.len()) as u64;
+            assert!(traffic.sent_bytes < plain - 200_000 && traffic.received_bytes < plain - 200_000, "{traffic:?}");
+            drop(client);
+            finish(&server);
+        }
+    }
+}
+
+#[test]
+fn others_are_served_as_they_wish() {
+    let _alone = ALONE.lock();
+    for engine in ENGINES {
+        for (wanted, offered) in [(None, Some(Deflate::default())), (Some(Deflate::default()), None)] {
+            let server = compressing(engine, wanted);
+            let mut client = connect_offering(&server, offered);
+            assert_eq!(client.info().deflate, None);
+            assert_echoed(&mut client, &json(1));
+            let mut plain = connect(&server);
+            assert_echo(&mut plain);
+            drop((client, plain));
+            finish(&server);
+        }
+    }
+}
+
+/// They are encoded once for all, and so as they are; what each gets of its own goes on as before.
+#[test]
+fn publications_pass_between_compressed_messages() {
+    let _alone = ALONE.lock();
+    for engine in ENGINES {
+        let server = compressing(engine, Some(Deflate::default()));
+        let mut client = connect_offering(&server, Some(Deflate::default()));
+        let writer = server.connection(server.connections()[0].id).expect("open");
+        assert!(server.subscribe(&writer, "all"));
+        for index in 0..50 {
+            assert_echoed(&mut client, &json(index));
+            assert_echoed(&mut client, &format!("all:{}", json(index)));
+        }
+        drop((client, writer));
+        finish(&server);
+    }
+}
+
+#[test]
+fn idle_connections_without_context_hold_neither_compressor_nor_inflater() {
+    let _alone = ALONE.lock();
+    // Hostile input 215.
+    for engine in ENGINES {
+        let server = compressing(engine, Some(NO_TAKEOVER));
+        let before = census();
+        let mut clients: Vec<_> = (0..100).map(|_| connect_offering(&server, Some(NO_TAKEOVER))).collect();
+        for (index, client) in clients.iter_mut().enumerate() {
+            assert_echoed(client, &json(index));
+        }
+        let now = census();
+        assert!(now.compressors <= before.compressors.max(16) && now.inflaters <= before.inflaters.max(16), "{now:?}");
+        drop(clients);
+        finish(&server);
+    }
+}
