@@ -19,6 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PYTHON = [sys.executable]
 NODE = ["node"]
+# Those that have permessage-deflate.
+DEFLATING = ("websockets", "ws")
 # Seconds, for whatever takes milliseconds.
 PATIENCE = 60
 
@@ -110,6 +112,20 @@ def both_directions(results: Results, interop: str, echo_server: list[str]) -> N
                 results.check(f"raddle's client, {name}'s server", [interop, "client", url])
 
 
+def compressed(results: Results, interop: str, echo_server: list[str]) -> None:
+    """With permessage-deflate, where the peer has it."""
+    for engine in ("threads", "pool"):
+        with serving([*echo_server, "--deflate", "--engine", engine]) as url:
+            results.check(f"raddle's client, raddle's server ({engine}), deflate", [interop, "client", "--deflate", url])
+            for name, client, _ in PEERS:
+                if name in DEFLATING:
+                    results.check(f"{name}'s client, raddle's server ({engine}), deflate", [*client, url, "--deflate"])
+    for name, _, server in PEERS:
+        if server and name in DEFLATING:
+            with serving([*server, "--deflate"]) as url:
+                results.check(f"raddle's client, {name}'s server, deflate", [interop, "client", "--deflate", url])
+
+
 def through_proxies(results: Results, interop: str, echo_server: list[str]) -> None:
     with serving(echo_server) as url, tempfile.TemporaryDirectory() as directory:
         # By name: the proxy has to look it up.
@@ -158,6 +174,7 @@ def main() -> int:
     echo_server = [arguments.echo_server, "--listen", "127.0.0.1:0", "--max-message", str(16 << 20)]
     results = Results()
     both_directions(results, arguments.interop, echo_server)
+    compressed(results, arguments.interop, echo_server)
     through_proxies(results, arguments.interop, echo_server)
     print(f"{results.passed} passed, {results.failed} failed")
     return 1 if results.failed else 0

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser, ValueExt};
-use raddle::Client;
+use raddle::{Client, Deflate};
 
 const HELP: &str = "\
 echo_client ws://HOST:PORT [FLAGS]: runs all cases of the conformance suite that is served there
@@ -72,9 +72,9 @@ fn parse(mut arguments: Parser) -> Result<Option<(Client, String)>, Box<dyn Erro
                 let count = arguments.value()?.parse()?;
                 client = client.with_options(|options| options.limits.fragments = count);
             }
-            Arg::Long(flag @ ("deflate" | "ca")) => {
-                return Err(format!("--{flag} is not supported by this version").into());
-            }
+            // Everything is compressed, so that the suite sees it.
+            Arg::Long("deflate") => client = client.deflate(Deflate { threshold: 0, ..Deflate::default() }),
+            Arg::Long("ca") => return Err("--ca is not supported by this version".into()),
             argument => return Err(argument.unexpected().into()),
         }
     }

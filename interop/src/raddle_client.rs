@@ -2,16 +2,22 @@
 
 use std::error::Error;
 
-use raddle::{Client, Close, CloseCode, Message, Proxy, Reader, Writer};
+use raddle::{Client, Close, CloseCode, Deflate, Message, Proxy, Reader, Writer};
 
 use crate::exchange::{CODE, REASON, Sent, messages};
 
-pub fn run(url: &str, proxy: Option<Proxy>) -> Result<(), Box<dyn Error>> {
+pub fn run(url: &str, proxy: Option<Proxy>, deflate: bool) -> Result<(), Box<dyn Error>> {
     let mut client = Client::new();
     if let Some(proxy) = proxy {
         client = client.proxy(proxy);
     }
+    if deflate {
+        client = client.deflate(Deflate::default());
+    }
     let (mut reader, writer) = client.connect(url)?.split();
+    if writer.info().deflate.is_some() != deflate {
+        return Err(format!("what was agreed on: {:?}", writer.info().deflate).into());
+    }
     for sent in messages() {
         let message = match &sent {
             Sent::Text(text) => Message::Text(text),

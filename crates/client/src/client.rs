@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use raddle_core::Deflate;
 use raddle_core::handshake::HeadLimits;
 use raddle_socket::{Connection, Options, Transport};
 
@@ -34,6 +35,7 @@ use crate::url::Url;
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) subprotocols: Vec<String>,
+    pub(crate) deflate: Option<Deflate>,
     pub(crate) requires_subprotocol: bool,
     pub(crate) origin: Option<String>,
     pub(crate) host: Option<String>,
@@ -67,6 +69,7 @@ impl Client {
         options.limits = options.limits.message(MESSAGE_LIMIT);
         Self {
             subprotocols: Vec::new(),
+            deflate: None,
             requires_subprotocol: false,
             origin: None,
             host: None,
@@ -90,6 +93,15 @@ impl Client {
     /// Fails where the server chooses none of the subprotocols that are offered. Default: it may.
     pub fn require_subprotocol(self) -> Self {
         Self { requires_subprotocol: true, ..self }
+    }
+
+    /// Offers permessage-deflate (RFC 7692); the server may decline it. Default: it is not offered.
+    ///
+    /// Compression takes memory and time, and tells an eavesdropper something of what is sent where an attacker can have
+    /// parts of it sent: [`Deflate`] has the figures.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(self, deflate: Deflate) -> Self {
+        Self { deflate: Some(deflate), ..self }
     }
 
     /// Says on whose behalf the client comes, as `https://example.com` (RFC 6455, section 4.1).

@@ -192,6 +192,7 @@ impl Client {
             target: url.target(),
             key,
             subprotocols: &subprotocols,
+            deflate: self.deflate,
             origin: self.origin.as_deref(),
             headers: &headers,
         };
@@ -209,6 +210,7 @@ impl Client {
         info.peer = peer;
         info.target = url.target().into();
         info.subprotocol = agreement.subprotocol.map(Into::into);
+        info.deflate = agreement.deflate;
         let opening =
             Opening { received: &received, info, on_end, ..Opening::new(Role::Client, Arc::clone(&self.options)) };
         Connection::open_boxed(transport, opening).map_err(ConnectError::Io)
