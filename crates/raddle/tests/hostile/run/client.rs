@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use raddle::{Client, ConnectError, Reader, Role, Writer};
+use raddle::{Client, ConnectError, Deflate, Reader, Role, Writer};
 
 use super::Report;
 use super::cuts::{Cuts, Numbers};
@@ -57,6 +57,9 @@ pub(crate) fn call(setup: &Setup) -> (Peer, String, Connecting) {
     for name in setup.subprotocols {
         client = client.subprotocol(*name);
     }
+    if let Some(deflate) = setup.deflate {
+        client = client.deflate(deflate);
+    }
     let calling = thread::spawn(move || client.connect(&url).map(raddle::Connection::split));
     let mut peer = Peer::accept(&listener);
     let key = key_of(&peer.take_request());
@@ -108,7 +111,11 @@ fn run_response(case: &Case, response: &[u8], cuts: &Cuts) {
 /// Sends frames, some of them in one segment with the response, to a client that echoes.
 fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next: Next) {
     let (mut peer, key, calling) = call(&case.setup);
-    let response = head::answering(&Vec::from(head::response()), &key);
+    let mut response = head::response();
+    if let Some(deflate) = case.setup.deflate {
+        response = response.add("Sec-WebSocket-Extensions", &agreement(deflate));
+    }
+    let response = head::answering(&Vec::from(response), &key);
     peer.send(&[&response[..], with_response].concat());
     let (mut reader, writer) = calling.join().expect("no panic").expect("a connection");
     let address = reader.info().peer.expect("a TCP peer");
@@ -118,6 +125,28 @@ fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next
     peer.send_cut(input, cuts);
     threads::see_to_the_end(case, peer, next, &log, address);
     echoing.join().expect("no panic");
+}
+
+/// What a server says that agrees to all that the client has offered.
+fn agreement(deflate: Deflate) -> String {
+    let mut agreement = String::from("permessage-deflate");
+    for (is_asked, parameter) in [
+        (deflate.server_no_context_takeover, "server_no_context_takeover"),
+        (deflate.client_no_context_takeover, "client_no_context_takeover"),
+    ] {
+        if is_asked {
+            agreement += &format!("; {parameter}");
+        }
+    }
+    for (bits, parameter) in [
+        (deflate.server_max_window_bits, "server_max_window_bits"),
+        (deflate.client_max_window_bits, "client_max_window_bits"),
+    ] {
+        if bits < 15 {
+            agreement += &format!("; {parameter}={bits}");
+        }
+    }
+    agreement
 }
 
 /// Up to this length a response is sent byte by byte: each is without I/O.
