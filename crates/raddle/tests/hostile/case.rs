@@ -32,8 +32,8 @@ impl Modes {
     pub(crate) const CORE: Self = Self(1);
     /// The client's side of the protocol without I/O.
     pub(crate) const CLIENT_CORE: Self = Self(1 << 1);
-    /// A server with a thread per connection, over TCP.
-    pub(crate) const THREADS: Self = Self(1 << 2);
+    /// A server with each of its engines, over TCP.
+    pub(crate) const SERVER: Self = Self(1 << 2);
     /// A client, over TCP.
     pub(crate) const CLIENT: Self = Self(1 << 3);
 
@@ -244,7 +244,7 @@ fn of_head(number: u16, name: impl Into<String>, head: impl Into<Vec<u8>>, expec
     Case {
         number,
         name: name.into(),
-        modes: Modes::CORE | Modes::THREADS,
+        modes: Modes::CORE | Modes::SERVER,
         setup: Setup::default(),
         input: Input::Head(head.into()),
         then: Then::Stay,
@@ -270,7 +270,7 @@ pub(crate) fn fail(number: u16, code: u16, name: impl Into<String>, pieces: impl
 fn of_frames(number: u16, name: impl Into<String>, pieces: impl IntoIterator<Item = Piece>, expect: Verdict) -> Case {
     let pieces = pieces.into_iter().collect();
     Case {
-        modes: Modes::CORE | Modes::CLIENT_CORE | Modes::THREADS | Modes::CLIENT,
+        modes: Modes::CORE | Modes::CLIENT_CORE | Modes::SERVER | Modes::CLIENT,
         input: Input::Frames { head: head::sample().into(), pieces },
         ..of_head(number, name, b"", expect)
     }

@@ -2,6 +2,7 @@
 //! when it is stopped.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use raddle::core::handshake::Request as Head;
-use raddle::{Builder, End, HandlerError, Hosts, Limits, Message, Reader, SendError, Server, Writer};
+use raddle::{Builder, End, Handler, HandlerError, Hosts, Limits, Message, Reader, SendError, Server, Writer};
 
 use crate::case::{Saw, Setup};
 use crate::head;
@@ -69,18 +70,68 @@ impl Log {
     }
 }
 
+/// Which engine serves the connections of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// A thread for each connection.
+    Threads,
+    /// Two threads for all of them.
+    Pool,
+}
+
+impl Engine {
+    pub(crate) const BOTH: [Self; 2] = [Self::Threads, Self::Pool];
+}
+
 /// Sends every message back, and notes what happens.
 pub(crate) fn echo(reader: &mut Reader, writer: &Writer, log: &Log) {
     let peer = reader.info().peer;
     log.note(peer, Note::Open);
     while let Ok(Some(message)) = reader.next_message() {
-        log.note(peer, Note::Message(saw(message)));
-        if let Err(error) = writer.send(message) {
-            assert_eq!(error, SendError::Closed);
-            log.note(peer, Note::Unsent);
-        }
+        answer(writer, message, log);
     }
     log.note(peer, Note::End(reader.end().cloned()));
+}
+
+fn answer(writer: &Writer, message: Message<'_>, log: &Log) {
+    let peer = writer.info().peer;
+    log.note(peer, Note::Message(saw(message)));
+    if let Err(error) = writer.send(message) {
+        assert_eq!(error, SendError::Closed);
+        log.note(peer, Note::Unsent);
+    }
+}
+
+/// The same for the pool; `at_open` comes first.
+struct Echo<F> {
+    log: Arc<Log>,
+    at_open: F,
+}
+
+impl<F: Fn(&Writer, &Log) + Send + Sync + 'static> Handler for Echo<F> {
+    /// The peer's address.
+    type State = Option<SocketAddr>;
+
+    fn on_open(&self, connection: &Writer) -> Result<Self::State, HandlerError> {
+        (self.at_open)(connection, &self.log);
+        let peer = connection.info().peer;
+        self.log.note(peer, Note::Open);
+        Ok(peer)
+    }
+
+    fn on_message(
+        &self,
+        connection: &Writer,
+        _state: &mut Self::State,
+        message: Message<'_>,
+    ) -> Result<(), HandlerError> {
+        answer(connection, message, &self.log);
+        Ok(())
+    }
+
+    fn on_close(&self, _connection: &Writer, peer: Self::State, end: &End) {
+        self.log.note(peer, Note::End(Some(end.clone())));
+    }
 }
 
 pub(crate) fn saw(message: Message<'_>) -> Saw {
@@ -99,31 +150,49 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// A server of any name with this handler. `change` has the log at hand, as the handler has.
+    /// A server of any name with this handler, on a thread per connection. `change` has the log at hand, as the handler has.
     pub(crate) fn serve(
         change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
         handler: impl Fn(Reader, Writer, &Arc<Log>) -> Result<(), HandlerError> + Send + Sync + 'static,
     ) -> Self {
-        let log = Arc::new(Log::default());
-        let builder = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(Hosts::Any);
-        let builder = change(builder, &log);
-        let of_handler = Arc::clone(&log);
-        let server = builder.start(move |reader, writer| handler(reader, writer, &of_handler));
-        let server = server.expect("the server starts");
-        Self { address: server.local_addr(), server, log, honest: None }
+        Self::start(change, |server, log| server.start(move |reader, writer| handler(reader, writer, &log)))
     }
 
     /// A server that echoes.
-    pub(crate) fn echo(change: impl FnOnce(Builder, &Arc<Log>) -> Builder) -> Self {
-        Self::serve(change, |mut reader, writer, log| {
-            echo(&mut reader, &writer, log);
-            Ok(())
+    pub(crate) fn echo(engine: Engine, change: impl FnOnce(Builder, &Arc<Log>) -> Builder) -> Self {
+        Self::echo_after(engine, change, |_, _| ())
+    }
+
+    /// A server that echoes, once `at_open` has returned.
+    pub(crate) fn echo_after(
+        engine: Engine,
+        change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
+        at_open: impl Fn(&Writer, &Log) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(change, |server, log| match engine {
+            Engine::Threads => server.start(move |mut reader, writer| {
+                at_open(&writer, &log);
+                echo(&mut reader, &writer, &log);
+                Ok(())
+            }),
+            Engine::Pool => server.start_pool(Echo { log, at_open }),
         })
     }
 
+    fn start(
+        change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
+        start: impl FnOnce(&Server, Arc<Log>) -> io::Result<()>,
+    ) -> Self {
+        let log = Arc::new(Log::default());
+        let builder = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(Hosts::Any).workers(2);
+        let server = change(builder, &log).build().expect("a server");
+        start(&server, Arc::clone(&log)).expect("the server starts");
+        Self { address: server.local_addr(), server, log, honest: None }
+    }
+
     /// The server that lines of the table share.
-    pub(crate) fn of(setup: &Setup) -> Self {
-        let mut host = Self::echo(|builder, log| {
+    pub(crate) fn of(engine: Engine, setup: &Setup) -> Self {
+        let mut host = Self::echo(engine, |builder, log| {
             let log = Arc::clone(log);
             let builder = builder
                 .hosts(setup.hosts.clone())

@@ -1,5 +1,5 @@
-//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O, the server with a thread
-//! per connection and the client: one table of inputs with their verdicts, run in every mode and however they are cut, and
+//! The hostile inputs of docs/hostile-inputs.md, as far as they concern the protocol without I/O, the server with each
+//! of its engines and the client: one table of inputs with their verdicts, run in every mode and however they are cut, and
 //! beside it what is more than an input.
 
 mod alone;
@@ -13,8 +13,9 @@ mod scenes;
 mod wire;
 
 use case::{Case, Modes};
+use host::Engine;
 use raddle::Role;
-use run::{Report, calls, client, frames, heads, in_parallel, responses, threads};
+use run::{Report, calls, client, frames, heads, in_parallel, responses, server};
 
 #[test]
 fn every_line_holds_without_io_however_it_is_cut() {
@@ -35,22 +36,30 @@ fn every_line_holds_without_io_however_it_is_cut() {
 #[test]
 fn every_line_holds_with_a_thread_per_connection() {
     // Hostile inputs 179 and 281.
-    // What a process has open can be counted where nothing else runs in it.
-    alone::run("every_line_holds_with_a_thread_per_connection", || {
-        let before = alone::Held::by_the_library();
-        let report = Report::default();
-        let cases = lines(Modes::THREADS);
-        let (hosts, caller) = (threads::Hosts::of(&cases), calls::host(&cases));
-        // Most of the time a line waits, between segments and for the server.
-        in_parallel(16, &cases, |index, case| {
-            threads::run(case, &hosts, &report);
-            calls::run_threads(index, case, &caller, &report);
-        });
-        hosts.finish(&report);
-        report.check(|| "the server of calls".into(), || caller.finish());
-        report.check(|| "what is left".into(), || before.assert_the_same());
-        report.finish();
+    alone::run("every_line_holds_with_a_thread_per_connection", || serve_every_line(Engine::Threads));
+}
+
+#[test]
+fn every_line_holds_with_a_pool_of_threads() {
+    // Hostile inputs 179 and 281.
+    alone::run("every_line_holds_with_a_pool_of_threads", || serve_every_line(Engine::Pool));
+}
+
+/// What a process has open can be counted where nothing else runs in it.
+fn serve_every_line(engine: Engine) {
+    let before = alone::Held::by_the_library();
+    let report = Report::default();
+    let cases = lines(Modes::SERVER);
+    let (hosts, caller) = (server::Hosts::of(engine, &cases), calls::host(engine, &cases));
+    // Most of the time a line waits, between segments and for the server.
+    in_parallel(16, &cases, |index, case| {
+        server::run(case, &hosts, &report);
+        calls::run_server(index, case, &caller, &report);
     });
+    hosts.finish(&report);
+    report.check(|| "the server of calls".into(), || caller.finish());
+    report.check(|| "what is left".into(), || before.assert_the_same());
+    report.finish();
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn pipelining() -> Vec<Case> {
     let refused = Vec::from(sample().set("Sec-WebSocket-Version", "8"));
     let mut rows = vec![
         // The first byte, G, has RSV1 and the reserved opcode 7.
-        fail(80, 1002, "a second request behind the upgrade", [raw(&second)]).only(Modes::CORE | Modes::THREADS),
-        fail(80, 1002, "G behind the upgrade", [raw("G")]).only(Modes::CORE | Modes::THREADS),
+        fail(80, 1002, "a second request behind the upgrade", [raw(&second)]).only(Modes::CORE | Modes::SERVER),
+        fail(80, 1002, "G behind the upgrade", [raw("G")]).only(Modes::CORE | Modes::SERVER),
         reject(81, 426, "a second request behind a refused one", [&refused[..], &second].concat()),
     ];
     // Sent in one segment with the request too; not counted against HEAD_MAX.

@@ -16,7 +16,7 @@ fn masking() -> Vec<Case> {
         // FIN, no mask, length 0: then the same with a payload.
         for bytes in [&[0x80 | opcode, 0x00][..], &[0x80 | opcode, 0x02, 0x03, 0xe8]] {
             let name = format!("an unmasked frame of opcode {opcode}, {} bytes", bytes.len());
-            rows.push(fail(115, 1002, name, [raw(bytes)]).only(Modes::CORE | Modes::THREADS));
+            rows.push(fail(115, 1002, name, [raw(bytes)]).only(Modes::CORE | Modes::SERVER));
         }
         let masked = [0x80 | opcode, 0x82, 0x37, 0xfa, 0x21, 0x3d, 0x34, 0x12];
         let name = format!("a masked frame of opcode {opcode}");
@@ -61,7 +61,7 @@ fn lengths() -> Vec<Case> {
         rows.push(fail(119, 1002, format!("a length of {length:#x}"), [announce(0x82, length)]));
     }
     let top_bit = "the first byte of a length with the top bit set";
-    rows.push(fail(119, 1002, top_bit, [raw(b"\x82\xff\x80")]).only(Modes::CORE | Modes::THREADS));
+    rows.push(fail(119, 1002, top_bit, [raw(b"\x82\xff\x80")]).only(Modes::CORE | Modes::SERVER));
     rows.push(fail(119, 1002, top_bit, [raw(b"\x82\x7f\x80")]).only(Modes::CLIENT_CORE | Modes::CLIENT));
     // FRAME_MAX is 1 MiB. Only the header is there.
     for length in [u64::MAX >> 1, (1 << 20) + 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, (1 << 53) + 1] {

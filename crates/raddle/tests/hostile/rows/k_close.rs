@@ -72,7 +72,7 @@ fn ends() -> Vec<Case> {
             ("a message and a fragment", vec![text("whole"), frame(0x01, b"part")], vec![saw_text("whole")]),
         ] {
             let case = accept(number, format!("{then:?} behind {name}"), pieces, events);
-            rows.push(case.then(then).only(Modes::CORE | Modes::CLIENT_CORE | Modes::THREADS | Modes::CLIENT));
+            rows.push(case.then(then).only(Modes::CORE | Modes::CLIENT_CORE | Modes::SERVER | Modes::CLIENT));
         }
     }
     rows

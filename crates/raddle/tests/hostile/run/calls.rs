@@ -9,7 +9,7 @@ use raddle::{Acceptance, Request, Response, Writer};
 use super::Report;
 use crate::case::{Call, Case, Input, Verdict, saw_close};
 use crate::head::{self, Answer};
-use crate::host::{self, Host, Log, Note};
+use crate::host::{Engine, Host, Log, Note};
 use crate::peer::Peer;
 use crate::wire;
 
@@ -71,20 +71,19 @@ fn answer(call: &Call) -> Result<Response, String> {
 }
 
 /// A server whose application makes the call of the line that the target names.
-pub(crate) fn host(cases: &[Case]) -> Host {
+pub(crate) fn host(engine: Engine, cases: &[Case]) -> Host {
     let calls: Arc<Vec<Option<Call>>> = Arc::new(cases.iter().map(call_of).collect());
     let of_handler = Arc::clone(&calls);
-    Host::serve(
+    Host::echo_after(
+        engine,
         |builder, log| {
             let log = Arc::clone(log);
             builder.on_request(move |request| decide(request, &calls, &log))
         },
-        move |mut reader, writer, log| {
-            if let Some(call @ (Call::Close(..) | Call::Ping(_))) = named(&of_handler, &reader.info().target) {
-                log.note(reader.info().peer, Note::Called(call_open(call, &writer)));
+        move |writer, log| {
+            if let Some(call @ (Call::Close(..) | Call::Ping(_))) = named(&of_handler, &writer.info().target) {
+                log.note(writer.info().peer, Note::Called(call_open(call, writer)));
             }
-            host::echo(&mut reader, &writer, log);
-            Ok(())
         },
     )
 }
@@ -128,7 +127,7 @@ fn call_open(call: &Call, writer: &Writer) -> Result<(), String> {
 }
 
 /// Runs the line of this index over TCP.
-pub(crate) fn run_threads(index: usize, case: &Case, host: &Host, report: &Report) {
+pub(crate) fn run_server(index: usize, case: &Case, host: &Host, report: &Report) {
     let Input::Call(call) = &case.input else { return };
     report.check(
         || format!("{case}"),

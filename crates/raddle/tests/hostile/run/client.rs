@@ -9,7 +9,7 @@ use raddle::{Client, ConnectError, Deflate, Reader, Role, Writer};
 use super::Report;
 use super::cuts::{Cuts, Numbers};
 use super::responses;
-use super::threads::{self, DRIPPED, Next};
+use super::server::{self, DRIPPED, Next};
 use crate::case::{Case, Fault, Input, Setup, Then, Verdict};
 use crate::head;
 use crate::host::{self, Log};
@@ -21,13 +21,13 @@ pub(crate) fn run(case: &Case, report: &Report) {
     let mut numbers = Numbers::new(case.number.into());
     match &case.input {
         Input::Response(response) => {
-            for cuts in threads::cuts(response.len(), DRIPPED_RESPONSE, &mut numbers) {
+            for cuts in server::cuts(response.len(), DRIPPED_RESPONSE, &mut numbers) {
                 report.check(|| format!("{case}, cut at {cuts:?}"), || run_response(case, response, &cuts));
             }
         }
         Input::Frames { pieces, .. } => {
             let input = wire::encode(pieces, Role::Client);
-            for cuts in threads::cuts(input.len(), DRIPPED, &mut numbers) {
+            for cuts in server::cuts(input.len(), DRIPPED, &mut numbers) {
                 let what = || format!("{case}, cut at {cuts:?}");
                 report.check(what, || run_frames(case, b"", &input, &cuts, Next::Nothing));
             }
@@ -123,7 +123,7 @@ fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next
     let of_client = Arc::clone(&log);
     let echoing = thread::spawn(move || host::echo(&mut reader, &writer, &of_client));
     peer.send_cut(input, cuts);
-    threads::see_to_the_end(case, peer, next, &log, address);
+    server::see_to_the_end(case, peer, next, &log, address);
     echoing.join().expect("no panic");
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod cuts;
 pub(crate) mod frames;
 pub(crate) mod heads;
 pub(crate) mod responses;
-pub(crate) mod threads;
+pub(crate) mod server;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -13,7 +13,7 @@ use raddle::{
 };
 
 use crate::case::saw_close;
-use crate::host::{Host, Log, Note};
+use crate::host::{Engine, Host, Log, Note};
 use crate::peer::{Ending, Peer};
 use crate::wire::{close, frame, raw, text};
 
@@ -48,13 +48,15 @@ fn facts(end: &End) -> (Option<u16>, Option<u16>, bool) {
 #[test]
 fn ten_mebibytes_behind_a_close_are_not_answered() {
     // Hostile input 167.
-    let host = Host::echo(|builder, _| hurried(builder));
-    let mut peer = Peer::open(host.address);
-    peer.send_pieces([close(1000, "bye"), raw(vec![0x81; 10 << 20])]);
-    assert_eq!(peer.receive_to_end().0, [saw_close(1000, "")]);
-    assert_eq!(facts(&end(&host, &peer)), (Some(1000), Some(1000), true));
-    drop(peer);
-    host.finish();
+    for engine in Engine::BOTH {
+        let host = Host::echo(engine, |builder, _| hurried(builder));
+        let mut peer = Peer::open(host.address);
+        peer.send_pieces([close(1000, "bye"), raw(vec![0x81; 10 << 20])]);
+        assert_eq!(peer.receive_to_end().0, [saw_close(1000, "")]);
+        assert_eq!(facts(&end(&host, &peer)), (Some(1000), Some(1000), true));
+        drop(peer);
+        host.finish();
+    }
 }
 
 #[test]

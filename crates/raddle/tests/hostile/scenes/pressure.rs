@@ -8,7 +8,7 @@ use raddle::core::{Header, OpCode, Rsv1};
 use raddle::{Cause, End, Role, SendError, Writer};
 
 use crate::case::Saw;
-use crate::host::{Host, Note, wait_until};
+use crate::host::{Engine, Host, Note, wait_until};
 use crate::peer::{PATIENCE, Peer};
 use crate::wire::{self, close, frame, ping, text};
 
@@ -18,38 +18,40 @@ const HUGE: usize = 16 << 20;
 #[test]
 fn pings_that_are_not_read_back_take_no_memory() {
     // Hostile input 155.
-    let host = Host::echo(|builder, _| builder.with_options(|options| options.ping_interval = None));
-    let mut peer = Peer::connect_narrow(host.address).opened();
-    let id = host.connections()[0].id;
-    let queued = || host.connection(id).map_or(0, |writer| writer.queued());
-    let count = 100_000_u32;
-    let pings: Vec<_> = (0..count)
-        .map(|number| {
-            let mut payload = [0x5a; 125];
-            payload[..4].copy_from_slice(&number.to_be_bytes());
-            ping(payload)
-        })
-        .collect();
-    let pings = wire::encode(&pings, Role::Server);
-    let mut most = 0;
-    // Faster than the server can take them, so that each of its reads finds all that it has space for.
-    for part in pings.chunks(256 * 1024) {
-        peer.send(part);
+    for engine in Engine::BOTH {
+        let host = Host::echo(engine, |builder, _| builder.with_options(|options| options.ping_interval = None));
+        let mut peer = Peer::connect_narrow(host.address).opened();
+        let id = host.connections()[0].id;
+        let queued = || host.connection(id).map_or(0, |writer| writer.queued());
+        let count = 100_000_u32;
+        let pings: Vec<_> = (0..count)
+            .map(|number| {
+                let mut payload = [0x5a; 125];
+                payload[..4].copy_from_slice(&number.to_be_bytes());
+                ping(payload)
+            })
+            .collect();
+        let pings = wire::encode(&pings, Role::Server);
+        let mut most = 0;
+        // Faster than the server can take them, so that each of its reads finds all that it has space for.
+        for part in pings.chunks(256 * 1024) {
+            peer.send(part);
+            most = most.max(queued());
+        }
+        // 12 MB of Pings were read meanwhile: none of them waits for the peer, nor does a Pong for each of them.
+        assert!(wait_until(|| host.connections()[0].traffic.received_bytes >= u64::from(count) * 131));
         most = most.max(queued());
+        assert!((1..=64 * 1024).contains(&most), "{most} bytes are queued");
+        // The newest Ping is answered, and the connection works.
+        peer.send_pieces([text("read"), close(1000, "")]);
+        let (sent, _) = peer.receive_to_end();
+        let pongs: Vec<u32> = sent.iter().filter_map(number).collect();
+        assert!(pongs.is_sorted() && pongs.last() == Some(&(count - 1)), "{:?}", pongs.last());
+        assert!((pongs.len() as u32) < count, "the peer has read everything");
+        assert!(sent.contains(&Saw::Text("read".into())));
+        drop(peer);
+        host.finish();
     }
-    // 12 MB of Pings were read meanwhile: none of them waits for the peer, nor does a Pong for each of them.
-    assert!(wait_until(|| host.connections()[0].traffic.received_bytes >= u64::from(count) * 131));
-    most = most.max(queued());
-    assert!((1..=64 * 1024).contains(&most), "{most} bytes are queued");
-    // The newest Ping is answered, and the connection works.
-    peer.send_pieces([text("read"), close(1000, "")]);
-    let (sent, _) = peer.receive_to_end();
-    let pongs: Vec<u32> = sent.iter().filter_map(number).collect();
-    assert!(pongs.is_sorted() && pongs.last() == Some(&(count - 1)), "{:?}", pongs.last());
-    assert!((pongs.len() as u32) < count, "the peer has read everything");
-    assert!(sent.contains(&Saw::Text("read".into())));
-    drop(peer);
-    host.finish();
 }
 
 /// The number of the Ping that a Pong answers.

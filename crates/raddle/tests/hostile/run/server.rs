@@ -1,4 +1,4 @@
-//! A server with a thread per connection, over TCP: each line with connections of its own.
+//! A server with either engine, over TCP: each line with connections of its own.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use super::Report;
 use super::cuts::{Cuts, Numbers};
 use crate::case::{Case, Input, Saw, Setup, Then, Verdict};
 use crate::head::{self, Answer};
-use crate::host::{Host, Log, Note};
+use crate::host::{Engine, Host, Log, Note};
 use crate::peer::{Ending, Peer};
 use crate::wire::{self, close, text};
 
@@ -17,11 +17,11 @@ use crate::wire::{self, close, text};
 pub(crate) struct Hosts(Vec<(Setup, Host)>);
 
 impl Hosts {
-    pub(crate) fn of(cases: &[Case]) -> Self {
+    pub(crate) fn of(engine: Engine, cases: &[Case]) -> Self {
         let mut hosts: Vec<(Setup, Host)> = Vec::new();
         for case in cases {
             if !hosts.iter().any(|(setup, _)| *setup == case.setup) {
-                hosts.push((case.setup.clone(), Host::of(&case.setup)));
+                hosts.push((case.setup.clone(), Host::of(engine, &case.setup)));
             }
         }
         Self(hosts)
