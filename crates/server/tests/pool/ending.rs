@@ -1,0 +1,192 @@
+//! How a connection of the pool ends, whoever ends it: the last call comes once, with the right cause.
+
+use std::net::Shutdown;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raddle_core::OpCode;
+use raddle_server::{Cause, Close, CloseCode, ConnectionId, Error, Message, Writer};
+use rustix::net::sockopt;
+
+use crate::common::*;
+use crate::recorder::{A_WHILE, At, Note, answer, facts, listen, recorded};
+
+#[test]
+fn messages_come_in_order_between_open_and_close() {
+    // Hostile input 281.
+    let host = recorded(|builder| builder, answer);
+    let mut client = connect(&host.server);
+    for number in 0..100 {
+        client.send(text(&number.to_string()));
+    }
+    for number in 0..100 {
+        assert_eq!(client.frame(), text(&number.to_string()));
+    }
+    say_goodbye(client);
+    let (messages, end) = host.log.story();
+    assert!(messages.iter().enumerate().all(|(number, message)| *message == number.to_string().as_bytes()));
+    assert_eq!((messages.len(), facts(&end)), (100, (Cause::PeerClose, Some(1000), Some(1000))));
+    host.finish();
+}
+
+#[test]
+fn the_end_is_told_whoever_makes_it() {
+    // Hostile input 276: one close event, with the first cause.
+    type Act = fn(&mut Client, &Writer);
+    let cases: [(Act, Cause, Option<u16>, Option<u16>); 7] = [
+        (|client, _| client.send(close(4000, "bye")), Cause::PeerClose, Some(4000), Some(4000)),
+        (|client, _| client.stream.shutdown(Shutdown::Write).expect("connected"), Cause::EndOfStream, None, None),
+        (|client, _| client.send_bytes(b"\x83\x80\0\0\0\0"), Cause::Failed(Error::ReservedOpCode), None, Some(1002)),
+        (|_, writer| writer.cut(Cause::Replaced), Cause::Replaced, None, None),
+        (
+            |client, writer| {
+                writer.close(Close::code(CloseCode(4001))).expect("open");
+                assert_eq!(client.frame(), close(4001, ""));
+                client.send(close(4002, ""));
+            },
+            Cause::LocalClose,
+            Some(4002),
+            Some(4001),
+        ),
+        // Several at once: the first is the one that counts.
+        (
+            |client, writer| {
+                writer.cut(Cause::Replaced);
+                writer.cut(Cause::Shutdown);
+                assert!(writer.close(Close::code(CloseCode::NORMAL)).is_err());
+                let _ = std::io::Write::write_all(&mut client.stream, b"\x83");
+            },
+            Cause::Replaced,
+            None,
+            None,
+        ),
+        (
+            |client, _| {
+                sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO)).expect("a socket");
+                // Its end, with a linger of zero, is a reset.
+                let other = std::net::TcpStream::connect(client.stream.peer_addr().expect("connected"));
+                drop(std::mem::replace(&mut client.stream, other.expect("the server listens")));
+            },
+            Cause::Io(std::io::ErrorKind::ConnectionReset),
+            None,
+            None,
+        ),
+    ];
+    for (number, (act, cause, received, sent)) in cases.into_iter().enumerate() {
+        let host = recorded(|builder| builder, listen);
+        let mut client = connect(&host.server);
+        client.send(text("first"));
+        host.log.wait_for_messages(1);
+        let id = host.server.connections()[0].id;
+        let writer = host.server.connection(id).expect("open");
+        act(&mut client, &writer);
+        if matches!(cause, Cause::Failed(_)) {
+            assert_eq!(client.frame().opcode, OpCode::Close);
+            client.expect_end();
+            client.stream.shutdown(Shutdown::Both).expect("connected");
+        }
+        let (messages, end) = host.log.story();
+        assert_eq!((messages.len(), facts(&end)), (1, (cause, received, sent)), "case {number}");
+        assert!(writer.send("late").is_err());
+        host.finish();
+    }
+}
+
+#[test]
+fn a_connection_is_let_go_at_once_where_its_peer_vanishes_while_its_input_is_held_back() {
+    let host = recorded(|builder| builder.with_options(|options| options.outgoing_limit = 100_000), answer);
+    let client = connect(&host.server);
+    flood_until_held(&host.server, &client);
+    sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO)).expect("a socket");
+    drop(client);
+    let (_, end) = host.log.story();
+    assert!(matches!(end.cause, Cause::Io(_) | Cause::EndOfStream), "{end}");
+    host.finish();
+}
+
+/// Sends until the server takes no more, and reads nothing.
+fn flood_until_held(server: &raddle_server::Server, client: &Client) {
+    let message = client.encode(&binary(&[0x5a; 50_000]));
+    let mut stream = client.stream.try_clone().expect("a descriptor");
+    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a socket");
+    let mut sent = 0;
+    while std::io::Write::write_all(&mut stream, &message).is_ok() {
+        sent += message.len();
+        assert!(sent < 200_000_000, "the flood is not held back");
+    }
+    assert!(server.metrics().queued_bytes > 0);
+}
+
+#[test]
+fn stop_ends_connections_in_every_state() {
+    // Hostile input 278.
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let host = recorded(
+        |builder| builder.workers(2).with_options(|options| options.outgoing_limit = 100_000),
+        move |writer, at| {
+            match at {
+                At::Message(Message::Text("hold")) => held.lock().recv()?,
+                At::Message(Message::Text("close")) => writer.close(Close::code(CloseCode(4000)))?,
+                At::Message(Message::Text("fail")) => return Err("as it was told".into()),
+                _ => answer(writer, at)?,
+            }
+            Ok(())
+        },
+    );
+    let mut clients: Vec<_> = (0..6).map(|_| connect(&host.server)).collect();
+    clients.iter_mut().for_each(assert_echo);
+    clients[0].send(text("close"));
+    assert_eq!(clients[0].frame(), close(4000, ""));
+    clients[1].send(text("fail"));
+    assert_eq!(clients[1].frame(), close(1011, ""));
+    // Amid a message, amid its failure, held back, in its handler.
+    clients[2].send(fragment(OpCode::Text, b"more is to co"));
+    clients[3].send_bytes(b"\x83\x80\0\0\0\0");
+    flood_until_held(&host.server, &clients[4]);
+    clients[5].send(text("hold"));
+    host.log.wait_for_messages(9);
+    let silent = Asking::silently(host.server.local_addr());
+    host.server.stop(Duration::from_millis(300));
+    thread::sleep(A_WHILE);
+    let running = host.server.join(Duration::from_secs(1)).expect_err("one is in its handler");
+    assert_eq!(running.handlers.len(), 1);
+    release.send(()).expect("it waits");
+    host.server.join(LIMIT).expect("all have ended");
+    assert!(matches!(silent.status(), 503 | 0));
+    assert_eq!(host.log.all().len(), 6);
+    for notes in host.log.all() {
+        assert!(matches!(&notes[..], [Note::Open, .., Note::Close(_), Note::StateDropped]), "{notes:?}");
+    }
+    drop(clients);
+    host.finish();
+}
+
+#[test]
+fn join_names_the_connections_whose_handler_is_being_called() {
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let host = recorded(
+        |builder| builder,
+        move |_, at| {
+            if let At::Message(_) = at {
+                held.lock().recv()?;
+            }
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send(text("hold"));
+    host.log.wait_for_messages(1);
+    let id: ConnectionId = host.server.connections()[0].id;
+    let running = host.server.join(Duration::from_millis(50)).expect_err("it is in its handler");
+    assert_eq!(running.handlers, [id]);
+    host.server.stop(Duration::ZERO);
+    release.send(()).expect("it waits");
+    host.server.join(LIMIT).expect("all have ended");
+    let (_, end) = host.log.story();
+    assert_eq!(end.cause, Cause::Shutdown);
+    host.finish();
+}

@@ -1,0 +1,163 @@
+//! Handlers that fail, panic, and call whatever there is: their connection ends, and no other.
+
+use std::time::Duration;
+
+use raddle_core::OpCode;
+use raddle_server::{Cause, Close, CloseCode, HandlerError, Message, SendError, Writer};
+
+use crate::common::*;
+use crate::recorder::{At, Note, answer, facts, recorded};
+
+/// What a handler does when it is told to.
+type Act = fn(&Writer) -> Result<(), HandlerError>;
+
+/// Panics without the hook, which would print a trace.
+fn resume(what: &str) -> ! {
+    std::panic::resume_unwind(Box::new(what.to_owned()))
+}
+
+const FAILING: [Act; 3] =
+    [|_| Err("the data is damaged".into()), |_| resume("the handler is broken"), |writer| Ok(writer.ping(&[0; 126])?)];
+
+#[test]
+fn a_handler_that_fails_anywhere_ends_one_connection_and_no_other() {
+    // Hostile inputs 180 and 288.
+    for (number, act) in FAILING.into_iter().enumerate() {
+        for place in ["open", "message", "drain"] {
+            let host = recorded(
+                |builder| {
+                    builder.on_request(|request| {
+                        let target = request.target().to_owned();
+                        request.accept().unwrap_or_else(|error| panic!("{target}: {error}"));
+                    })
+                },
+                move |writer, at| {
+                    let told = writer.info().target.trim_start_matches('/') == place;
+                    match (place, at) {
+                        ("open", At::Open) | ("drain", At::Drain) if told => act(writer),
+                        ("message", At::Message(_)) if told => act(writer),
+                        ("drain", At::Open) if told => {
+                            while writer.try_send(&[0; 64 * 1024]).is_ok() {}
+                            Ok(())
+                        }
+                        (_, At::Message(message)) => answer(writer, At::Message(message)),
+                        _ => Ok(()),
+                    }
+                },
+            );
+            let mut polite = connect(&host.server);
+            let target = format!("/{place}");
+            let offer = raddle_core::handshake::Offer { target: &target, ..OFFER };
+            let (mut client, _) = Asking::with(host.server.local_addr(), &offer).accepted();
+            if place == "message" {
+                client.send_all(&[text("one"), text("another")]);
+            }
+            let mut frame = client.frame();
+            while frame.opcode == OpCode::Binary {
+                frame = client.frame();
+            }
+            assert_eq!(frame, close(1011, ""), "{place}, {number}");
+            client.send_all(&[text("not heard"), close(1011, "")]);
+            client.expect_end();
+            assert_echo(&mut polite);
+            eventually("it has left", || host.server.connections().len() == 1);
+            assert_eq!(host.server.metrics().ended.get(&Cause::HandlerFailed), Some(&1));
+            say_goodbye(polite);
+            eventually("both were let go", || {
+                host.log.all().iter().all(|notes| notes.last() == Some(&Note::StateDropped))
+            });
+            let all = host.log.all();
+            let failed = all.iter().find(|notes| !notes.contains(&Note::Message(b"echo".to_vec()))).expect("two");
+            let closes = failed.iter().filter(|note| matches!(note, Note::Close(_))).count();
+            // Where there was no state, there is nothing to give back.
+            assert_eq!(closes, usize::from(place != "open"), "{failed:?}");
+            let messages = failed.iter().filter(|note| matches!(note, Note::Message(_))).count();
+            assert_eq!(messages, usize::from(place == "message"), "{failed:?}");
+            host.finish();
+        }
+    }
+}
+
+#[test]
+fn a_panic_at_the_close_ends_nothing_else() {
+    // Hostile input 288.
+    let host = recorded(
+        |builder| builder,
+        |writer, at| match at {
+            At::Close if &*writer.info().target == "/panic" => resume("at the close"),
+            At::Message(message) => answer(writer, At::Message(message)),
+            _ => Ok(()),
+        },
+    );
+    let mut polite = connect(&host.server);
+    for _ in 0..10 {
+        let offer = raddle_core::handshake::Offer { target: "/panic", ..OFFER };
+        say_goodbye(Asking::with(host.server.local_addr(), &offer).accepted().0);
+        assert_echo(&mut polite);
+    }
+    eventually("all have left", || host.server.connections().len() == 1);
+    say_goodbye(polite);
+    host.finish();
+}
+
+#[test]
+fn that_the_connection_has_ended_is_no_error_of_the_handler() {
+    let host = recorded(
+        |builder| builder,
+        |writer, at| {
+            if let At::Message(_) = at {
+                writer.close(Close::code(CloseCode(4000)))?;
+                writer.send("too late")?;
+            }
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send_all(&[text("close"), text("not heard")]);
+    assert_eq!(client.frame(), close(4000, ""));
+    client.send(close(4000, ""));
+    client.expect_end();
+    let (messages, end) = host.log.story();
+    assert_eq!((messages.len(), facts(&end)), (1, (Cause::LocalClose, Some(4000), Some(4000))));
+    host.finish();
+}
+
+#[test]
+fn every_call_may_be_made_from_every_call() {
+    // Hostile inputs 284 and 290.
+    let host = recorded(
+        |builder| builder,
+        |writer, at| {
+            let is_close = matches!(at, At::Close);
+            let _ = writer.try_send("one");
+            let _ = writer.send("two");
+            let mut parts = writer.begin();
+            let begun = parts.send("three");
+            if begun.is_ok() {
+                assert_eq!(writer.send("amid another"), Err(SendError::Invalid(raddle_core::SendError::MessageOpen)));
+            }
+            let _ = parts.finish("");
+            assert_eq!(writer.ping(b"four").is_err(), is_close);
+            writer.flush();
+            let _ = (writer.state(), writer.queued(), writer.round_trip(), writer.traffic());
+            writer.cut_within(Duration::from_secs(100));
+            if let At::Message(Message::Text("close")) = at {
+                writer.close(Close::code(CloseCode::NORMAL))?;
+            }
+            assert!(writer.downgrade().upgrade().is_some());
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send_all(&[text("first"), text("close")]);
+    let mut frames = Vec::new();
+    while frames.last().is_none_or(|frame: &Frame| frame.opcode != OpCode::Close) {
+        frames.push(client.frame());
+    }
+    client.send(close(1000, ""));
+    client.expect_end();
+    let texts = frames.iter().filter(|frame| frame.opcode == OpCode::Text && frame.fin).count();
+    assert_eq!(texts, 2 * 3, "{frames:?}");
+    assert_eq!(host.log.story().0.len(), 2);
+    host.finish();
+}

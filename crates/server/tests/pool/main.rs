@@ -1,0 +1,9 @@
+//! Engine pool, where it is not as a thread for each connection is: what a handler is called for, and what holds up whom.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod recorder;
+
+mod ending;
+mod handler;
+mod timing;
