@@ -144,6 +144,9 @@ impl Driven {
         }
         let Self { writer, .. } = self;
         let link = writer.link();
+        if link.abandoned.load(Ordering::Relaxed) {
+            return Turn::Done;
+        }
         let mut seat = Seat::take(link, memory);
         let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|()| {
             // What was held back is parsed first.
@@ -239,7 +242,9 @@ impl<'a> Seat<'a> {
 
     /// Delivers what was received before the connection was driven.
     fn read_ahead(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<(), Cause> {
-        while let Some(ahead) = self.inbound.ahead.pop_front() {
+        while !self.link.abandoned.load(Ordering::Relaxed)
+            && let Some(ahead) = self.inbound.ahead.pop_front()
+        {
             match ahead {
                 Ahead::Message(message) => deliver(message.lend()),
                 // Of a message that was being read in parts: the rest is not asked for any more.
@@ -275,7 +280,8 @@ impl<'a> Seat<'a> {
     /// Delivers what is complete. `false`: the rest has to wait until there is room for the answers.
     fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<bool, Cause> {
         let (link, receiver) = (self.link, &mut self.inbound.receiver);
-        while receiver.advance().map_err(Cause::Failed)? {
+        // Nothing more of a connection that the application has cut, be it while a message was delivered.
+        while !link.abandoned.load(Ordering::Relaxed) && receiver.advance().map_err(Cause::Failed)? {
             if let Some(message) = receiver.message() {
                 link.counters.message();
                 deliver(message);

@@ -114,8 +114,11 @@ impl Writer {
 
     /// Ends the connection without a closing handshake: what was received and not read is dropped. The first cause is kept.
     pub fn cut(&self, cause: Cause) {
+        let mut outgoing = self.link.outgoing.lock();
+        // Whoever finds the connection abandoned finds the cause as well.
+        let cause = *outgoing.cause.get_or_insert(cause);
         self.link.abandoned.store(true, Ordering::Relaxed);
-        self.link.cut(&mut self.link.outgoing.lock(), cause);
+        self.link.cut(&mut outgoing, cause);
     }
 
     /// Has the connection cut after `time`, if it has not ended before.

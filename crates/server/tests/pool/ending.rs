@@ -95,6 +95,51 @@ fn the_end_is_told_whoever_makes_it() {
 }
 
 #[test]
+fn a_connection_that_the_handler_cuts_brings_nothing_more() {
+    let host = recorded(
+        |builder| builder,
+        |writer, at| {
+            if let At::Message(Message::Text("cut")) = at {
+                writer.cut(Cause::LocalClose);
+            }
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send_all(&[text("before"), text("cut"), text("behind"), text("and more")]);
+    let (messages, end) = host.log.story();
+    assert_eq!((messages, end.cause), (vec![b"before".to_vec(), b"cut".to_vec()], Cause::LocalClose));
+    host.finish();
+}
+
+#[test]
+fn a_connection_that_another_thread_cuts_brings_nothing_more() {
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let host = recorded(
+        |builder| builder,
+        move |_, at| {
+            if let At::Message(Message::Text("hold")) = at {
+                held.lock().recv()?;
+            }
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send_all(&[text("hold"), text("in the same read")]);
+    host.log.wait_for_messages(1);
+    // In the socket, and not read.
+    client.send(text("in the next"));
+    thread::sleep(Duration::from_millis(20));
+    let id = host.server.connections()[0].id;
+    host.server.connection(id).expect("open").cut(Cause::Replaced);
+    release.send(()).expect("it waits");
+    let (messages, end) = host.log.story();
+    assert_eq!((messages, end.cause), (vec![b"hold".to_vec()], Cause::Replaced));
+    host.finish();
+}
+
+#[test]
 fn a_connection_is_let_go_at_once_where_its_peer_vanishes_while_its_input_is_held_back() {
     let host = recorded(|builder| builder.with_options(|options| options.outgoing_limit = 100_000), answer);
     let client = connect(&host.server);
