@@ -237,6 +237,7 @@ impl<'a> Seat<'a> {
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.stay() };
         link.cork.put();
+        link.counters.resume_message();
         Self { link, inbound, memory, is_lent: false }
     }
 
@@ -280,10 +281,11 @@ impl<'a> Seat<'a> {
     /// Delivers what is complete. `false`: the rest has to wait until there is room for the answers.
     fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<bool, Cause> {
         let (link, receiver) = (self.link, &mut self.inbound.receiver);
+        let mut goes_on = true;
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
         while !link.abandoned.load(Ordering::Relaxed) && receiver.advance().map_err(Cause::Failed)? {
             if let Some(message) = receiver.message() {
-                link.counters.message();
+                link.counters.whole_message();
                 deliver(message);
             } else {
                 let event = receiver.event().expect("advance() has returned true");
@@ -295,15 +297,20 @@ impl<'a> Seat<'a> {
                 }
             }
             if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
-                return Ok(false);
+                goes_on = false;
+                break;
             }
         }
         if receiver.is_amid_message() {
             link.counters.note_amid_message();
+            // What is not read cannot be late.
+            if !goes_on {
+                link.counters.pause_message();
+            }
         } else {
             link.counters.note_message_complete();
         }
-        Ok(true)
+        Ok(goes_on)
     }
 }
 

@@ -454,6 +454,12 @@ impl Counters {
     pub(crate) fn message(&self) {
         add(&self.messages, 1);
     }
+
+    /// Counts a message that has come to its end: the one behind it has a time of its own.
+    pub(crate) fn whole_message(&self) {
+        self.message();
+        self.note_message_complete();
+    }
 }
 
 /// Adds without a locked instruction: one thread at a time writes.

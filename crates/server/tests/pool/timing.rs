@@ -10,6 +10,28 @@ use crate::common::*;
 use crate::recorder::{At, answer, facts, listen, recorded};
 
 #[test]
+fn each_message_has_its_own_time() {
+    // Every read ends amid a message, and none of them takes long.
+    let host = recorded(
+        |builder| builder.with_options(|options| options.message_timeout = Duration::from_millis(400)),
+        listen,
+    );
+    let mut client = connect(&host.server);
+    let message = client.encode(&text("Hello"));
+    let (start, rest) = message.split_at(8);
+    client.send_bytes(start);
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(100));
+        client.send_bytes(&[rest, start].concat());
+    }
+    client.send_bytes(rest);
+    say_goodbye(client);
+    let (messages, end) = host.log.story();
+    assert_eq!((messages.len(), end.cause), (21, Cause::PeerClose));
+    host.finish();
+}
+
+#[test]
 fn a_message_that_never_ends_is_given_up() {
     // Hostile inputs 147 and 241.
     let host = recorded(
@@ -24,6 +46,44 @@ fn a_message_that_never_ends_is_given_up() {
         drop(client);
     }
     eventually("all were cut", || host.server.metrics().ended.get(&Cause::MessageTimeout) == Some(&3));
+    host.finish();
+}
+
+#[test]
+fn a_message_that_is_held_back_is_not_late() {
+    let host = recorded(
+        |builder| {
+            builder.with_options(|options| {
+                options.message_timeout = Duration::from_millis(300);
+                options.outgoing_limit = 100_000;
+            })
+        },
+        |writer, at| {
+            if let At::Message(Message::Text("much")) = at {
+                for _ in 0..200 {
+                    writer.send(&[0x5a; 100_000])?;
+                }
+            }
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    // It is waited for.
+    client.send(fragment(OpCode::Text, b"mu"));
+    thread::sleep(Duration::from_millis(50));
+    let mut bytes = client.encode(&last_fragment(b"ch"));
+    // The next one has begun when the first is answered, and its end is in the socket.
+    bytes.extend(client.encode(&fragment(OpCode::Text, b"Hel")));
+    client.send_bytes(&bytes);
+    eventually("the answer waits", || host.server.metrics().queued_bytes > 100_000);
+    client.send(last_fragment(b"lo"));
+    thread::sleep(Duration::from_millis(1200));
+    for _ in 0..200 {
+        assert_eq!(client.frame().payload.len(), 100_000);
+    }
+    say_goodbye(client);
+    let (messages, end) = host.log.story();
+    assert_eq!((messages, end.cause), (vec![b"much".to_vec(), b"Hello".to_vec()], Cause::PeerClose));
     host.finish();
 }
 
