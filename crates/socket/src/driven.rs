@@ -176,7 +176,7 @@ impl Driven {
         let mut outgoing = link.outgoing.lock();
         outgoing.is_summoned = false;
         link.flush_locked(&mut outgoing);
-        let is_written = outgoing.is_written();
+        let is_written = outgoing.is_written() && !outgoing.ended;
         drop(outgoing);
         if is_written {
             link.is_overfull.store(false, Ordering::Relaxed);

@@ -140,6 +140,28 @@ fn a_connection_that_another_thread_cuts_brings_nothing_more() {
 }
 
 #[test]
+fn nothing_is_said_to_have_left_that_was_lost() {
+    // The peer resets while output waits for it: the last call is the close.
+    let host = recorded(
+        |builder| builder,
+        |writer, at| {
+            if let At::Open = at {
+                while writer.try_send(&[0; 64 * 1024]).is_ok() {}
+            }
+            Ok(())
+        },
+    );
+    let client = connect(&host.server);
+    eventually("it waits", || host.server.metrics().queued_bytes > 0);
+    thread::sleep(Duration::from_millis(20));
+    sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO)).expect("a socket");
+    drop(client);
+    let notes = host.log.whole();
+    assert!(matches!(&notes[..], [Note::Open, Note::Close(_)]), "{notes:?}");
+    host.finish();
+}
+
+#[test]
 fn a_connection_is_let_go_at_once_where_its_peer_vanishes_while_its_input_is_held_back() {
     let host = recorded(|builder| builder.with_options(|options| options.outgoing_limit = 100_000), answer);
     let client = connect(&host.server);
