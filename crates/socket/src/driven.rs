@@ -214,8 +214,13 @@ impl Driven {
             Ok(count @ 1..) if count == memory.len() => Turn::Full,
             Ok(1..) => Turn::Done,
             Err(error) if is_nothing(&error) => Turn::Done,
-            Ok(0) | Err(_) => {
-                link.cut(&mut link.outgoing.lock(), Cause::EndOfStream);
+            result => {
+                let mut outgoing = link.outgoing.lock();
+                // The peer has ended its side only, and may still take what waits for it. That has a deadline.
+                if matches!(result, Ok(0)) && !outgoing.ended && !outgoing.is_written() {
+                    return Turn::Held;
+                }
+                link.cut(&mut outgoing, Cause::EndOfStream);
                 Turn::Done
             }
         }

@@ -140,6 +140,40 @@ fn a_connection_that_another_thread_cuts_brings_nothing_more() {
 }
 
 #[test]
+fn a_peer_that_has_ended_its_side_behind_its_close_gets_what_waits_for_it() {
+    // More than the sockets hold, and the Close in answer behind it.
+    let host = recorded(
+        |builder| builder.with_options(|options| options.outgoing_limit = 64 << 20),
+        |writer, at| {
+            if let At::Message(_) = at {
+                for _ in 0..32 {
+                    writer.send(&[0x5a; 1 << 20])?;
+                }
+            }
+            Ok(())
+        },
+    );
+    for last in [close(1000, ""), Frame { fin: true, opcode: OpCode::Ping, payload: vec![0; 126] }] {
+        let mut client = connect(&host.server);
+        client.send_all(&[text("all"), last]);
+        client.stream.shutdown(Shutdown::Write).expect("connected");
+        thread::sleep(Duration::from_millis(50));
+        let mut received = 0;
+        let code = loop {
+            let frame = client.frame();
+            match frame.opcode {
+                OpCode::Close => break frame.payload[..2].to_vec(),
+                _ => received += frame.payload.len(),
+            }
+        };
+        assert!(received == 32 << 20, "{received} bytes");
+        assert!(code == 1000_u16.to_be_bytes() || code == 1002_u16.to_be_bytes());
+        client.expect_end();
+    }
+    host.finish();
+}
+
+#[test]
 fn nothing_is_said_to_have_left_that_was_lost() {
     // The peer resets while output waits for it: the last call is the close.
     let host = recorded(
