@@ -3,7 +3,6 @@
 //! A thread per connection costs a context switch a message, and a stack. Here a thread has many connections, one receive
 //! buffer for all of them, and the answers to all that one read has brought leave in one write.
 
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -460,27 +459,27 @@ impl Call<'_> {
     fn make<T>(self, driven: &mut Driven, call: impl FnOnce(&mut Driven) -> Result<T, HandlerError>) -> Option<T> {
         let id = ConnectionId::of(driven.writer().info());
         self.home.busy_with.store(id.get(), Ordering::Relaxed);
-        let result = catch_unwind(AssertUnwindSafe(|| call(driven)));
+        // An error is the application's too: it may panic when it is shown, and when it is dropped.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let result = call(driven);
+            let is_failure = |error: &HandlerError| !threads::is_of_the_end(&**error, driven.writer());
+            result.map_err(|error| is_failure(&error).then(|| error.to_string()))
+        }));
         self.home.busy_with.store(0, Ordering::Relaxed);
         let writer = driven.writer();
         match result {
             Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => {
-                if threads::is_of_the_end(&*error, writer) {
-                    return None;
-                }
-                self.note(format_args!("the handler of connection {id} has failed: {error}"));
+            Ok(Err(None)) => return None,
+            Ok(Err(Some(error))) => self.note(format_args!("the handler of connection {id} has failed: {error}")),
+            Err(panic) => {
+                let message = threads::message(&*panic);
+                self.note(format_args!("the handler of connection {id} has panicked: {message}"));
+                threads::bury(panic);
             }
-            Err(panic) => self.panicked(id, &*panic),
         }
         // Without details: they are not the peer's to know. It fails where the connection ends anyway.
         let _ = writer.close_for(Close::code(CloseCode::INTERNAL_ERROR), Cause::HandlerFailed);
         None
-    }
-
-    fn panicked(self, id: ConnectionId, panic: &(dyn Any + Send)) {
-        let message = threads::message(panic);
-        self.note(format_args!("the handler of connection {id} has panicked: {message}"));
     }
 
     fn note(self, what: std::fmt::Arguments<'_>) {

@@ -61,8 +61,9 @@ pub(crate) fn decide(shared: &Shared, request: Request) {
     match &shared.on_request {
         Some(decide) => {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decide(request))) {
-                let message = message(&*panic);
-                shared.journal.note(Level::Error, format_args!("the decision on a request has panicked: {message}"));
+                let what = message(&*panic);
+                shared.journal.note(Level::Error, format_args!("the decision on a request has panicked: {what}"));
+                bury(panic);
             }
         }
         None => {
@@ -110,6 +111,13 @@ pub(crate) fn is_of_the_end(error: &(dyn std::error::Error + Send + Sync + 'stat
     let of_end = error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed | SendError::Timeout));
     // It may be of another connection that the handler has.
     of_end && connection.state() != State::Open
+}
+
+/// Drops what a panic has left, which may be something that panics when it is dropped.
+pub(crate) fn bury(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
 }
 
 /// What a panic says.

@@ -1,5 +1,7 @@
 //! Handlers that fail, panic, and call whatever there is: their connection ends, and no other.
 
+use std::any::Any;
+use std::fmt;
 use std::time::Duration;
 
 use raddle_core::OpCode;
@@ -11,13 +13,57 @@ use crate::recorder::{At, Note, answer, facts, recorded};
 /// What a handler does when it is told to.
 type Act = fn(&Writer) -> Result<(), HandlerError>;
 
+/// An error that cannot be shown, and one that cannot be dropped.
+#[derive(Debug)]
+struct Unspeakable;
+
+struct Explosive;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        resume("it cannot be shown")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+impl fmt::Debug for Explosive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Explosive")
+    }
+}
+
+impl fmt::Display for Explosive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("explosive")
+    }
+}
+
+impl std::error::Error for Explosive {}
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        resume("it cannot be dropped")
+    }
+}
+
 /// Panics without the hook, which would print a trace.
 fn resume(what: &str) -> ! {
     std::panic::resume_unwind(Box::new(what.to_owned()))
 }
 
-const FAILING: [Act; 3] =
-    [|_| Err("the data is damaged".into()), |_| resume("the handler is broken"), |writer| Ok(writer.ping(&[0; 126])?)];
+fn explode() -> Box<dyn Any + Send> {
+    Box::new(Explosive)
+}
+
+const FAILING: [Act; 6] = [
+    |_| Err("the data is damaged".into()),
+    |_| resume("the handler is broken"),
+    |_| Err(Box::new(Unspeakable)),
+    |_| Err(Box::new(Explosive)),
+    |_| std::panic::resume_unwind(explode()),
+    |writer| Ok(writer.ping(&[0; 126])?),
+];
 
 #[test]
 fn a_handler_that_fails_anywhere_ends_one_connection_and_no_other() {
