@@ -131,7 +131,8 @@ impl Pool {
 /// One worker, as other threads see it.
 pub(crate) struct Home {
     watch: Watch,
-    tasks: Mutex<Vec<Task>>,
+    /// `None`: the worker has left.
+    tasks: Mutex<Option<Vec<Task>>>,
     /// The worker waits, or is about to: it has to be woken for a task.
     asleep: AtomicBool,
     stopping: AtomicBool,
@@ -154,7 +155,7 @@ impl Home {
     fn new() -> io::Result<Self> {
         Ok(Self {
             watch: Watch::new()?,
-            tasks: Mutex::default(),
+            tasks: Mutex::new(Some(Vec::new())),
             asleep: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             load: AtomicUsize::new(0),
@@ -163,7 +164,15 @@ impl Home {
     }
 
     fn post(&self, task: Task) {
-        self.tasks.lock().push(task);
+        let refused = match &mut *self.tasks.lock() {
+            Some(tasks) => {
+                tasks.push(task);
+                None
+            }
+            None => Some(task),
+        };
+        // A connection that comes too late is closed with its handles. Without the lock: that may come back here.
+        drop(refused);
         if self.asleep.swap(false, Ordering::SeqCst) {
             self.watch.wake();
         }
@@ -177,9 +186,23 @@ impl Home {
     /// Waits until there is something to do.
     fn sleep(&self, events: &mut Events) {
         self.asleep.store(true, Ordering::SeqCst);
-        let is_idle = self.tasks.lock().is_empty() && !self.stopping.load(Ordering::SeqCst);
+        let is_idle = self.tasks.lock().as_ref().is_none_or(Vec::is_empty);
         self.watch.wait(events, if is_idle { None } else { Some(std::time::Duration::ZERO) });
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    fn take_tasks(&self) -> Vec<Task> {
+        self.tasks.lock().as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Lets the worker leave, which has no connection, if it may: `true`. What is posted afterwards is dropped.
+    fn leave(&self) -> bool {
+        let mut tasks = self.tasks.lock();
+        let leaves = self.stopping.load(Ordering::SeqCst) && tasks.as_ref().is_none_or(Vec::is_empty);
+        if leaves {
+            *tasks = None;
+        }
+        leaves
     }
 }
 
@@ -300,13 +323,10 @@ impl<H: Handler> Worker<H> {
             for event in events.iter() {
                 self.attend(event);
             }
-            let mut tasks = mem::take(&mut *self.home.tasks.lock());
-            let has_tasks = !tasks.is_empty();
-            for task in tasks.drain(..) {
+            for task in self.home.take_tasks() {
                 self.perform(task);
             }
-            let is_empty = self.berths.len() == self.free.len();
-            if !has_tasks && is_empty && self.home.stopping.load(Ordering::SeqCst) {
+            if self.berths.len() == self.free.len() && self.home.leave() {
                 return;
             }
         }
