@@ -183,10 +183,10 @@ impl Home {
         self.post(Task::Decide(request));
     }
 
-    /// Waits until there is something to do.
-    fn sleep(&self, events: &mut Events) {
+    /// Waits until there is something to do; or looks, where the worker `has_more`.
+    fn sleep(&self, events: &mut Events, has_more: bool) {
         self.asleep.store(true, Ordering::SeqCst);
-        let is_idle = self.tasks.lock().as_ref().is_none_or(Vec::is_empty);
+        let is_idle = !has_more && self.tasks.lock().as_ref().is_none_or(Vec::is_empty);
         self.watch.wait(events, if is_idle { None } else { Some(std::time::Duration::ZERO) });
         self.asleep.store(false, Ordering::SeqCst);
     }
@@ -281,6 +281,8 @@ struct Worker<H: Handler> {
     /// By the first half of their keys.
     berths: Vec<Berth<H::State>>,
     free: Vec<usize>,
+    /// The keys of those that have received more than was delivered in their turn.
+    unfinished: Vec<usize>,
     /// Lent to whatever connection is read.
     memory: Memory,
 }
@@ -312,16 +314,21 @@ enum Watched {
 
 impl<H: Handler> Worker<H> {
     fn new(shared: Arc<Shared>, home: Arc<Home>, handler: Arc<H>) -> Self {
-        Self { shared, home, handler, berths: Vec::new(), free: Vec::new(), memory: Memory::new() }
+        let (berths, free, unfinished) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shared, home, handler, berths, free, unfinished, memory: Memory::new() }
     }
 
     fn run(mut self) {
         drive_on_this_thread();
         let mut events = Events::default();
         loop {
-            self.home.sleep(&mut events);
-            for event in events.iter() {
+            let unfinished = mem::take(&mut self.unfinished);
+            self.home.sleep(&mut events, !unfinished.is_empty());
+            for event in events.iter().filter(|event| !unfinished.contains(&event.key)) {
                 self.attend(event);
+            }
+            for key in unfinished {
+                self.attend(Event { key, readable: true, writable: true });
             }
             for task in self.home.take_tasks() {
                 self.perform(task);
@@ -412,15 +419,16 @@ impl<H: Handler> Worker<H> {
                 });
                 result.map(|()| turn)
             });
+            let Some(turn) = turn else {
+                resident.has_failed = true;
+                return;
+            };
             match turn {
-                Some(turn) => {
-                    if turn == Turn::Held {
-                        resident.watch(&self.home.watch, event.key, Watched::Room);
-                    }
-                    self.memory.note(turn);
-                }
-                None => resident.has_failed = true,
+                Turn::Held => resident.watch(&self.home.watch, event.key, Watched::Room),
+                Turn::More => self.unfinished.push(event.key),
+                Turn::Done | Turn::Full => {}
             }
+            self.memory.note(turn);
         }
     }
 

@@ -45,6 +45,9 @@ pub enum Turn {
     Done,
     /// All the memory was filled: more has probably arrived.
     Full,
+    /// More messages were received than others should wait for: to be followed by another read, whatever the socket is
+    /// ready for.
+    More,
     /// What was sent waits for room, and is as much as may wait: nothing is read until it has left.
     Held,
 }
@@ -151,8 +154,11 @@ impl Driven {
         let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|()| {
             // What was held back is parsed first.
             let turn = if seat.inbound.receiver.has_frame() { Turn::Done } else { seat.receive()? };
-            let goes_on = seat.parse(|message| deliver(writer, message))?;
-            Ok(if goes_on { turn } else { Turn::Held })
+            Ok(match seat.parse(|message| deliver(writer, message))? {
+                Parsed::All => turn,
+                Parsed::Enough => Turn::More,
+                Parsed::Held => Turn::Held,
+            })
         });
         drop(seat);
         match read {
@@ -227,6 +233,16 @@ impl Driven {
     }
 }
 
+/// How far a connection was parsed.
+enum Parsed {
+    /// All that was complete was delivered.
+    All,
+    /// There is more, and others have waited long enough.
+    Enough,
+    /// The rest has to wait until there is room for the answers.
+    Held,
+}
+
 /// The reader's place, with memory that is lent to it, for one read.
 struct Seat<'a> {
     link: &'a Arc<Link>,
@@ -283,10 +299,11 @@ impl<'a> Seat<'a> {
         }
     }
 
-    /// Delivers what is complete. `false`: the rest has to wait until there is room for the answers.
-    fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<bool, Cause> {
+    /// Delivers what is complete.
+    fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<Parsed, Cause> {
         let (link, receiver) = (self.link, &mut self.inbound.receiver);
-        let mut goes_on = true;
+        let mut parsed = Parsed::All;
+        let mut left = EVENTS;
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
         while !link.abandoned.load(Ordering::Relaxed) && receiver.advance().map_err(Cause::Failed)? {
             if let Some(message) = receiver.message() {
@@ -302,20 +319,25 @@ impl<'a> Seat<'a> {
                 }
             }
             if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
-                goes_on = false;
+                parsed = Parsed::Held;
+                break;
+            }
+            left = left.saturating_sub(1);
+            if left == 0 && receiver.has_frame() {
+                parsed = Parsed::Enough;
                 break;
             }
         }
         if receiver.is_amid_message() {
             link.counters.note_amid_message();
             // What is not read cannot be late.
-            if !goes_on {
+            if matches!(parsed, Parsed::Held) {
                 link.counters.pause_message();
             }
         } else {
             link.counters.note_message_complete();
         }
-        Ok(goes_on)
+        Ok(parsed)
     }
 }
 
@@ -354,3 +376,5 @@ fn is_nothing(error: &io::Error) -> bool {
 const MOST_SPARE: usize = 256 * 1024;
 /// What a connection keeps between two reads is moved to memory that is lent, where it takes no more than this share of it.
 const LENT_SHARE: usize = 4;
+/// So many events are delivered before others have their turn: a read can bring ten thousand empty messages.
+const EVENTS: u32 = 1024;
