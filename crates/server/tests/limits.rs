@@ -171,7 +171,7 @@ fn an_identity_has_so_many_connections_and_no_more() {
     let ask = |server: &Server, target| Asking::with(server.local_addr(), &Offer { target, ..OFFER });
     for surplus in [Surplus::Refuse, Surplus::Close, Surplus::ReplaceOldest] {
         let server = with(surplus);
-        server.start(echo).expect("it starts");
+        start_echo(&server).expect("it starts");
         let mut ada = ask(&server, "/ada").accepted().0;
         assert_echo(&mut ada);
         let mut bob = ask(&server, "/bob").accepted().0;

@@ -10,6 +10,10 @@ use std::time::Duration;
 use common::*;
 use parking_lot::{Mutex, MutexGuard};
 use raddle_server::Server;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The threads of a server that has no connection: the attendant, the lobby and those of the pool.
+const IDLE: usize = 2 + WORKERS;
 
 /// These tests count what the whole process has, so they run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -39,11 +43,11 @@ fn all_is_given_back(before: &[PathBuf], threads: usize) {
 }
 
 #[test]
-fn there_is_a_thread_for_each_connection_and_none_for_anything_else() {
+fn no_message_and_no_ping_starts_a_thread() {
     // Hostile input 237: neither a message nor a Ping starts one.
     let _alone = alone();
     let server = echoing(|builder| builder);
-    eventually("the lobby is there", || library_threads().len() == 2);
+    eventually("the lobby is there", || library_threads().len() == IDLE);
     for count in [0, 1, 10, 50] {
         let mut clients: Vec<_> = (0..count).map(|_| connect(&server)).collect();
         for round in 0..20 {
@@ -56,11 +60,12 @@ fn there_is_a_thread_for_each_connection_and_none_for_anything_else() {
                 assert_eq!([client.frame(), client.frame()], [pong(b"now"), text("echo")]);
             }
             if round % 5 == 0 {
-                assert_eq!(library_threads().len(), 2 + count, "the attendant, the lobby, and one for each of {count}");
+                // In the pool, nothing more; else one for each connection.
+                assert_eq!(library_threads().len(), if POOL { IDLE } else { IDLE + count }, "of {count} connections");
             }
         }
         drop(clients);
-        eventually("their threads have ended", || library_threads().len() == 2);
+        eventually("their threads have ended", || library_threads().len() == IDLE);
     }
     finish(&server);
 }
@@ -75,10 +80,10 @@ fn handshakes_that_drip_cost_no_threads() {
         for asking in &mut dripping {
             asking.say(&[*byte]);
         }
-        assert_eq!(library_threads().len(), 2, "the attendant and the lobby");
+        assert_eq!(library_threads().len(), IDLE);
     }
     eventually("all are known", || server.metrics().connections == 400);
-    assert_eq!(library_threads().len(), 2);
+    assert_eq!(library_threads().len(), IDLE);
     drop(dripping);
     finish(&server);
 }
@@ -96,7 +101,7 @@ fn a_server_leaves_nothing_behind() {
             }
             continue;
         }
-        server.start(echo).expect("it starts");
+        start_echo(&server).expect("it starts");
         let mut open = connect(&server);
         assert_echo(&mut open);
         let silent = Asking::silently(server.local_addr());
@@ -139,7 +144,7 @@ fn connections_that_die_at_every_step_leave_nothing() {
     // Hostile input 225, scaled down.
     let _alone = alone();
     let server = echoing(|builder| builder.max_connections_per_ip(500));
-    eventually("the lobby is there", || library_threads().len() == 2);
+    eventually("the lobby is there", || library_threads().len() == IDLE);
     let before = open_files();
     let request = OFFER.encode().expect("valid");
     let dying: Vec<_> = (0..4)
@@ -160,7 +165,7 @@ fn connections_that_die_at_every_step_leave_nothing() {
         .collect();
     dying.into_iter().for_each(|thread| join(thread, LIMIT));
     eventually("all have gone", || server.metrics().connections == 0);
-    all_is_given_back(&before, 2);
+    all_is_given_back(&before, IDLE);
     assert_echo(&mut connect(&server));
     finish(&server);
 }
@@ -172,10 +177,35 @@ fn the_librarys_threads_take_no_signals() {
     let mut client = connect(&server);
     assert_echo(&mut client);
     let threads = library_threads();
-    assert_eq!(threads.len(), 3, "{threads:?}");
+    assert_eq!(threads.len(), if POOL { IDLE } else { IDLE + 1 }, "{threads:?}");
     for (name, mask) in threads {
         assert_eq!(not_blocked(mask), [0; 0], "{name}");
     }
     drop(client);
     finish(&server);
+}
+
+#[test]
+fn a_server_that_finds_too_few_descriptors_says_so_and_leaves_nothing() {
+    // Hostile input 272: however many there are, it starts whole or not at all.
+    let _alone = alone();
+    let before = open_files();
+    let limits = getrlimit(Resource::Nofile);
+    let server = listening(|builder| builder);
+    let failed = (0..).take_while(|most| {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(*most), ..limits }).expect("it may be lowered");
+        let started = start_echo(&server);
+        setrlimit(Resource::Nofile, limits).expect("it was so before");
+        if let Err(error) = &started {
+            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
+            eventually("its threads have ended", is_the_attendant_alone);
+        }
+        assert!(*most < 1000, "it does not start");
+        started.is_err()
+    });
+    assert!(failed.count() > 1, "nothing was lacking");
+    assert_echo(&mut connect(&server));
+    finish(&server);
+    drop(server);
+    all_is_given_back(&before, 1);
 }

@@ -248,3 +248,103 @@ fn a_client_that_is_early_is_heard() {
     assert_eq!(seen.load(Ordering::Relaxed), 10);
     finish(&server);
 }
+
+#[test]
+fn join_says_which_handlers_have_not_returned() {
+    // Hostile input 292.
+    let (release, held) = mpsc::channel::<()>();
+    let held = parking_lot::Mutex::new(held);
+    let server = serving(
+        |builder| builder,
+        move |mut reader, writer| {
+            let message = reader.next_message()?;
+            if message == Some(Message::Text("compute")) {
+                let _ = held.lock().recv();
+            }
+            echo(reader, writer)
+        },
+    );
+    let mut computing = connect(&server);
+    computing.send(text("compute"));
+    eventually("it computes", || {
+        server.connections().iter().any(|connection| connection.traffic.received_messages == 1)
+    });
+    let id = server.connections()[0].id;
+    let mut other = connect(&server);
+    other.send(text("Hello"));
+    let running = server.join(Duration::from_millis(50)).expect_err("nobody has stopped it");
+    assert_eq!(running.handlers.len(), 2);
+    server.stop(Duration::from_millis(500));
+    drop(other);
+    eventually("the other one has returned", || {
+        server.join(Duration::ZERO).expect_err("one computes").handlers.len() == 1
+    });
+    let running = server.join(Duration::from_millis(800)).expect_err("it computes on");
+    assert_eq!((running.handlers.as_slice(), running.to_string()), (&[id][..], "1 handlers have not returned".into()));
+    // Its connection has long been cut, and it goes when it is done.
+    assert_eq!(computing.frame(), close(1001, "the server stops"));
+    release.send(()).expect("it waits");
+    server.join(LIMIT).expect("all handlers have returned");
+}
+
+#[test]
+fn a_handler_that_computes_delays_nobody() {
+    // Hostile input 234.
+    let server = serving(
+        |builder| builder,
+        |mut reader, writer| {
+            while let Some(message) = reader.next_message()? {
+                if message == Message::Text("compute") {
+                    thread::sleep(Duration::from_secs(1));
+                }
+                writer.send(message)?;
+            }
+            Ok(())
+        },
+    );
+    let polite = Polite::of(&server);
+    let mut computing: Vec<_> = (0..10).map(|_| connect(&server)).collect();
+    for client in &mut computing {
+        client.send(text("compute"));
+    }
+    // Nor itself: its Pings are answered meanwhile.
+    computing[0].send(ping(b"there?"));
+    assert_eq!(computing[0].frame(), pong(b"there?"));
+    for client in &mut computing {
+        assert_eq!(client.frame(), text("compute"));
+    }
+    polite.assert_undisturbed();
+    drop(computing);
+    finish(&server);
+}
+
+#[test]
+fn a_flood_of_tiny_messages_delays_nobody_and_is_held_back() {
+    // Hostile input 226.
+    let server = serving(
+        |builder| builder,
+        |mut reader, writer| {
+            while let Some(message) = reader.next_message()? {
+                if message == Message::Text("") {
+                    // A slow handler, for the flooder's messages only.
+                    thread::sleep(Duration::from_millis(1));
+                } else {
+                    writer.send(message)?;
+                }
+            }
+            Ok(())
+        },
+    );
+    let polite = Polite::of(&server);
+    let mut flooder = connect(&server);
+    let flood = flooder.encode(&text("")).repeat(10_000);
+    flooder.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a socket");
+    let mut sent = 0;
+    while sent < 100_000_000 && std::io::Write::write_all(&mut flooder.stream, &flood).is_ok() {
+        sent += flood.len();
+    }
+    assert!(sent < 100_000_000, "the flooder is not held back");
+    polite.assert_undisturbed();
+    drop(flooder);
+    finish(&server);
+}

@@ -83,16 +83,14 @@ fn a_handler_may_stop_its_own_server() {
     // Hostile input 279.
     let this = Arc::new(OnceLock::<Server>::new());
     let mine = Arc::clone(&this);
-    let server = serving(
+    let server = answering(
         |builder| builder,
-        move |mut reader, _writer| {
-            reader.next_message()?;
+        move |writer, _message| {
             let server = mine.get().expect("it was set before anybody connected");
             server.stop(FOR_EVER);
             // A join from here would wait for this handler.
             let running = server.join(Duration::from_millis(50)).expect_err("this handler runs");
-            assert!(running.handlers.contains(&ConnectionId::of(reader.info())));
-            while reader.next_message()?.is_some() {}
+            assert!(running.handlers.contains(&ConnectionId::of(writer.info())));
             Ok(())
         },
     );
@@ -161,10 +159,10 @@ fn a_server_may_be_stopped_before_it_is_started() {
     server.join(Duration::ZERO).expect("nothing runs");
     assert_nobody_listens(&server);
     // Whether the start says so or returns at once, it starts nothing.
-    let _ = server.start(echo);
+    let _ = start_echo(&server);
     let serving = thread::spawn({
         let server = server.clone();
-        move || drop(server.serve(echo))
+        move || drop(serve_echo(&server))
     });
     join(serving, LIMIT);
     assert!(server.accept(LIMIT).map_or(true, |connection| connection.is_none()));
@@ -178,7 +176,7 @@ fn a_stop_while_the_server_starts_is_not_lost() {
         let server = listening(|builder| builder);
         let starting = thread::spawn({
             let server = server.clone();
-            move || server.serve(echo)
+            move || serve_echo(&server)
         });
         if number % 2 == 0 {
             thread::sleep(Duration::from_micros(number * 5));
@@ -194,15 +192,7 @@ fn handshakes_that_are_under_way_are_answered_with_503_or_closed() {
     // Hostile input 353: nothing was said, half a request was made, the request waits for its decision.
     let (leave, requests) = mpsc::channel();
     let leave = Mutex::new(leave);
-    let handled = Arc::new(Mutex::new(0));
-    let count = Arc::clone(&handled);
-    let server = serving(
-        |builder| builder.on_request(move |request| drop(leave.lock().send(request))),
-        move |reader, writer| {
-            *count.lock() += 1;
-            echo(reader, writer)
-        },
-    );
+    let server = echoing(|builder| builder.on_request(move |request| drop(leave.lock().send(request))));
     let silent = Asking::silently(server.local_addr());
     let mut half = Asking::silently(server.local_addr());
     half.say(b"GET / HTTP/1.1\r\nHost: lo");
@@ -219,46 +209,8 @@ fn handshakes_that_are_under_way_are_answered_with_503_or_closed() {
     let took = start.elapsed();
     assert!(took < GRACE + Duration::from_secs(2), "{took:?}");
     assert!(matches!(request.accept(), Err(DecisionError::TooLate)), "the server was stopped before");
-    assert_eq!(*handled.lock(), 0, "no handler runs after the stop");
+    assert_eq!(server.metrics().opened, 0, "no handler runs after the stop");
     assert!(server.metrics().refused.contains_key(&Refusal::Stopping), "{:?}", server.metrics().refused);
-}
-
-#[test]
-fn join_says_which_handlers_have_not_returned() {
-    // Hostile input 292.
-    let (release, held) = mpsc::channel::<()>();
-    let held = Mutex::new(held);
-    let server = serving(
-        |builder| builder,
-        move |mut reader, writer| {
-            let message = reader.next_message()?;
-            if message == Some(raddle_server::Message::Text("compute")) {
-                let _ = held.lock().recv();
-            }
-            echo(reader, writer)
-        },
-    );
-    let mut computing = connect(&server);
-    computing.send(text("compute"));
-    eventually("it computes", || {
-        server.connections().iter().any(|connection| connection.traffic.received_messages == 1)
-    });
-    let id = server.connections()[0].id;
-    let mut other = connect(&server);
-    other.send(text("Hello"));
-    let running = server.join(Duration::from_millis(50)).expect_err("nobody has stopped it");
-    assert_eq!(running.handlers.len(), 2);
-    server.stop(GRACE);
-    drop(other);
-    eventually("the other one has returned", || {
-        server.join(Duration::ZERO).expect_err("one computes").handlers.len() == 1
-    });
-    let running = server.join(Duration::from_millis(800)).expect_err("it computes on");
-    assert_eq!((running.handlers.as_slice(), running.to_string()), (&[id][..], "1 handlers have not returned".into()));
-    // Its connection has long been cut, and it goes when it is done.
-    assert_eq!(computing.frame(), close(1001, "the server stops"));
-    release.send(()).expect("it waits");
-    server.join(LIMIT).expect("all handlers have returned");
 }
 
 #[test]

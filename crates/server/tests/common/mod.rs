@@ -6,26 +6,66 @@
 mod http;
 #[path = "../../../socket/tests/common/peer.rs"]
 mod peer;
+mod polite;
 #[path = "../../../socket/tests/common/process.rs"]
 mod process;
 #[path = "../../../socket/tests/common/wait.rs"]
 mod wait;
 
+use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use raddle_core::OpCode;
-use raddle_server::{Builder, HandlerError, Reader, Server, Writer};
+use raddle_server::{Builder, HandlerError, Message, Reader, Server, Writer};
 
 pub(crate) use http::{Answer, Asking, OFFER};
 pub(crate) use peer::*;
+pub(crate) use polite::Polite;
 pub(crate) use process::*;
 pub(crate) use wait::{eventually, eventually_ok, join, pattern, within};
 
 /// A client with the opening handshake behind it.
 pub(crate) type Client = Peer<TcpStream>;
 
-/// The echo that every server can be.
+/// Whether these tests are compiled to run with engine `pool`: the same sources are test targets for each engine, and those
+/// of the pool have names of their own.
+pub(crate) const POOL: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), [b'p', b'o', b'o', b'l', b'e', b'd', ..]);
+/// The threads that the pool has.
+pub(crate) const WORKERS: usize = if POOL { 2 } else { 0 };
+
+/// Starts a server that echoes.
+pub(crate) fn start_echo(server: &Server) -> io::Result<()> {
+    start_answering(server, answer)
+}
+
+/// As [`start_echo`], and returns when the server has ended.
+pub(crate) fn serve_echo(server: &Server) -> io::Result<()> {
+    if POOL { server.serve_pool(answer) } else { server.serve(echo) }
+}
+
+fn answer(writer: &Writer, message: Message<'_>) -> Result<(), HandlerError> {
+    writer.send(message)?;
+    Ok(())
+}
+
+/// Starts a server that calls `act` for every message.
+pub(crate) fn start_answering<F>(server: &Server, act: F) -> io::Result<()>
+where
+    F: Fn(&Writer, Message<'_>) -> Result<(), HandlerError> + Send + Sync + 'static,
+{
+    if POOL {
+        return server.start_pool(act);
+    }
+    server.start(move |mut reader, writer| {
+        while let Some(message) = reader.next_message()? {
+            act(&writer, message)?;
+        }
+        Ok(())
+    })
+}
+
+/// The echo that a server with a thread for each connection can be.
 pub(crate) fn echo(mut reader: Reader, writer: Writer) -> Result<(), HandlerError> {
     while let Some(message) = reader.next_message()? {
         writer.send(message)?;
@@ -35,10 +75,20 @@ pub(crate) fn echo(mut reader: Reader, writer: Writer) -> Result<(), HandlerErro
 
 /// A server on a free port of the loopback, started.
 pub(crate) fn echoing(set_up: impl FnOnce(Builder) -> Builder) -> Server {
-    serving(set_up, echo)
+    answering(set_up, answer)
 }
 
-/// As [`echoing`], with a handler.
+/// As [`echoing`], with what is done for each message.
+pub(crate) fn answering<F>(set_up: impl FnOnce(Builder) -> Builder, act: F) -> Server
+where
+    F: Fn(&Writer, Message<'_>) -> Result<(), HandlerError> + Send + Sync + 'static,
+{
+    let server = listening(set_up);
+    start_answering(&server, act).expect("it starts");
+    server
+}
+
+/// As [`echoing`], with a handler that has a thread for each connection.
 pub(crate) fn serving<H>(set_up: impl FnOnce(Builder) -> Builder, handler: H) -> Server
 where
     H: Fn(Reader, Writer) -> Result<(), HandlerError> + Send + Sync + 'static,
@@ -50,7 +100,7 @@ where
 
 /// A server on a free port of the loopback, not started.
 pub(crate) fn listening(set_up: impl FnOnce(Builder) -> Builder) -> Server {
-    set_up(Server::builder().bind("127.0.0.1:0").expect("a port")).build().expect("a server")
+    set_up(Server::builder().bind("127.0.0.1:0").expect("a port").workers(WORKERS)).build().expect("a server")
 }
 
 /// A client whose opening handshake the server has accepted.

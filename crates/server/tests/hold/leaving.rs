@@ -37,7 +37,8 @@ fn draining_serves_on_until_the_last_has_left_and_finishes_what_has_begun() {
     closed_to_others(&host);
     echoes(&mut open, "while it drains");
     let running = host.join(Duration::from_millis(50)).expect_err("three are left").handlers;
-    assert!(running.len() == 2 && running.is_sorted(), "{running:?}");
+    // In the pool, no handler is being called.
+    assert!(running.len() == if WORKERS == 0 { 2 } else { 0 } && running.is_sorted(), "{running:?}");
     let rest = request("");
     let mut asked = opened(send_request(asking, rest.strip_prefix("GET / HT").expect("so it begins")));
     echoes(&mut asked, "asked in time");
@@ -80,7 +81,7 @@ fn a_drained_server_that_never_served_gives_nobody() {
     // It would wait for whom it does not let in.
     let accepted = within(PATIENCE, move || accepting.accept(Duration::MAX));
     assert!(accepted.expect("no failure").is_none());
-    server.serve(echo).expect("it ends at once");
+    serve_echo(&server).expect("it ends at once");
     assert_eq!(server.join(PATIENCE), Ok(()));
 }
 
@@ -139,8 +140,8 @@ fn a_stop_at_any_moment_of_a_start_ends_the_server() {
     type Start = fn(&Server);
     type End = fn(&Server);
     let starts: [Start; 3] = [
-        |server| server.start(echo).expect("it starts, or is stopped"),
-        |server| server.serve(echo).expect("it serves, or is stopped"),
+        |server| start_echo(server).expect("it starts, or is stopped"),
+        |server| serve_echo(server).expect("it serves, or is stopped"),
         |server| while server.accept(Duration::MAX).expect("it starts, or is stopped").is_some() {},
     ];
     let ends: [End; 3] = [|it| it.stop(Duration::ZERO), |it| it.stop(Duration::MAX), |it| it.drain()];

@@ -106,7 +106,7 @@ fn a_socket_file_goes_with_its_server_also_where_that_never_served() {
     let server = bind().build().expect("a server");
     server.stop(PATIENCE);
     assert!(!path.exists(), "of a server that was stopped before it began");
-    server.start(echo).expect("it ends at once");
+    start_echo(&server).expect("it ends at once");
     server.join(PATIENCE).expect("nothing runs");
 }
 
@@ -159,7 +159,7 @@ fn a_listener_that_breaks_ends_the_server_and_serve_says_why() {
     let other_handle = listener.try_clone().expect("a clone");
     let server = Server::builder().tcp_listener(listener).and_then(|it| it.build()).expect("a server");
     let serving = server.clone();
-    let serving = thread::spawn(move || serving.serve(echo));
+    let serving = thread::spawn(move || serve_echo(&serving));
     let mut client = opened(send_request(dial(server.local_addr()), &request("")));
     echoes(&mut client, "before");
     // It does not listen any more: accept(2) gives EINVAL from now on.

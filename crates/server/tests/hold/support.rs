@@ -21,8 +21,8 @@ use rustix::net::sockopt::set_socket_linger;
 mod common;
 
 pub(crate) use common::{
-    Client, Frame, PATIENCE, Peer, Stream, binary, close, descriptors, echo, eventually, fragment,
-    is_the_attendant_alone, join, library_threads, text, within,
+    Client, Frame, PATIENCE, Peer, Stream, WORKERS, binary, close, descriptors, echo, eventually, fragment,
+    is_the_attendant_alone, join, library_threads, serve_echo, start_echo, text, within,
 };
 
 /// A server under test. Dropped, it is stopped, and has to end with nothing left.
@@ -32,7 +32,7 @@ pub(crate) struct Host {
 
 /// A server that listens on a free port.
 pub(crate) fn builder() -> Builder {
-    Server::builder().bind("127.0.0.1:0").expect("a free port")
+    Server::builder().bind("127.0.0.1:0").expect("a free port").workers(WORKERS)
 }
 
 impl Host {
@@ -45,7 +45,9 @@ impl Host {
 
     /// A server that sends every message back.
     pub(crate) fn echo(builder: Builder) -> Self {
-        Self::start(builder, echo)
+        let server = builder.build().expect("a server");
+        start_echo(&server).expect("the server starts");
+        Self { server }
     }
 
     /// A server whose connections [`Server::accept`] gives. It listens already.
