@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::mem;
+
 use common::{CLIENT, Keys, Owned, SERVER, Said, assemble, frame};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -146,6 +148,49 @@ fn drive(role: Role, limits: Limits, pieces: &[&[u8]], driver: Driver) -> Vec<Sa
     said
 }
 
+/// Takes back what was lent, and lends again or not, as a driver of many connections does between any two calls.
+fn exchange(receiver: &mut Receiver, lent: &mut bool, next: Option<usize>) {
+    // Lets go of the event.
+    receiver.space();
+    let held = receiver.held();
+    if mem::take(lent) {
+        receiver.reclaim();
+        assert_eq!(receiver.capacity(), held, "no more is kept than what is held");
+    }
+    if let Some(length) = next {
+        // With what others have left there.
+        receiver.lend(vec![0xa5; length]);
+        *lent = true;
+    }
+    assert_eq!((receiver.held(), receiver.event()), (held, None));
+}
+
+/// Feeds the pieces to a receiver whose memory is exchanged before each piece and behind each event.
+fn drive_in_lent_memory(role: Role, limits: Limits, pieces: &[&[u8]], lengths: &[Option<usize>]) -> Vec<Said> {
+    let mut receiver = Receiver::new(role, limits);
+    let (mut said, mut lent) = (Vec::new(), false);
+    let mut lengths = lengths.iter().copied().cycle();
+    let mut next = || lengths.next().flatten();
+    for piece in pieces {
+        exchange(&mut receiver, &mut lent, next());
+        receiver.feed(piece);
+        loop {
+            match receiver.advance() {
+                Ok(true) => said.push(Ok(receiver.event().expect("advance() has returned true").into())),
+                Ok(false) => break,
+                Err(error) => {
+                    if said.last() != Some(&Err(error)) {
+                        said.push(Err(error));
+                    }
+                    break;
+                }
+            }
+            exchange(&mut receiver, &mut lent, next());
+        }
+    }
+    said
+}
+
 /// One call to a sender, or one turn of its driver.
 #[derive(Clone, Debug)]
 enum Action {
@@ -265,6 +310,20 @@ proptest! {
             prop_assert!(parts.len() <= bytes.len());
             prop_assert_eq!(&assemble(parts), &expected);
         }
+    }
+
+    #[test]
+    fn memory_that_is_lent_and_taken_back_changes_no_event(
+        role in role(),
+        limits in limits(),
+        stream in stream(),
+        cuts in vec(any::<Index>(), 0..8),
+        lengths in vec(proptest::option::weighted(0.7, prop_oneof![0..300_usize, Just(70_000)]), 1..8),
+    ) {
+        let bytes = as_received(role, &stream);
+        let expected = drive(role, limits, &[&bytes[..]], Driver::Whole);
+        let pieces = pieces(&bytes, &cuts);
+        prop_assert_eq!(drive_in_lent_memory(role, limits, &pieces, &lengths), expected);
     }
 
     #[test]
