@@ -6,4 +6,8 @@ mod recorder;
 
 mod ending;
 mod handler;
+mod large;
+mod placing;
+mod pressure;
+mod stress;
 mod timing;
