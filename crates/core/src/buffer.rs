@@ -18,6 +18,8 @@ pub(crate) struct Buffer {
     hungry: bool,
     /// Reads in a row behind which most of the buffer was free.
     calm: u8,
+    /// Where the buffer begins in memory that is lent: what stands before is somebody else's.
+    base: usize,
 }
 
 impl Buffer {
@@ -99,8 +101,8 @@ impl Buffer {
     pub(crate) fn space(&mut self, wanted: usize) -> &mut [u8] {
         let held = self.held();
         if held == 0 {
-            self.message = 0..0;
-            self.unread = 0..0;
+            self.message = self.base..self.base;
+            self.unread = self.base..self.base;
         } else if self.unread.is_empty() {
             // What is read next goes directly behind the message, and need not be moved there later.
             self.unread = self.message.end..self.message.end;
@@ -146,15 +148,20 @@ impl Buffer {
         self.message.len() + self.unread.len()
     }
 
-    /// Goes on in `memory`, with what is held at its start.
-    pub(crate) fn lend(&mut self, mut memory: Vec<u8>) {
-        let (message, held) = (self.message.len(), self.held());
+    /// Goes on in `memory` from `base` on, with what is held at its start. There is room for it, and for more.
+    pub(crate) fn lend(&mut self, mut memory: Vec<u8>, base: usize) {
+        let (message, held) = (base + self.message.len(), base + self.held());
         if memory.len() <= held {
             memory.resize(held + SMALL_READ, 0);
         }
-        memory[..message].copy_from_slice(self.message());
+        memory[base..message].copy_from_slice(self.message());
         memory[message..held].copy_from_slice(self.unread());
-        *self = Self { bytes: memory, message: 0..message, unread: message..held, ..Self::default() };
+        *self = Self { bytes: memory, message: base..message, unread: message..held, base, ..Self::default() };
+    }
+
+    /// Where the bytes end that are held or were parsed.
+    pub(crate) fn end(&self) -> usize {
+        self.unread.end
     }
 
     /// Gives its memory away, and keeps what is held in memory of its own: as much as it needs.

@@ -234,8 +234,23 @@ impl Receiver {
     /// Goes on in memory that is lent for a while: many connections that are read one after the other can do with one
     /// buffer. What is held moves there. Clears the event.
     pub fn lend(&mut self, memory: Vec<u8>) {
+        self.lend_behind(memory, 0);
+    }
+
+    /// Goes on as behind [`lend`](Self::lend), but leaves the first `base` bytes of the memory alone: messages that were lent
+    /// before, of this receiver or another, stay there.
+    ///
+    /// # Panics
+    /// Where there are fewer bytes than that.
+    pub fn lend_behind(&mut self, memory: Vec<u8>, base: usize) {
+        assert!(base <= memory.len(), "the memory is shorter than what is to be left alone");
         self.clear();
-        self.buffer.lend(memory);
+        self.buffer.lend(memory, base);
+    }
+
+    /// Where the bytes end, in the memory that was lent, that were received so far.
+    pub fn end(&self) -> usize {
+        self.buffer.end()
     }
 
     /// Gives the memory back, and keeps what is held in memory of its own: none, where nothing is. Clears the event.

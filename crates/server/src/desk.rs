@@ -13,9 +13,9 @@ use raddle_socket::{Close, CloseCode, Connection, Info, Opening, Socket};
 
 use crate::admission::Ticket;
 use crate::farewell;
+use crate::home::{Claim, Home};
 use crate::identity::{Slot, Surplus};
 use crate::metrics::Refusal;
-use crate::pool;
 use crate::registry::Place;
 use crate::request::DecisionError;
 use crate::shared::Shared;
@@ -34,7 +34,7 @@ pub(crate) enum Destination {
     /// To the thread that waits for the decision, which opens it itself: what that needs of its stack is free again then.
     Waiting,
     /// To a worker of the pool.
-    Pool(Mutex<Option<pool::Claim>>),
+    Pool(Mutex<Option<Claim>>),
     /// To whoever asks the server for the next connection.
     Arrivals,
 }
@@ -88,7 +88,7 @@ impl Desk {
     }
 
     /// The worker of the pool that the request belongs to.
-    pub(crate) fn home(&self) -> Option<Arc<pool::Home>> {
+    pub(crate) fn home(&self) -> Option<Arc<Home>> {
         match &self.destination {
             Destination::Pool(claim) => claim.lock().as_ref().map(|claim| Arc::clone(claim.home())),
             _ => None,

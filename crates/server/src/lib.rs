@@ -16,15 +16,18 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod berths;
 mod builder;
 mod desk;
 mod engine;
 mod farewell;
 mod guest;
+mod home;
 mod identity;
 mod journal;
 mod listener;
 mod lobby;
+mod memory;
 mod metrics;
 mod pool;
 mod proxy;

@@ -14,6 +14,7 @@ use raddle_core::{Event, Message};
 use crate::end::{Cause, End};
 use crate::lease::{Ahead, Inbound};
 use crate::link::Link;
+use crate::outgoing::Outgoing;
 use crate::reader::Reader;
 use crate::transport::Patience;
 use crate::writer::Writer;
@@ -52,15 +53,44 @@ pub enum Turn {
     Held,
 }
 
-/// Says that this thread drives connections: what it sends never waits, as with [`Writer::try_send`], for it would wait for
-/// itself.
+/// Says that this thread drives connections, and has nothing else to do: what it sends never waits, as with
+/// [`Writer::try_send`], for it would wait for itself.
 pub fn drive_on_this_thread() {
-    DRIVES.set(true);
+    DRIVES.set(Drives::Whatever);
 }
 
-/// Tells whether this thread may wait for a peer.
-pub(crate) fn may_wait() -> bool {
-    !DRIVES.get()
+/// Says that this thread drives the connections of `driver` now and then: what it sends to them does not wait, and leaves when
+/// it drives them again.
+pub fn drive_for(driver: &Arc<dyn Driver>) {
+    DRIVES.set(Drives::Only(Arc::as_ptr(driver).addr()));
+}
+
+/// What a thread drives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drives {
+    Nothing,
+    Whatever,
+    /// The connections of the driver at this address.
+    Only(usize),
+}
+
+impl Outgoing {
+    /// Tells whether this thread may wait for the peer.
+    pub(crate) fn may_wait(&self) -> bool {
+        match DRIVES.get() {
+            Drives::Nothing => true,
+            Drives::Whatever => false,
+            Drives::Only(_) => !self.is_left_to_this_thread(),
+        }
+    }
+
+    /// Tells whether what this thread sends leaves when it drives the connection again.
+    pub(crate) fn is_left_to_this_thread(&self) -> bool {
+        match (DRIVES.get(), &self.driver) {
+            (Drives::Only(address), Some((driver, _))) => Arc::as_ptr(driver).addr() == address,
+            _ => false,
+        }
+    }
 }
 
 /// Memory for output that this thread has written before, and that its processor still has at hand.
@@ -70,7 +100,7 @@ pub(crate) fn spare_memory() -> Vec<u8> {
 
 /// Keeps the memory of what was written for the next output, where this thread drives many connections. `Some`: it does not.
 pub(crate) fn keep_memory(memory: Vec<u8>) -> Option<Vec<u8>> {
-    if may_wait() {
+    if DRIVES.get() == Drives::Nothing {
         return Some(memory);
     }
     if memory.capacity() <= MOST_SPARE {
@@ -80,7 +110,7 @@ pub(crate) fn keep_memory(memory: Vec<u8>) -> Option<Vec<u8>> {
 }
 
 thread_local! {
-    static DRIVES: Cell<bool> = const { Cell::new(false) };
+    static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) };
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -141,16 +171,30 @@ impl Driven {
     /// this thread leaves together at the end.
     ///
     /// `memory` is lent, and is given back; what is torn is kept by the connection itself.
-    pub fn read(&mut self, memory: &mut Vec<u8>, mut deliver: impl FnMut(&Writer, Message<'_>)) -> Turn {
+    pub fn read(&mut self, memory: &mut Vec<u8>, deliver: impl FnMut(&Writer, Message<'_>)) -> Turn {
+        self.read_behind(memory, &mut 0, deliver)
+    }
+
+    /// Reads as [`read`](Self::read) does, but leaves the first `used` bytes of the memory alone, and counts what it has used
+    /// itself: so what was delivered stays there.
+    pub fn read_behind(
+        &mut self,
+        memory: &mut Vec<u8>,
+        used: &mut usize,
+        mut deliver: impl FnMut(&Writer, Message<'_>),
+    ) -> Turn {
         if self.leaving || self.writer.link().overtime.load(Ordering::Relaxed) {
-            return self.discard(memory);
+            return self.discard(&mut memory[*used..]);
         }
         let Self { writer, .. } = self;
         let link = writer.link();
         if link.abandoned.load(Ordering::Relaxed) {
             return Turn::Done;
         }
-        let mut seat = Seat::take(link, memory);
+        if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
+            return Turn::Held;
+        }
+        let mut seat = Seat::take(link, memory, used);
         let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|()| {
             // What was held back is parsed first.
             let turn = if seat.inbound.receiver.has_frame() { Turn::Done } else { seat.receive()? };
@@ -248,18 +292,20 @@ struct Seat<'a> {
     link: &'a Arc<Link>,
     inbound: &'a mut Inbound,
     memory: &'a mut Vec<u8>,
+    /// Bytes at the start of the memory that are somebody else's.
+    used: &'a mut usize,
     is_lent: bool,
 }
 
 impl<'a> Seat<'a> {
-    fn take(link: &'a Arc<Link>, memory: &'a mut Vec<u8>) -> Self {
+    fn take(link: &'a Arc<Link>, memory: &'a mut Vec<u8>, used: &'a mut usize) -> Self {
         // SAFETY: a link has one reader, whose driver has it borrowed exclusively. It has entered, and leaves only when the
         // driver lets it go.
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.stay() };
         link.cork.put();
         link.counters.resume_message();
-        Self { link, inbound, memory, is_lent: false }
+        Self { link, inbound, memory, used, is_lent: false }
     }
 
     /// Delivers what was received before the connection was driven.
@@ -281,8 +327,8 @@ impl<'a> Seat<'a> {
     fn receive(&mut self) -> Result<Turn, Cause> {
         let receiver = &mut self.inbound.receiver;
         // A message that is larger goes on in memory of its own, and is not moved with every read.
-        if receiver.held() <= self.memory.len() / LENT_SHARE {
-            receiver.lend(mem::take(self.memory));
+        if receiver.held() <= (self.memory.len() - *self.used) / LENT_SHARE {
+            receiver.lend_behind(mem::take(self.memory), *self.used);
             self.is_lent = true;
         }
         let space = receiver.space();
@@ -355,6 +401,7 @@ impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.link.cork.pull();
         if self.is_lent {
+            *self.used = self.inbound.receiver.end();
             *self.memory = self.inbound.receiver.reclaim();
         } else if self.inbound.receiver.held() == 0 {
             self.inbound.receiver.shrink();

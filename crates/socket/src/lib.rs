@@ -31,7 +31,7 @@ mod writer;
 pub use attendant::prepare;
 pub use connection::{Connection, Info, OnEnd, Opening};
 #[doc(hidden)]
-pub use driven::{Driven, Driver, Turn, drive_on_this_thread};
+pub use driven::{Driven, Driver, Turn, drive_for, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use link::State;
 pub use options::{Options, WhenFull};

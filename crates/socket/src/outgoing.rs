@@ -12,7 +12,7 @@ use raddle_core::{CloseCode, Data, Keepalive, Message, Progress, Sender};
 
 use crate::compression::{Compression, OfMessage};
 use crate::connection::OnEnd;
-use crate::driven::{Driver, keep_memory, may_wait, spare_memory};
+use crate::driven::{Driver, keep_memory, spare_memory};
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
@@ -160,6 +160,16 @@ impl Outgoing {
         self.baton || self.stalled_until.is_some()
     }
 
+    /// Has the event loop write what is in the output. `false`: there is none.
+    pub(crate) fn summon(&mut self) -> bool {
+        let Some((driver, key)) = &self.driver else { return false };
+        if !self.is_summoned {
+            driver.output_is_ready(*key);
+            self.is_summoned = true;
+        }
+        true
+    }
+
     /// Tells whether all that was sent is written.
     pub(crate) fn is_written(&self) -> bool {
         self.queued() == 0 && !self.baton
@@ -194,8 +204,8 @@ impl Outgoing {
 impl Link {
     /// Sends a message as it is; how long that may take is `wait`'s choice, or the options'.
     pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
-        let wait = self.wait(wait);
         let mut outgoing = self.outgoing.lock();
+        let wait = self.wait(&outgoing, wait);
         let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
         if turn == Turn::Write {
             return self.write_message(&mut outgoing, message.into(), wait);
@@ -211,7 +221,7 @@ impl Link {
         message: Message<'_>,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
-        let wait = self.wait(wait);
+        let wait = self.wait(&self.outgoing.lock(), wait);
         loop {
             // While it is compressed nobody waits for the output, and there need not be room after all.
             let turn = self.take_turn(&mut self.outgoing.lock(), message.as_bytes().len(), wait)?;
@@ -235,8 +245,8 @@ impl Link {
         }
     }
 
-    fn wait(&self, wait: Wait) -> Wait {
-        if self.options.when_full == WhenFull::Block && may_wait() { wait } else { Wait::Never }
+    fn wait(&self, outgoing: &Outgoing, wait: Wait) -> Wait {
+        if self.options.when_full == WhenFull::Block && outgoing.may_wait() { wait } else { Wait::Never }
     }
 
     /// Waits until a message of `length` bytes may be sent, and tells how.
@@ -254,15 +264,14 @@ impl Link {
                 if outgoing.amid == Some(thread::current().id()) {
                     return Err(raddle_core::SendError::MessageOpen.into());
                 }
-            } else if full && self.options.when_full == WhenFull::Block && !may_wait() && self.cork.holds_this_thread()
-            {
-                // An answer, for which the event loop cannot wait. It reads no more of this peer until there is room.
+            } else if full && self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
+                // The event loop cannot wait for room. It reads no more of this peer until there is some.
                 return Ok(Turn::Answer);
             } else if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
                 if !full && (length <= self.options.fragment_size || wait == Wait::Never) {
                     return Ok(Turn::Queue);
                 }
-            } else if !full && length < CORK && self.cork.holds_this_thread() {
+            } else if !full && length < CORK && self.is_corked(outgoing) {
                 return Ok(Turn::Queue);
             } else if !(full && wait == Wait::Never) {
                 return Ok(Turn::Write);
@@ -278,6 +287,17 @@ impl Link {
             // Whoever has the turn keeps a deadline of its own, or is amid a message and takes the time it takes.
             self.turn.wait(outgoing);
         }
+    }
+
+    /// Tells whether a message leaves with others that this thread sends.
+    fn is_corked(&self, outgoing: &Outgoing) -> bool {
+        self.cork.holds_this_thread() || outgoing.is_left_to_this_thread()
+    }
+
+    /// Tells whether a message is an answer of the event loop's thread, which has its place though others would not.
+    fn takes_an_answer(&self, outgoing: &Outgoing) -> bool {
+        let is_within_reason = outgoing.queued() / 2 <= self.options.outgoing_limit.max(LEAST_ANSWERS);
+        !outgoing.may_wait() && self.cork.holds_this_thread() || outgoing.is_left_to_this_thread() && is_within_reason
     }
 
     /// Puts a whole message in the output.
@@ -304,9 +324,12 @@ impl Link {
         if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
             return Ok(SendStatus::Queued);
         }
-        if self.cork.holds_this_thread() && outgoing.queued() < CORK {
+        if self.is_corked(outgoing) && outgoing.queued() < CORK {
             self.cork.hold();
             self.list_cork();
+            if outgoing.is_left_to_this_thread() {
+                outgoing.summon();
+            }
             return Ok(SendStatus::Queued);
         }
         self.write(outgoing, &[], wait)?;
@@ -329,7 +352,7 @@ impl Link {
             }
             let full = outgoing.queued() > self.options.outgoing_limit;
             let waits = outgoing.baton || begins && outgoing.sender.is_amid_message();
-            if !may_wait() && (waits || full) {
+            if !outgoing.may_wait() && (waits || full) {
                 return Err(SendError::Full);
             }
             if waits {
@@ -362,7 +385,8 @@ impl Link {
             }
             // Whoever has taken the baton meanwhile writes it.
             if !outgoing.baton {
-                self.write(&mut outgoing, &[], if may_wait() { Wait::Allowed } else { Wait::Never })?;
+                let wait = if outgoing.may_wait() { Wait::Allowed } else { Wait::Never };
+                self.write(&mut outgoing, &[], wait)?;
             }
             self.turn.notify_all();
             return Ok(outgoing.status());
@@ -647,6 +671,8 @@ impl Outgoing {
     }
 }
 
+/// Bytes of answers that an event loop's thread may have waiting, of the messages of one turn, whatever the limit.
+const LEAST_ANSWERS: usize = 256 * 1024;
 /// Corked sends leave when there are so many bytes of them.
 const CORK: usize = 64 * 1024;
 /// Payloads from this size are written from where they are, not copied.

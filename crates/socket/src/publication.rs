@@ -96,13 +96,8 @@ impl Link {
         if self.cork.holds_this_thread() {
             return self.cork.hold();
         }
-        match &outgoing.driver {
-            Some(_) if outgoing.is_summoned => {}
-            Some((driver, key)) => {
-                driver.output_is_ready(*key);
-                outgoing.is_summoned = true;
-            }
-            None => self.flush_locked(outgoing),
+        if !outgoing.summon() {
+            self.flush_locked(outgoing);
         }
     }
 }

@@ -113,7 +113,7 @@ fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next
     let (mut peer, key, calling) = call(&case.setup);
     let mut response = head::response();
     if let Some(deflate) = case.setup.deflate {
-        response = response.add("Sec-WebSocket-Extensions", &agreement(deflate));
+        response = response.add("Sec-WebSocket-Extensions", agreement(deflate));
     }
     let response = head::answering(&Vec::from(response), &key);
     peer.send(&[&response[..], with_response].concat());

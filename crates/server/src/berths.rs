@@ -1,0 +1,144 @@
+//! The connections of an event loop, by keys of which none names another connection later.
+
+use std::io;
+use std::sync::Arc;
+
+use raddle_socket::{Cause, Connection, Driven, Driver, Event, Mode, Watch};
+
+use crate::home::{Claim, Home};
+
+/// The connections of an event loop, each with what the loop keeps for it.
+#[derive(Debug)]
+pub(crate) struct Berths<S> {
+    /// By the first half of their keys.
+    berths: Vec<Berth<S>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Berth<S> {
+    /// Raised each time the berth is left: the second half of a key. So an event of a connection that has ended finds nothing.
+    generation: u32,
+    resident: Option<Resident<S>>,
+}
+
+/// A connection of an event loop.
+#[derive(Debug)]
+pub(crate) struct Resident<S> {
+    pub(crate) driven: Driven,
+    pub(crate) state: S,
+    watched: Watched,
+    _claim: Claim,
+}
+
+/// What a socket is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watched {
+    Input,
+    /// Input, and room to write.
+    Both,
+    /// Room to write: input has to wait for it.
+    Room,
+}
+
+impl<S> Berths<S> {
+    pub(crate) fn new() -> Self {
+        Self { berths: Vec::new(), free: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.berths.len() == self.free.len()
+    }
+
+    /// Takes a connection, which is driven and watched from now on. Gives its key.
+    ///
+    /// To be followed by a read: something may have come with the request.
+    pub(crate) fn take(&mut self, home: &Arc<Home>, claim: Claim, connection: Connection, state: S) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.berths.push(Berth { generation: 0, resident: None });
+            self.berths.len() - 1
+        });
+        let berth = &mut self.berths[index];
+        let key = (berth.generation as usize) << 32 | index;
+        let (reader, _) = connection.split();
+        let driven = Driven::new(reader, Arc::clone(home) as Arc<dyn Driver>, key);
+        let added = match driven.descriptor() {
+            Some(socket) => home.watch.add(socket, Event::readable(key), Mode::Level),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        if let Err(error) = added {
+            log::error!("a connection cannot be watched: {error}");
+            driven.writer().cut(Cause::Io(error.kind()));
+        }
+        berth.resident = Some(Resident { driven, state, watched: Watched::Input, _claim: claim });
+        key
+    }
+
+    /// The connection that has this key; `None`: it has ended.
+    pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut Resident<S>> {
+        self.berth(key)?.resident.as_mut()
+    }
+
+    pub(crate) fn get(&self, key: usize) -> Option<&Resident<S>> {
+        let berth = self.berths.get(key & INDEX)?;
+        if berth.generation as usize == key >> 32 { berth.resident.as_ref() } else { None }
+    }
+
+    /// Lets a connection go.
+    pub(crate) fn remove(&mut self, home: &Home, key: usize) -> Option<Resident<S>> {
+        let berth = self.berth(key)?;
+        let resident = berth.resident.take()?;
+        // So no key is `usize::MAX`, which the poller keeps for itself.
+        berth.generation = berth.generation.wrapping_add(1) & (u32::MAX >> 1);
+        self.free.push(key & INDEX);
+        if let Some(socket) = resident.driven.descriptor() {
+            home.watch.remove(socket);
+        }
+        Some(resident)
+    }
+
+    fn berth(&mut self, key: usize) -> Option<&mut Berth<S>> {
+        self.berths.get_mut(key & INDEX).filter(|berth| berth.generation as usize == key >> 32)
+    }
+}
+
+impl<S> Resident<S> {
+    /// Does what a writable socket is ready for. `Some`: all that had to wait has left, and whether input had to wait for that.
+    pub(crate) fn write(&mut self, watch: &Watch, key: usize) -> Option<bool> {
+        let watched = self.watched;
+        if watched == Watched::Input || !self.driven.write() {
+            return None;
+        }
+        self.watch(watch, key, Watched::Input);
+        Some(watched == Watched::Room)
+    }
+
+    /// Tells whether what arrives may be read.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.watched != Watched::Room
+    }
+
+    /// Has room to write found as well.
+    pub(crate) fn await_room(&mut self, watch: &Watch, key: usize) {
+        if self.watched == Watched::Input {
+            self.watch(watch, key, Watched::Both);
+        }
+    }
+
+    /// Has room to write found, and no input before that.
+    pub(crate) fn hold(&mut self, watch: &Watch, key: usize) {
+        self.watch(watch, key, Watched::Room);
+    }
+
+    fn watch(&mut self, watch: &Watch, key: usize, watched: Watched) {
+        self.watched = watched;
+        let Some(socket) = self.driven.descriptor() else { return };
+        let interest = Event { key, readable: watched != Watched::Room, writable: watched != Watched::Input };
+        if let Err(error) = watch.change(socket, interest, Mode::Level) {
+            self.driven.writer().cut(Cause::Io(error.kind()));
+        }
+    }
+}
+
+/// The half of a key that is the berth's index.
+const INDEX: usize = u32::MAX as usize;

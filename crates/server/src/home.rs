@@ -1,0 +1,147 @@
+//! An event loop as other threads see it: what they ask of it, and how it is woken for that.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raddle_socket::{Connection, Driver, Events, Watch};
+
+use crate::request::Request;
+
+/// An event loop, as other threads see it.
+pub(crate) struct Home {
+    pub(crate) watch: Watch,
+    /// `None`: the worker has left.
+    tasks: Mutex<Option<Vec<Task>>>,
+    /// The worker waits, or is about to: it has to be woken for a task.
+    asleep: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+    /// Connections that it has, or is about to have.
+    pub(crate) load: AtomicUsize,
+    /// The connection whose handler is being called; 0: none.
+    pub(crate) busy_with: AtomicU64,
+}
+
+/// What a worker is asked to do.
+pub(crate) enum Task {
+    Decide(Request),
+    Open(Claim, Box<Connection>),
+    OutputWaits(usize),
+    Write(usize),
+    Ended(usize),
+}
+
+impl Home {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            watch: Watch::new()?,
+            tasks: Mutex::new(Some(Vec::new())),
+            asleep: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            load: AtomicUsize::new(0),
+            busy_with: AtomicU64::new(0),
+        })
+    }
+
+    fn post(&self, task: Task) {
+        let refused = match &mut *self.tasks.lock() {
+            Some(tasks) => {
+                tasks.push(task);
+                None
+            }
+            None => Some(task),
+        };
+        // A connection that comes too late is closed with its handles. Without the lock: that may come back here.
+        drop(refused);
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.watch.wake();
+        }
+    }
+
+    /// Has a request decided on by the worker.
+    pub(crate) fn decide(&self, request: Request) {
+        self.post(Task::Decide(request));
+    }
+
+    /// Waits until there is something to do, at most for `timeout`.
+    pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>) {
+        self.asleep.store(true, Ordering::SeqCst);
+        let has_tasks = !self.tasks.lock().as_ref().is_none_or(Vec::is_empty);
+        self.watch.wait(events, if has_tasks { Some(Duration::ZERO) } else { timeout });
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// While the loop does something else, others are to ring its bell for what they ask.
+    pub(crate) fn doze(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if !self.tasks.lock().as_ref().is_none_or(Vec::is_empty) && self.asleep.swap(false, Ordering::SeqCst) {
+            self.watch.wake();
+        }
+    }
+
+    pub(crate) fn take_tasks(&self) -> Vec<Task> {
+        self.tasks.lock().as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Lets the worker leave, which has no connection, if it may: `true`. What is posted afterwards is dropped.
+    pub(crate) fn leave(&self) -> bool {
+        let mut tasks = self.tasks.lock();
+        let leaves = self.stopping.load(Ordering::SeqCst) && tasks.as_ref().is_none_or(Vec::is_empty);
+        if leaves {
+            *tasks = None;
+        }
+        leaves
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").finish_non_exhaustive()
+    }
+}
+
+impl Driver for Home {
+    fn output_waits(&self, key: usize) {
+        self.post(Task::OutputWaits(key));
+    }
+
+    fn output_is_ready(&self, key: usize) {
+        self.post(Task::Write(key));
+    }
+
+    fn ended(&self, key: usize) {
+        self.post(Task::Ended(key));
+    }
+}
+
+/// A claim to a berth in a worker, given back when dropped.
+pub(crate) struct Claim {
+    home: Arc<Home>,
+}
+
+impl Claim {
+    pub(crate) fn new(home: &Arc<Home>) -> Self {
+        home.load.fetch_add(1, Ordering::Relaxed);
+        Self { home: Arc::clone(home) }
+    }
+
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// Gives an open connection to the worker.
+    pub(crate) fn open(self, connection: Connection) {
+        let home = Arc::clone(&self.home);
+        home.post(Task::Open(self, Box::new(connection)));
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.home.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}

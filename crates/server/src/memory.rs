@@ -1,0 +1,46 @@
+//! The memory that the connections of a worker share for what they receive.
+
+use raddle_socket::Turn;
+
+/// The memory that a worker's connections are read into: as much as has been needed lately.
+pub(crate) struct Memory {
+    bytes: Vec<u8>,
+    /// Reads in a row that have filled it.
+    full: u32,
+    /// Reads in a row that have not.
+    calm: u32,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; USUAL], full: 0, calm: 0 }
+    }
+
+    pub(crate) fn lend(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Notes how far the last read has filled it.
+    pub(crate) fn note(&mut self, turn: Turn) {
+        if turn == Turn::Full {
+            (self.full, self.calm) = (self.full + 1, 0);
+            if self.full >= HASTE && self.bytes.len() < LARGEST {
+                self.bytes = vec![0; self.bytes.len() * 2];
+                self.full = 0;
+            }
+        } else {
+            (self.full, self.calm) = (0, self.calm + 1);
+            if self.calm >= CALM && self.bytes.len() > USUAL {
+                self.bytes = vec![0; USUAL];
+            }
+        }
+    }
+}
+
+/// The memory for reads, in bytes: it stays in the processor's cache.
+const USUAL: usize = 64 * 1024;
+const LARGEST: usize = 256 * 1024;
+/// So many full reads in a row get more of it.
+const HASTE: u32 = 4;
+/// So many others give it back.
+const CALM: u32 = 1024;
