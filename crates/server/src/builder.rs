@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) max_handshakes: usize,
     pub(crate) stack_size: Option<usize>,
     pub(crate) workers: usize,
+    pub(crate) requests_as_events: bool,
 }
 
 impl Builder {
@@ -74,6 +75,7 @@ impl Builder {
                 max_handshakes: 512,
                 stack_size: None,
                 workers: thread::available_parallelism().map_or(1, usize::from),
+                requests_as_events: false,
             },
         }
     }
@@ -221,6 +223,13 @@ impl Builder {
     /// The number of threads of engine `pool`, at least one. Default: as many as the machine has cores.
     pub fn workers(mut self, count: usize) -> Self {
         self.settings.workers = count.max(1);
+        self
+    }
+
+    /// Leaves the decision on each request to the [`EventLoop`](crate::EventLoop): it is an event there. Default: as with any
+    /// engine, by [`on_request`](Self::on_request).
+    pub fn requests_as_events(mut self) -> Self {
+        self.settings.requests_as_events = true;
         self
     }
 

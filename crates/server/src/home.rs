@@ -47,7 +47,7 @@ impl Home {
         })
     }
 
-    fn post(&self, task: Task) {
+    pub(crate) fn post(&self, task: Task) {
         let refused = match &mut *self.tasks.lock() {
             Some(tasks) => {
                 tasks.push(task);
@@ -62,6 +62,12 @@ impl Home {
         }
     }
 
+    /// Has the loop end, once its connections have.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.watch.wake();
+    }
+
     /// Has a request decided on by the worker.
     pub(crate) fn decide(&self, request: Request) {
         self.post(Task::Decide(request));
@@ -70,7 +76,7 @@ impl Home {
     /// Waits until there is something to do, at most for `timeout`.
     pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>) {
         self.asleep.store(true, Ordering::SeqCst);
-        let has_tasks = !self.tasks.lock().as_ref().is_none_or(Vec::is_empty);
+        let has_tasks = self.has_tasks();
         self.watch.wait(events, if has_tasks { Some(Duration::ZERO) } else { timeout });
         self.asleep.store(false, Ordering::SeqCst);
     }
@@ -78,9 +84,18 @@ impl Home {
     /// While the loop does something else, others are to ring its bell for what they ask.
     pub(crate) fn doze(&self) {
         self.asleep.store(true, Ordering::SeqCst);
-        if !self.tasks.lock().as_ref().is_none_or(Vec::is_empty) && self.asleep.swap(false, Ordering::SeqCst) {
+        if self.has_tasks() && self.asleep.swap(false, Ordering::SeqCst) {
             self.watch.wake();
         }
+    }
+
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.tasks.lock().as_ref().is_some_and(|tasks| !tasks.is_empty())
+    }
+
+    /// Takes no more tasks, and gives those that nobody performs.
+    pub(crate) fn close(&self) -> Vec<Task> {
+        self.tasks.lock().take().unwrap_or_default()
     }
 
     pub(crate) fn take_tasks(&self) -> Vec<Task> {

@@ -20,6 +20,7 @@ mod berths;
 mod builder;
 mod desk;
 mod engine;
+mod event_loop;
 mod farewell;
 mod guest;
 mod home;
@@ -40,6 +41,7 @@ mod threads;
 mod topics;
 
 pub use builder::Builder;
+pub use event_loop::{Event, EventLoop, Waker};
 pub use identity::{IdentityPolicy, Surplus};
 pub use metrics::{Metrics, Refusal};
 pub use pool::Handler;

@@ -107,6 +107,11 @@ impl Pool {
         Ok(pool)
     }
 
+    /// A pool of one loop, which is driven by whoever has it.
+    pub(crate) fn of(home: Arc<Home>) -> Arc<Self> {
+        Arc::new(Self { homes: vec![home] })
+    }
+
     /// A berth in the worker that has the fewest connections.
     pub(crate) fn claim(&self) -> Claim {
         let home = self.homes.iter().min_by_key(|home| home.load.load(Ordering::Relaxed));
@@ -116,8 +121,7 @@ impl Pool {
     /// Has the workers end, once their connections have.
     pub(crate) fn stop(&self) {
         for home in &self.homes {
-            home.stopping.store(true, Ordering::SeqCst);
-            home.watch.wake();
+            home.stop();
         }
     }
 

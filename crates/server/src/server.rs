@@ -12,7 +12,9 @@ use raddle_socket::{Connection, Info, Message, Opening, Reader, Role, Socket, St
 use crate::admission::{Admission, Caps};
 use crate::builder::Builder;
 use crate::engine::Engine;
+use crate::event_loop::EventLoop;
 use crate::farewell::{Stop, after};
+use crate::home::Home;
 use crate::identity::Identities;
 use crate::journal::Journal;
 use crate::listener::Listener;
@@ -140,6 +142,22 @@ impl Server {
             let _ = shared.pool.set(Arc::clone(&pool));
             Ok(Some(Engine::Pool(pool)))
         })
+    }
+
+    /// Serves with engine `pool`, but without threads of its own: whoever polls the event loop is the worker. Fails as
+    /// [`start`](Self::start) does.
+    pub fn event_loop(&self) -> io::Result<EventLoop> {
+        let home = Arc::new(Home::new()?);
+        self.shared.start(|shared| {
+            let pool = Pool::of(Arc::clone(&home));
+            let _ = shared.pool.set(Arc::clone(&pool));
+            Ok(Some(Engine::Pool(pool)))
+        })?;
+        if self.shared.lobby.get().is_none() {
+            // It was stopped before it was started.
+            home.stop();
+        }
+        Ok(EventLoop::new(Arc::clone(&self.shared), home))
     }
 
     /// Waits for the next open connection, for at most `timeout`, and gives it to the caller: for programs that run their

@@ -95,6 +95,9 @@ struct RunningLobby {
 
 impl Drop for RunningLobby {
     fn drop(&mut self) {
+        if let Some(pool) = self.shared.pool.get() {
+            pool.stop();
+        }
         let mut state = self.shared.state.lock();
         state.lobby = LobbyState::Ended;
         let unheard = mem::take(&mut state.arrivals);

@@ -1,0 +1,387 @@
+//! The caller-driven pool: the thread that polls is the worker, and gets what has happened as events.
+//!
+//! No message is handed from one thread to another, so a program that has a loop of its own, or a language whose threads are
+//! dear, pays for an event loop and nothing else. What a turn has received lies in one piece of memory, in place, until the
+//! next turn.
+
+use std::fmt;
+use std::mem;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use raddle_socket::{Connection, Driver, End, Events, Message, Turn, Writer, drive_for};
+
+use crate::berths::{Berths, Resident};
+use crate::farewell::after;
+use crate::home::{Claim, Home, Task};
+use crate::registry::ConnectionId;
+use crate::request::Request;
+use crate::shared::Shared;
+use crate::threads;
+
+/// A server's connections in the hands of the thread that polls. Made by [`Server::event_loop`](crate::Server::event_loop).
+///
+/// What that thread sends does not wait, and leaves with its next [`poll`](Self::poll) or [`flush`](Self::flush), and within
+/// 5 ms in any case; other threads send as ever. A peer that does not take the answers to what it sends is not read until it
+/// does. Dropped, it drops its connections, and whoever comes later.
+///
+/// ```
+/// use std::time::Duration;
+/// use raddle_server::{Event, Server};
+///
+/// let server = Server::builder().bind("127.0.0.1:0")?.build()?;
+/// let mut events = server.event_loop()?;
+/// # let stopper = server.clone();
+/// # std::thread::spawn(move || stopper.stop(Duration::ZERO));
+/// while !events.is_over() {
+///     for event in events.poll(Some(Duration::from_secs(1))) {
+///         if let Event::Message(connection, message) = event {
+///             // It fails where the peer has gone.
+///             let _ = connection.send(message);
+///         }
+///     }
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct EventLoop {
+    shared: Arc<Shared>,
+    home: Arc<Home>,
+    driver: Arc<dyn Driver>,
+    woken: Arc<AtomicBool>,
+    berths: Berths<()>,
+    /// The keys of those that have received more than was delivered in their turn.
+    unfinished: Vec<usize>,
+    found: Events,
+    /// Somebody waits for the descriptor.
+    is_watched: AtomicBool,
+    turn: Record,
+}
+
+/// What has happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A client has made its request: to be decided on, now or later, from any thread. Only where
+    /// [`Builder::requests_as_events`](crate::Builder::requests_as_events) asks for that.
+    Request(Request),
+    /// A connection was opened.
+    Open(&'a Writer),
+    /// A message has arrived.
+    Message(&'a Writer, Message<'a>),
+    /// All that waited to be written has left, after some of it had to wait.
+    Drained(&'a Writer),
+    /// A connection has ended: the last event of it.
+    Closed(&'a Writer, End),
+}
+
+/// Ends a poll, from any thread.
+#[derive(Clone)]
+pub struct Waker {
+    home: Arc<Home>,
+    woken: Arc<AtomicBool>,
+}
+
+/// What a turn has found.
+struct Record {
+    /// Messages where they were received.
+    arena: Vec<u8>,
+    used: usize,
+    /// Messages that were not received there: large ones, and those that were compressed.
+    apart: Vec<Vec<u8>>,
+    happened: Vec<Happened>,
+    /// The connections that have ended in this turn.
+    departed: Vec<Resident<()>>,
+}
+
+enum Happened {
+    Request(Box<Request>),
+    Open(usize),
+    Message(usize, Kind, Place),
+    Drained(usize),
+    /// By its place among those that have departed.
+    Closed(usize, End),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Binary,
+}
+
+enum Place {
+    Arena(Range<usize>),
+    Apart(usize),
+}
+
+impl EventLoop {
+    pub(crate) fn new(shared: Arc<Shared>, home: Arc<Home>) -> Self {
+        Self {
+            shared,
+            driver: Arc::clone(&home) as Arc<dyn Driver>,
+            home,
+            woken: Arc::default(),
+            berths: Berths::new(),
+            unfinished: Vec::new(),
+            found: Events::default(),
+            is_watched: AtomicBool::new(false),
+            turn: Record {
+                arena: vec![0; ARENA],
+                used: 0,
+                apart: Vec::new(),
+                happened: Vec::new(),
+                departed: Vec::new(),
+            },
+        }
+    }
+
+    /// Lets what was sent leave, waits until something happens, at most for `timeout`, and gives all that has: in the order
+    /// in which it has happened to each connection.
+    ///
+    /// Events that are not taken out of the iterator are lost. A poll without events says that the time was up, that a [`Waker`] has ended it, or that the server has stopped.
+    pub fn poll(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_>> {
+        let until = timeout.map(|timeout| after(Instant::now(), timeout));
+        drive_for(&self.driver);
+        self.turn.clear();
+        loop {
+            self.perform_tasks();
+            let left = match until {
+                _ if !self.turn.happened.is_empty() || !self.unfinished.is_empty() || self.is_over() => {
+                    Some(Duration::ZERO)
+                }
+                until => until.map(|until| until.saturating_duration_since(Instant::now())),
+            };
+            self.read(left);
+            let is_woken = self.woken.swap(false, Ordering::SeqCst);
+            let is_late = until.is_some_and(|until| Instant::now() >= until);
+            if is_woken || is_late || !self.turn.happened.is_empty() || self.is_over() {
+                break;
+            }
+        }
+        if self.is_watched.load(Ordering::Relaxed) {
+            self.home.doze();
+            if !self.unfinished.is_empty() {
+                self.home.watch.wake();
+            }
+        }
+        let Record { arena, apart, happened, departed, .. } = &mut self.turn;
+        let (arena, apart, departed, berths) = (&*arena, &*apart, &*departed, &self.berths);
+        let writer = |key| berths.get(key).map(|resident| resident.driven.writer());
+        happened.drain(..).filter_map(move |happened| {
+            Some(match happened {
+                Happened::Request(request) => Event::Request(*request),
+                Happened::Open(key) => Event::Open(writer(key)?),
+                Happened::Message(key, kind, place) => {
+                    let bytes = match &place {
+                        Place::Arena(range) => &arena[range.clone()],
+                        Place::Apart(index) => &apart[*index],
+                    };
+                    Event::Message(writer(key)?, kind.lend(bytes))
+                }
+                Happened::Drained(key) => Event::Drained(writer(key)?),
+                Happened::Closed(index, end) => Event::Closed(departed[index].driven.writer(), end),
+            })
+        })
+    }
+
+    /// Lets what was sent since the last poll leave now.
+    pub fn flush(&mut self) {
+        drive_for(&self.driver);
+        for task in self.home.take_tasks() {
+            match task {
+                Task::Write(key) => self.write(key),
+                // What is an event waits for the next poll.
+                task => self.home.post(task),
+            }
+        }
+    }
+
+    /// Tells whether the server has stopped, and the last connection has ended.
+    pub fn is_over(&self) -> bool {
+        self.berths.is_empty()
+            && self.turn.happened.is_empty()
+            && self.home.stopping.load(Ordering::SeqCst)
+            && !self.home.has_tasks()
+    }
+
+    /// What ends a poll from another thread.
+    pub fn waker(&self) -> Waker {
+        Waker { home: Arc::clone(&self.home), woken: Arc::clone(&self.woken) }
+    }
+
+    /// Does what other threads, and this one since the last turn, have asked for.
+    fn perform_tasks(&mut self) {
+        for task in self.home.take_tasks() {
+            match task {
+                Task::Decide(request) if self.shared.settings.requests_as_events => {
+                    self.turn.happened.push(Happened::Request(Box::new(request.hand_over())));
+                }
+                Task::Decide(request) => threads::decide(&self.shared, request),
+                Task::Open(claim, connection) => self.open(claim, *connection),
+                Task::OutputWaits(key) => {
+                    if let Some(resident) = self.berths.get_mut(key) {
+                        resident.await_room(&self.home.watch, key);
+                    }
+                }
+                Task::Write(key) => self.write(key),
+                Task::Ended(key) => {
+                    if let Some(resident) = self.berths.remove(&self.home, key) {
+                        let end = resident.driven.end();
+                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), end));
+                        self.turn.departed.push(resident);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, key: usize) {
+        if let Some(resident) = self.berths.get_mut(key) {
+            resident.driven.write();
+        }
+    }
+
+    fn open(&mut self, claim: Claim, connection: Connection) {
+        let key = self.berths.take(&self.home, claim, connection, ());
+        self.turn.happened.push(Happened::Open(key));
+        // Something may have come with the request.
+        self.unfinished.push(key);
+    }
+
+    /// Waits for sockets, and reads what has arrived until the arena is full.
+    fn read(&mut self, timeout: Option<Duration>) {
+        let mut found = mem::take(&mut self.found);
+        self.home.sleep(&mut found, timeout);
+        let unfinished = mem::take(&mut self.unfinished);
+        for event in found.iter().filter(|event| !unfinished.contains(&event.key)) {
+            self.attend(event);
+        }
+        for key in unfinished {
+            self.attend(raddle_socket::Event { key, readable: true, writable: true });
+        }
+        self.found = found;
+    }
+
+    /// Does what a connection's socket is ready for. Where the arena is full, it is found again.
+    fn attend(&mut self, event: raddle_socket::Event) {
+        let Self { berths, home, turn, unfinished, .. } = self;
+        let Some(resident) = berths.get_mut(event.key) else { return };
+        let mut has_input = event.readable && resident.takes_input();
+        if event.writable
+            && let Some(was_held) = resident.write(&home.watch, event.key)
+        {
+            turn.happened.push(Happened::Drained(event.key));
+            has_input |= was_held;
+        }
+        if !has_input {
+            return;
+        }
+        if turn.arena.len() - turn.used < LEAST_SPACE {
+            unfinished.push(event.key);
+            return;
+        }
+        match turn.read(resident, event.key) {
+            Turn::Held => resident.hold(&home.watch, event.key),
+            Turn::More => unfinished.push(event.key),
+            Turn::Done | Turn::Full => {}
+        }
+    }
+}
+
+impl Record {
+    fn clear(&mut self) {
+        self.used = 0;
+        self.apart.clear();
+        self.happened.clear();
+        self.departed.clear();
+    }
+
+    /// Reads a connection, and notes the messages where they are.
+    fn read(&mut self, resident: &mut Resident<()>, key: usize) -> Turn {
+        let Self { arena, used, apart, happened, .. } = self;
+        let (base, length, before) = (arena.as_ptr().addr(), arena.len(), happened.len());
+        let mut end = *used;
+        let turn = resident.driven.read_behind(arena, &mut end, |_, message| {
+            let kind = if matches!(message, Message::Text(_)) { Kind::Text } else { Kind::Binary };
+            let bytes = message.as_bytes();
+            let start = bytes.as_ptr().addr().wrapping_sub(base);
+            let place = if start < length {
+                Place::Arena(start..start + bytes.len())
+            } else {
+                apart.push(bytes.to_vec());
+                Place::Apart(apart.len() - 1)
+            };
+            happened.push(Happened::Message(key, kind, place));
+        });
+        // What has left no message behind has left nothing behind.
+        if happened.len() > before {
+            *used = end;
+        }
+        turn
+    }
+}
+
+impl Kind {
+    fn lend(self, bytes: &[u8]) -> Message<'_> {
+        match self {
+            Self::Text => Message::Text(std::str::from_utf8(bytes).expect("it was a text when it was received")),
+            Self::Binary => Message::Binary(bytes),
+        }
+    }
+}
+
+impl Event<'_> {
+    /// The connection that it has happened to; `None`: there is none yet.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Request(_) => None,
+            Self::Open(writer) | Self::Message(writer, _) | Self::Drained(writer) | Self::Closed(writer, _) => {
+                Some(ConnectionId::of(writer.info()))
+            }
+        }
+    }
+}
+
+impl Waker {
+    /// Ends the current poll, or the next one.
+    pub fn wake(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.home.watch.wake();
+    }
+}
+
+impl AsFd for EventLoop {
+    /// What another loop can wait for: readable while a poll would find something, or has something to do. From the first
+    /// call on, that costs a system call for what is asked between two polls.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.is_watched.store(true, Ordering::Relaxed);
+        self.home.doze();
+        self.home.watch.as_fd()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // Whoever comes later is turned away, and whoever is here goes with the berths.
+        drop(self.home.close());
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop").field("is_over", &self.is_over()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").finish_non_exhaustive()
+    }
+}
+
+/// Bytes that a turn receives in place.
+const ARENA: usize = 256 * 1024;
+/// With less space than this in the arena, the turn ends.
+const LEAST_SPACE: usize = 16 * 1024;

@@ -1,0 +1,318 @@
+//! The caller-driven pool: what a poll gives, what it lets leave, and that nobody who waits for its descriptor waits in vain.
+
+mod common;
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Server};
+use rustix::event::{PollFd, PollFlags, poll};
+
+fn looping(set_up: impl FnOnce(Builder) -> Builder) -> (Server, EventLoop) {
+    let server = listening(set_up);
+    let events = server.event_loop().expect("it starts");
+    (server, events)
+}
+
+/// Polls until the server has stopped, echoes, and says what else has happened.
+fn echo_to_the_end(events: &mut EventLoop) -> Vec<String> {
+    let mut happened = Vec::new();
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            match event {
+                Event::Message(connection, message) => {
+                    connection.send(message).expect("there is room");
+                }
+                Event::Open(_) => happened.push("open".into()),
+                Event::Drained(_) => happened.push("drained".into()),
+                Event::Closed(_, end) => happened.push(format!("closed: {end}")),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    happened
+}
+
+/// Runs a client beside the loop, and stops the server behind it.
+fn beside(server: &Server, client: impl FnOnce(&Server) + Send + 'static) -> thread::JoinHandle<()> {
+    /// Stops the server when the client is done, or has failed.
+    struct Stopping(Server);
+    impl Drop for Stopping {
+        fn drop(&mut self) {
+            self.0.stop(Duration::from_secs(1));
+        }
+    }
+    let stopping = Stopping(server.clone());
+    thread::spawn(move || client(&stopping.0))
+}
+
+#[test]
+fn a_poll_gives_what_has_happened_in_order() {
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        for number in 0..100 {
+            client.send(text(&format!("message {number}")));
+        }
+        for number in 0..100 {
+            assert_eq!(client.frame(), text(&format!("message {number}")));
+        }
+        client.send(ping(b"still there?"));
+        assert_eq!(client.frame(), pong(b"still there?"));
+        say_goodbye(client);
+    });
+    let happened = echo_to_the_end(&mut events);
+    join(client, LIMIT);
+    assert_eq!(happened.len(), 2, "{happened:?}");
+    assert!(happened[0] == "open" && happened[1].starts_with("closed: "), "{happened:?}");
+    server.join(LIMIT).expect("it has ended");
+}
+
+#[test]
+fn messages_of_every_size_come_whole_however_they_are_cut() {
+    let (server, mut events) = looping(|builder| {
+        builder.with_options(|options| {
+            options.limits = options.limits.message(4 << 20);
+            options.outgoing_limit = 8 << 20;
+            options.fragment_size = 8 << 20;
+        })
+    });
+    let client = beside(&server, |server| {
+        let mut one = connect(server);
+        let mut other = connect(server);
+        for size in [0, 1, 125, 126, 16_000, 65_535, 65_536, 200_000, 300_000, 1 << 20, 3 << 20] {
+            let payload = pattern(size, size as u64);
+            let bytes = one.encode(&binary(&payload));
+            // Between the pieces another client is served.
+            for piece in bytes.chunks(bytes.len().div_ceil(3).max(1)) {
+                one.send_bytes(piece);
+                assert_echo(&mut other);
+            }
+            assert_eq!(one.frame(), binary(&payload), "{size} bytes");
+        }
+        // More than a turn's memory at once.
+        let payload = pattern(1000, 7);
+        let batch: Vec<u8> = (0..2000).flat_map(|_| one.encode(&binary(&payload))).collect();
+        let mut stream = one.stream.try_clone().expect("cloned");
+        let sending = thread::spawn(move || stream.write_all(&batch).expect("taken"));
+        for _ in 0..2000 {
+            assert_eq!(one.frame(), binary(&payload));
+        }
+        join(sending, LIMIT);
+    });
+    echo_to_the_end(&mut events);
+    join(client, LIMIT);
+}
+
+#[test]
+fn who_waits_for_the_descriptor_alone_loses_nothing() {
+    // Corked answers, sends of other threads, closes and timers, all behind one poll(2).
+    const MESSAGES: usize = 20_000;
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        let known = || server.connections().into_iter().find_map(|known| server.connection(known.id));
+        eventually("it is open", || known().is_some());
+        let writer = known().expect("open");
+        let pushing = thread::spawn(move || {
+            for number in 0..MESSAGES {
+                writer.send(&format!("pushed {number}")).expect("open");
+            }
+        });
+        let (mut pushed, mut echoed) = (0, 0);
+        for number in 0..MESSAGES {
+            if number % 100 == 0 {
+                client.send(text(&format!("echo {}", number / 100)));
+            }
+        }
+        while pushed < MESSAGES || echoed < MESSAGES / 100 {
+            let frame = client.frame();
+            if frame == text(&format!("pushed {pushed}")) {
+                pushed += 1;
+            } else {
+                assert_eq!(frame, text(&format!("echo {echoed}")));
+                echoed += 1;
+            }
+        }
+        join(pushing, LIMIT);
+        // One at a time, each waits for the answer before: a wake-up that is lost is a test that does not end.
+        for _ in 0..2000 {
+            assert_echo(&mut client);
+        }
+        say_goodbye(client);
+    });
+    while !events.is_over() {
+        let mut waits = [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
+        let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+        assert_eq!(poll(&mut waits, Some(&limit)).expect("it waits"), 1, "nothing for ten seconds");
+        for event in events.poll(Some(Duration::ZERO)) {
+            if let Event::Message(connection, message) = event {
+                connection.send(message).expect("there is room");
+            }
+        }
+    }
+    join(client, LIMIT);
+}
+
+#[test]
+fn a_corked_answer_leaves_though_nobody_polls_and_a_flush_lets_it_leave() {
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        for _ in 0..2 {
+            assert_echo(&mut client);
+        }
+    });
+    for flushes in [false, true] {
+        let mut is_answered = false;
+        while !is_answered {
+            for event in events.poll(Some(LIMIT)) {
+                if let Event::Message(connection, message) = event {
+                    connection.send(message).expect("there is room");
+                    is_answered = true;
+                }
+            }
+        }
+        // The application computes for as long as the client waits.
+        if flushes {
+            events.flush();
+        } else {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    join(client, LIMIT);
+    echo_to_the_end(&mut events);
+}
+
+#[test]
+fn a_waker_ends_a_poll_and_a_poll_ends_in_time() {
+    let (server, mut events) = looping(|builder| builder);
+    let waker = events.waker();
+    let waking = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        waker.wake();
+    });
+    assert_eq!(events.poll(None).count(), 0);
+    join(waking, LIMIT);
+    let begun = Instant::now();
+    assert_eq!(events.poll(Some(Duration::from_millis(50))).count(), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(50));
+    assert!(!events.is_over());
+    server.stop(Duration::ZERO);
+    while !events.is_over() {
+        assert_eq!(events.poll(Some(LIMIT)).count(), 0);
+    }
+    assert_eq!(events.poll(None).count(), 0, "it is over, and a poll does not wait");
+}
+
+#[test]
+fn requests_are_events_and_may_be_decided_on_later() {
+    let (server, mut events) = looping(Builder::requests_as_events);
+    let client = beside(&server, |server| {
+        let refused = Asking::with(server.local_addr(), &raddle_core::handshake::Offer { target: "/no", ..OFFER });
+        assert_eq!(refused.answer().expect("an answer").status, 403);
+        let mut client = connect(server);
+        assert_echo(&mut client);
+        say_goodbye(client);
+    });
+    let mut asked = Vec::new();
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            match event {
+                Event::Request(request) if request.path() == "/no" => {
+                    asked.push(request.path().to_owned());
+                    request.refuse(403).expect("in time");
+                }
+                Event::Request(request) => {
+                    asked.push(request.path().to_owned());
+                    thread::spawn(move || request.accept().expect("in time"));
+                }
+                Event::Message(connection, message) => drop(connection.send(message).expect("there is room")),
+                _ => {}
+            }
+        }
+    }
+    join(client, LIMIT);
+    assert_eq!(asked, ["/no", OFFER.target]);
+}
+
+#[test]
+fn a_peer_that_floods_and_never_reads_is_held_and_holds_up_nobody() {
+    let (server, mut events) = looping(|builder| builder.with_options(|options| options.outgoing_limit = 64 * 1024));
+    let client = beside(&server, |server| {
+        let flooding = connect(server);
+        let address = flooding.stream.local_addr().expect("connected");
+        let mut stream = flooding.stream.try_clone().expect("cloned");
+        let flood: Vec<u8> = flooding.encode(&binary(&pattern(1000, 1)));
+        stream.set_nonblocking(true).expect("it is a socket");
+        let mut honest = connect(server);
+        let mut most = 0;
+        for _ in 0..3000 {
+            let _ = stream.write(&flood.repeat(64));
+            assert_echo(&mut honest);
+            let of_flooding = server.connections().into_iter().find(|known| known.peer == Some(address));
+            let queued = of_flooding.and_then(|known| server.connection(known.id)).map_or(0, |writer| writer.queued());
+            most = most.max(queued);
+        }
+        assert!(most > 64 * 1024, "it was never held: {most} bytes");
+        assert!(most < 1 << 20, "{most} bytes wait");
+        drop(flooding);
+    });
+    let mut refused = 0;
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            if let Event::Message(connection, message) = event {
+                refused += usize::from(connection.send(message).is_err());
+            }
+        }
+    }
+    join(client, LIMIT);
+    assert_eq!(refused, 0, "an answer has its place");
+}
+
+#[test]
+fn a_loop_that_is_dropped_leaves_nobody_waiting() {
+    let (server, mut events) = looping(|builder| builder);
+    let (to_drop, dropped) = std::sync::mpsc::channel::<()>();
+    let client = beside(&server, move |server| {
+        let mut client = connect(server);
+        assert_echo(&mut client);
+        to_drop.send(()).expect("it waits");
+        assert_eq!(client.frame(), close(1001, ""));
+        let late = Asking::with(server.local_addr(), &OFFER);
+        assert_eq!(late.answer().expect("an answer").status, 503);
+    });
+    while dropped.try_recv().is_err() {
+        for event in events.poll(Some(Duration::from_millis(10))) {
+            if let Event::Message(connection, message) = event {
+                connection.send(message).expect("there is room");
+            }
+        }
+    }
+    drop(events);
+    join(client, LIMIT);
+    server.join(LIMIT).expect("it has ended");
+}
+
+#[test]
+fn an_event_names_its_connection() {
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| assert_echo(&mut connect(server)));
+    let mut names = Vec::new();
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            names.push(event.connection());
+            if let Event::Message(connection, message) = event {
+                assert_eq!(event.connection(), Some(ConnectionId::of(connection.info())));
+                assert_eq!(message, Message::Text("echo"));
+                connection.send(message).expect("there is room");
+            }
+        }
+    }
+    join(client, LIMIT);
+    names.dedup();
+    assert!(names.len() == 1 && names[0].is_some(), "{names:?}");
+}
