@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -249,20 +250,21 @@ impl<H: Handler> Worker<H> {
         }
         let Resident { driven, state: Served { state, has_failed }, .. } = &mut *resident;
         let memory = self.memory.lend();
-        let turn = call.make(driven, |driven| {
+        let read = call.make(driven, |driven| {
             let mut result = Ok(());
             let turn = driven.read(memory, |writer, message| {
                 if let (false, Some(state)) = (*has_failed, state.as_mut()) {
                     result = handler.on_message(writer, state, message);
                     *has_failed = result.is_err();
+                    // The peer is told before anything else that it has sent is acted on.
+                    return if *has_failed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
                 }
+                ControlFlow::Continue(())
             });
             result.map(|()| turn)
         });
-        let Some(turn) = turn else {
-            *has_failed = true;
-            return;
-        };
+        *has_failed |= read.is_none();
+        let turn = read.unwrap_or(Turn::More);
         match turn {
             Turn::Held => resident.hold(&self.home.watch, event.key),
             Turn::More => self.unfinished.push(event.key),

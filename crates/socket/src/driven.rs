@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::net::Shutdown;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,8 +47,8 @@ pub enum Turn {
     Done,
     /// All the memory was filled: more has probably arrived.
     Full,
-    /// More messages were received than others should wait for: to be followed by another read, whatever the socket is
-    /// ready for.
+    /// More was received than others should wait for, or than was wanted before this read has returned: to be followed by
+    /// another read, whatever the socket is ready for.
     More,
     /// What was sent waits for room, and is as much as may wait: nothing is read until it has left.
     Held,
@@ -167,11 +168,11 @@ impl Driven {
         self.writer.link().end()
     }
 
-    /// Reads once, into `memory`, and gives each message that is complete then to `deliver`. What is sent meanwhile on
-    /// this thread leaves together at the end.
+    /// Reads once, into `memory`, and gives each message that is complete then to `deliver`, until that breaks off. What is
+    /// sent meanwhile on this thread leaves together at the end.
     ///
     /// `memory` is lent, and is given back; what is torn is kept by the connection itself.
-    pub fn read(&mut self, memory: &mut Vec<u8>, deliver: impl FnMut(&Writer, Message<'_>)) -> Turn {
+    pub fn read(&mut self, memory: &mut Vec<u8>, deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>) -> Turn {
         self.read_behind(memory, &mut 0, deliver)
     }
 
@@ -181,7 +182,7 @@ impl Driven {
         &mut self,
         memory: &mut Vec<u8>,
         used: &mut usize,
-        mut deliver: impl FnMut(&Writer, Message<'_>),
+        mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
     ) -> Turn {
         if self.leaving || self.writer.link().overtime.load(Ordering::Relaxed) {
             return self.discard(&mut memory[*used..]);
@@ -195,7 +196,10 @@ impl Driven {
             return Turn::Held;
         }
         let mut seat = Seat::take(link, memory, used);
-        let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|()| {
+        let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|flow| {
+            if flow.is_break() {
+                return Ok(Turn::More);
+            }
             // What was held back is parsed first.
             let turn = if seat.inbound.receiver.has_frame() { Turn::Done } else { seat.receive()? };
             Ok(match seat.parse(|message| deliver(writer, message))? {
@@ -309,19 +313,22 @@ impl<'a> Seat<'a> {
     }
 
     /// Delivers what was received before the connection was driven.
-    fn read_ahead(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<(), Cause> {
+    fn read_ahead(
+        &mut self,
+        mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Cause> {
         while !self.link.abandoned.load(Ordering::Relaxed)
             && let Some(ahead) = self.inbound.ahead.pop_front()
         {
             match ahead {
-                Ahead::Message(message) => deliver(message.lend()),
+                Ahead::Message(message) if deliver(message.lend()).is_break() => return Ok(Break(())),
                 // Of a message that was being read in parts: the rest is not asked for any more.
-                Ahead::Part(..) => {}
+                Ahead::Message(_) | Ahead::Part(..) => {}
                 Ahead::Close => return Err(Cause::PeerClose),
                 Ahead::End(cause) => return Err(cause),
             }
         }
-        Ok(())
+        Ok(Continue(()))
     }
 
     fn receive(&mut self) -> Result<Turn, Cause> {
@@ -346,7 +353,7 @@ impl<'a> Seat<'a> {
     }
 
     /// Delivers what is complete.
-    fn parse(&mut self, mut deliver: impl FnMut(Message<'_>)) -> Result<Parsed, Cause> {
+    fn parse(&mut self, mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>) -> Result<Parsed, Cause> {
         let (link, receiver) = (self.link, &mut self.inbound.receiver);
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
@@ -354,7 +361,10 @@ impl<'a> Seat<'a> {
         while !link.abandoned.load(Ordering::Relaxed) && receiver.advance().map_err(Cause::Failed)? {
             if let Some(message) = receiver.message() {
                 link.counters.whole_message();
-                deliver(message);
+                if deliver(message).is_break() {
+                    parsed = Parsed::Enough;
+                    break;
+                }
             } else {
                 let event = receiver.event().expect("advance() has returned true");
                 link.react(&event);

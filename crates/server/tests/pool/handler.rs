@@ -125,6 +125,28 @@ fn a_handler_that_fails_anywhere_ends_one_connection_and_no_other() {
 }
 
 #[test]
+fn what_came_with_the_message_that_a_handler_fails_on_is_acted_on_at_once() {
+    for act in FAILING {
+        // Whatever waits for the closing handshake to end by itself waits for long.
+        let host = recorded(
+            |builder| builder.with_options(|options| options.close_timeout = LIMIT + LIMIT),
+            move |writer, at| if let At::Message(Message::Text("fail")) = at { act(writer) } else { Ok(()) },
+        );
+        let mut client = connect(&host.server);
+        client.send_all(&[text("fail"), text("behind"), ping(b"there?"), close(4000, "bye")]);
+        let mut frame = client.frame();
+        while frame.opcode == OpCode::Pong {
+            frame = client.frame();
+        }
+        assert_eq!(frame, close(1011, ""));
+        client.expect_end();
+        let (messages, end) = host.log.story();
+        assert_eq!((messages.len(), facts(&end)), (1, (Cause::HandlerFailed, Some(4000), Some(1011))));
+        host.finish();
+    }
+}
+
+#[test]
 fn a_panic_at_the_close_ends_nothing_else() {
     // Hostile input 288.
     let host = recorded(
