@@ -142,3 +142,41 @@ impl<S> Resident<S> {
 
 /// The half of a key that is the berth's index.
 const INDEX: usize = u32::MAX as usize;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use raddle_socket::{Options, Role, Socket};
+
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_berth_that_was_left_finds_nothing() {
+        // Hostile input 266: the descriptor, and the berth, may be another's by then.
+        let home = Arc::new(Home::new().expect("descriptors"));
+        let mut berths = Berths::new();
+        let (mut peers, mut keys) = (Vec::new(), Vec::new());
+        for generation in [0, 1, u32::MAX >> 1] {
+            let (ours, theirs) = UnixStream::pair().expect("two descriptors");
+            let socket = Socket::unix(ours).expect("a socket");
+            let connection = Connection::new(socket, Role::Server, b"", Options::default()).expect("a connection");
+            peers.push(theirs);
+            if let Some(berth) = berths.berths.first_mut() {
+                berth.generation = generation;
+            }
+            let key = berths.take(&home, Claim::new(&home), connection, generation);
+            assert_eq!(berths.get_mut(key).map(|resident| resident.state), Some(generation));
+            assert!(!keys.contains(&key) && key != usize::MAX);
+            for other in [key ^ 1, key ^ 1 << 32, usize::MAX, usize::MAX - 1] {
+                assert!(berths.get_mut(other).is_none() && berths.remove(&home, other).is_none());
+            }
+            assert!(berths.remove(&home, key).is_some() && berths.is_empty());
+            // Whoever comes next has another key.
+            assert!(berths.get_mut(key).is_none() && berths.remove(&home, key).is_none());
+            assert!(berths.berths[0].generation != generation);
+            keys.push(key);
+        }
+        assert_eq!((berths.berths.len(), home.load.load(std::sync::atomic::Ordering::Relaxed)), (1, 0));
+    }
+}

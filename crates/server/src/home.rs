@@ -160,3 +160,37 @@ impl Drop for Claim {
         self.home.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+
+    use raddle_socket::{Options, Role, Socket};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_comes_after_the_worker_has_left_is_closed() {
+        let connection = || {
+            let (ours, theirs) = UnixStream::pair().expect("two descriptors");
+            let socket = Socket::unix(ours).expect("a socket");
+            (Connection::new(socket, Role::Server, b"", Options::default()).expect("a connection"), theirs)
+        };
+        let home = Arc::new(Home::new().expect("descriptors"));
+        let (early, late) = (connection(), connection());
+        Claim::new(&home).open(early.0);
+        assert!(!home.leave(), "it was not asked to");
+        home.stopping.store(true, Ordering::SeqCst);
+        assert!(!home.leave(), "a connection waits for it");
+        drop(home.take_tasks());
+        assert!(home.leave());
+        Claim::new(&home).open(late.0);
+        for mut peer in [early.1, late.1] {
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).expect("its end");
+            assert_eq!(received, b"\x88\x02\x03\xe9", "a Close with 1001");
+        }
+        assert_eq!((Arc::strong_count(&home), home.load.load(Ordering::Relaxed)), (1, 0));
+    }
+}
