@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 use super::marks;
 use crate::rows;
 
-/// Cases that do not concern what there is: engine `threads`, in Rust, over TCP and Unix sockets.
+/// Cases that do not concern what there is: two engines and a client, in Rust, over TCP and Unix sockets.
 const NOT_CONCERNED: &[(u16, &str)] = &[
     (134, "builds for 32 bits and for big-endian machines: these very tests, run on such a build"),
     (160, "there is no option that leaves Pings to the application"),
     (193, "text is a &str in Rust: the C and Python interfaces have to check it"),
     (194, "there is no option that switches the check of text off"),
-    (232, "a thread serves one connection: engine `pool` has to share its threads fairly"),
     (233, "there is no limit of the rate of messages: reading stops where a handler is slow"),
     (239, "there is no TLS yet"),
     (251, "loss and reordering are TCP's, and are not seen here; every line of the table is cut anywhere"),
