@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raddle_core::OpCode;
-use raddle_server::{Cause, Close, CloseCode, Server};
+use raddle_server::{Cause, Close, CloseCode, Message, Server};
 
 use crate::common::*;
 use crate::recorder::{Note, answer, recorded};
@@ -25,7 +25,7 @@ impl Dice {
     }
 }
 
-/// Sends numbered messages to whatever connection there is, and now and then ends one.
+/// Sends numbered messages to whatever connection there is, or to all that are told to get them, and now and then ends one.
 fn send(server: &Server, own: u64, stop: &AtomicBool, sent: &AtomicU64) {
     let mut dice = Dice(own);
     for number in 0_u64.. {
@@ -40,22 +40,31 @@ fn send(server: &Server, own: u64, stop: &AtomicBool, sent: &AtomicU64) {
         let Some(writer) = server.connection(connection.id) else { continue };
         let length = [0, 100, 5_000, 70_000][dice.roll(4) as usize];
         let message = [&own.to_be_bytes()[..], &number.to_be_bytes(), &pattern(length, own << 32 | number)].concat();
-        let done = match dice.roll(20) {
-            0 => writer.close(Close::code(CloseCode(4000 + own as u16))).map(|()| false),
+        let done = match dice.roll(24) {
+            0 => writer.close(Close::code(CloseCode(4000 + own as u16))).map(|()| 0),
             1 => {
                 writer.cut(Cause::LocalClose);
-                Ok(false)
+                Ok(0)
             }
             2..6 => {
                 let mut parts = writer.begin();
                 let (start, rest) = message.split_at(message.len() / 2);
-                parts.send(start).and_then(|_| parts.finish(rest)).map(|_| true)
+                parts.send(start).and_then(|_| parts.finish(rest)).map(|_| 1)
             }
-            6..10 => writer.try_send(&message).map(|_| true),
-            10 => writer.ping(&own.to_be_bytes()).map(|()| false),
-            _ => writer.send(&message).map(|_| true),
+            6..10 => writer.try_send(&message).map(|_| 1),
+            10 => writer.ping(&own.to_be_bytes()).map(|()| 0),
+            11..14 => {
+                server.subscribe(&writer, "all");
+                Ok(0)
+            }
+            14 => {
+                server.unsubscribe(&writer, "all");
+                Ok(0)
+            }
+            15 => Ok(server.deliver("all", Message::Binary(&message), None).sent as u64),
+            _ => writer.send(&message).map(|_| 1),
         };
-        sent.fetch_add(u64::from(done == Ok(true)), Ordering::Relaxed);
+        sent.fetch_add(done.unwrap_or(0), Ordering::Relaxed);
     }
 }
 
@@ -173,7 +182,7 @@ fn whatever_many_threads_do_to_connections_that_come_and_go_what_arrives_is_whol
     let heard: u64 = clients.into_iter().map(|client| join(client, LIMIT)).sum();
     assert!(heard > 100 && heard <= sent.load(Ordering::Relaxed), "{heard} of {sent:?}");
     eventually("all have left", || host.server.connections().is_empty());
-    assert_eq!(host.server.metrics().queued_bytes, 0);
+    assert_eq!((host.server.metrics().queued_bytes, host.server.subscribers("all")), (0, 0));
     eventually("each was let go", || {
         host.log.all().iter().all(|notes| matches!(&notes[..], [Note::Open, .., Note::Close(_), Note::StateDropped]))
     });
