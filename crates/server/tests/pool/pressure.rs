@@ -90,7 +90,13 @@ fn a_peer_that_never_reads_is_held_back_and_gets_everything_later() {
 #[test]
 fn a_thread_that_waits_to_send_holds_up_neither_the_worker_nor_what_is_received() {
     let host = recorded(
-        |builder| builder.with_options(|options| options.outgoing_limit = 100_000),
+        |builder| {
+            builder.with_options(|options| {
+                options.outgoing_limit = 100_000;
+                // It may take longer than a peer may be silent.
+                options.ping_interval = None;
+            })
+        },
         |writer, at| {
             if let At::Message(Message::Text("echo")) = at {
                 writer.send("echo")?;
