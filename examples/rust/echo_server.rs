@@ -2,41 +2,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod flags;
+
 use std::error::Error;
-use std::ffi::OsStr;
-use std::fmt::Display;
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::Duration;
 
-use lexopt::{Arg, Parser, ValueExt};
-use raddle::{AddressSource, Builder, Deflate, HandlerError, Message, Origins, Server, Writer};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-const HELP: &str = "\
-echo_server [FLAGS]: sends every message back
-
-  --listen HOST:PORT             where to listen (repeatable); port 0 picks one  [127.0.0.1:9001]
-  --listen-unix PATH             the same, on a Unix socket (repeatable)
-  --listen-inherited             on the sockets that systemd has passed
-  --engine threads|pool          a thread for each connection, or some for all  [threads]
-  --workers N                    threads of the pool  [one for each core]
-  --deflate                      agrees on permessage-deflate with clients that offer it
-  --max-message BYTES            the largest message  [1048576]
-  --max-fragments N              the most frames of one message  [16384]
-  --subprotocol NAME             a supported subprotocol (repeatable)
-  --origin ORIGIN                a page that may connect (repeatable)  [the same host]
-  --max-connections N            at a time  [4096]
-  --max-connections-per-ip N     at a time, of one address  [any]
-  --max-rate-per-ip N/SECONDS    new ones in that time, of one address  [any]
-  --trusted-proxy NETWORK        a proxy that tells the client's address, as 10.0.0.0/8 or unix (repeatable)
-  --proxy-header NAME            where it does: proxy-protocol, forwarded, x-forwarded-for  [x-forwarded-for]
-  --max-handshakes N             opening handshakes at a time  [512]
-  --handshake-timeout SECONDS    for an opening handshake  [10]
-  --ping-interval SECONDS        a Ping after this silence; 0: never  [20]
-  --ping-timeout SECONDS         for the answer  [20]
-";
+use flags::{Command, Engine, FLAGS};
+use lexopt::Parser;
+use raddle::{HandlerError, Message, Writer};
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -50,12 +23,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some(Command { builder, engine, paths }) = parse(Parser::from_env())? else {
-        print!("{HELP}");
+    let Some(Command { builder, engine, paths }) = flags::parse(Parser::from_env())? else {
+        print!("echo_server [FLAGS]: sends every message back\n{FLAGS}");
         return Ok(());
     };
-    // Before anybody is told that we serve: a signal that comes right after that ends us cleanly too.
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let signals = flags::stop_signals()?;
     let server = builder.build()?;
     match engine {
         Engine::Threads => server.start(|mut reader, writer| {
@@ -69,154 +41,5 @@ fn run() -> Result<(), Box<dyn Error>> {
             Ok(())
         })?,
     }
-    for address in server.local_addrs() {
-        println!("listening on ws://{address}");
-    }
-    for path in paths {
-        println!("listening on ws+unix:{path}");
-    }
-    if let Some(signal) = signals.forever().next() {
-        log::info!("stopping on signal {signal}");
-    }
-    server.stop(Duration::from_secs(10));
-    server.join(Duration::from_secs(12))?;
-    Ok(())
-}
-
-/// What the command line asks for.
-struct Command {
-    builder: Builder,
-    engine: Engine,
-    /// The Unix sockets that it names.
-    paths: Vec<String>,
-}
-
-#[derive(Clone, Copy)]
-enum Engine {
-    Threads,
-    Pool,
-}
-
-/// What the command line asks for; `None`: its help.
-fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
-    let mut listens = false;
-    let mut paths = Vec::new();
-    let mut origins = Vec::new();
-    let mut proxies = Vec::new();
-    let mut source = AddressSource::XForwardedFor;
-    let mut builder = Server::builder();
-    let mut engine = Engine::Threads;
-    while let Some(argument) = arguments.next()? {
-        let Arg::Long(name) = argument else { return Err(argument.unexpected().into()) };
-        let name = name.to_owned();
-        if name == "help" {
-            return Ok(None);
-        }
-        if matches!(name.as_str(), "tls-cert" | "tls-key") {
-            return Err(format!("--{name} is not supported by this version").into());
-        }
-        if name == "deflate" {
-            // Small messages too, for whoever tests it.
-            builder = builder.deflate(Deflate { threshold: 0, ..Deflate::default() });
-            continue;
-        }
-        if name == "listen-inherited" {
-            builder = builder.inherited_listeners()?;
-            listens = true;
-            continue;
-        }
-        let value = arguments.value()?;
-        builder = match name.as_str() {
-            "listen" => {
-                listens = true;
-                listen(builder, &value.string()?)?
-            }
-            "listen-unix" => {
-                listens = true;
-                let path = value.display().to_string();
-                let builder = builder.bind_unix(&value).map_err(|error| format!("cannot listen on {path}: {error}"))?;
-                paths.push(path);
-                builder
-            }
-            "engine" => {
-                engine = match value.string()?.as_str() {
-                    "threads" => Engine::Threads,
-                    "pool" => Engine::Pool,
-                    other => return Err(format!("--engine {other}: there are threads and pool").into()),
-                };
-                builder
-            }
-            "workers" => builder.workers(parsed(&name, &value)?),
-            "max-message" => {
-                let bytes = parsed(&name, &value)?;
-                builder.with_options(|options| options.limits = options.limits.message(bytes))
-            }
-            "max-fragments" => {
-                let count = parsed(&name, &value)?;
-                builder.with_options(|options| options.limits.fragments = count)
-            }
-            "subprotocol" => builder.subprotocol(value.string()?),
-            "origin" => {
-                origins.push(value.string()?);
-                builder
-            }
-            "max-connections" => builder.max_connections(parsed(&name, &value)?),
-            "max-connections-per-ip" => builder.max_connections_per_ip(parsed(&name, &value)?),
-            "max-rate-per-ip" => {
-                let value = value.string()?;
-                let (count, period) = value.split_once('/').ok_or("--max-rate-per-ip takes N/SECONDS")?;
-                let (count, period) = (parsed(&name, count.as_ref())?, seconds(&name, period.as_ref())?);
-                builder.connection_rate_per_ip(count, period)
-            }
-            "trusted-proxy" => {
-                proxies.push(parsed(&name, &value)?);
-                builder
-            }
-            "proxy-header" => {
-                source = match value.string()?.as_str() {
-                    "proxy-protocol" => AddressSource::ProxyProtocol,
-                    "forwarded" => AddressSource::Forwarded,
-                    "x-forwarded-for" => AddressSource::XForwardedFor,
-                    other => return Err(format!("--proxy-header {other}: no such header is known").into()),
-                };
-                builder
-            }
-            "max-handshakes" => builder.max_handshakes(parsed(&name, &value)?),
-            "handshake-timeout" => builder.handshake_timeout(seconds(&name, &value)?),
-            "ping-interval" => {
-                let interval = seconds(&name, &value)?;
-                builder.with_options(|options| options.ping_interval = (!interval.is_zero()).then_some(interval))
-            }
-            "ping-timeout" => {
-                let timeout = seconds(&name, &value)?;
-                builder.with_options(|options| options.ping_timeout = timeout)
-            }
-            _ => return Err(format!("there is no flag --{name}; --help lists them").into()),
-        };
-    }
-    if !origins.is_empty() {
-        builder = builder.origins(Origins::List(origins));
-    }
-    if !proxies.is_empty() {
-        builder = builder.trusted_proxies(source, proxies);
-    }
-    if !listens {
-        builder = listen(builder, "127.0.0.1:9001")?;
-    }
-    Ok(Some(Command { builder, engine, paths }))
-}
-
-fn listen(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {
-    Ok(builder.bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?)
-}
-
-/// The value of a flag.
-fn parsed<T: FromStr<Err: Display>>(name: &str, value: &OsStr) -> Result<T, Box<dyn Error>> {
-    let text = value.to_string_lossy();
-    text.parse().map_err(|error| format!("--{name} {text}: {error}").into())
-}
-
-fn seconds(name: &str, value: &OsStr) -> Result<Duration, Box<dyn Error>> {
-    let seconds = parsed(name, value)?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("--{name} {seconds}: {error}").into())
+    flags::serve(&server, &paths, signals)
 }

@@ -258,9 +258,15 @@ fn help_names_every_flag() {
     let output = run("echo_server", &["--help"]);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        String::from_utf8(run("publish_server", &["--help"]).stdout).unwrap().lines().count(),
+        help.lines().count()
+    );
     for flag in [
         "listen",
         "engine",
+        "workers",
+        "deflate",
         "max-message",
         "max-fragments",
         "subprotocol",
@@ -276,6 +282,29 @@ fn help_names_every_flag() {
     }
     assert!(run("chat", &["--help"]).status.success());
     assert!(run("echo_client", &["--help"]).status.success());
+}
+
+#[test]
+fn what_the_publish_server_receives_goes_to_all() {
+    for engine in ["threads", "pool"] {
+        let server = Served::start("publish_server", &["--engine", engine]);
+        let [mut one, mut other] = [(); 2].map(|()| server.ask("/", "").1);
+        // Whoever has heard itself has subscribed.
+        one.write_all(b"\x81\x81\0\0\0\0a").unwrap();
+        expect(&mut one, b"\x81\x01a");
+        other.write_all(b"\x81\x81\0\0\0\0b").unwrap();
+        expect(&mut one, b"\x81\x01b");
+        let mut heard = [0; 3];
+        other.read_exact(&mut heard).unwrap();
+        if heard == *b"\x81\x01a" {
+            other.read_exact(&mut heard).unwrap();
+        }
+        assert_eq!(heard, *b"\x81\x01b");
+        other.write_all(b"\x82\x82\0\0\0\0cd").unwrap();
+        for client in [&mut one, &mut other] {
+            expect(client, b"\x82\x02cd");
+        }
+    }
 }
 
 #[test]

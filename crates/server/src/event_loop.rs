@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::mem;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -314,6 +314,7 @@ impl Record {
                 Place::Apart(apart.len() - 1)
             };
             happened.push(Happened::Message(key, kind, place));
+            ControlFlow::Continue(())
         });
         // What has left no message behind has left nothing behind.
         if happened.len() > before {
