@@ -17,19 +17,28 @@ use std::time::Duration;
 /// let Due::Ping(payload) = keepalive.due(seconds(20)) else { panic!() };
 /// assert_eq!(keepalive.pong(&payload, seconds(21)), Some(seconds(1)));
 /// ```
+///
+/// Times of more than 584 years are taken as without end.
 #[derive(Clone, Debug)]
+// There is one for each connection, however idle: so times are kept in 8 bytes, not the 16 of a `Duration`.
 pub struct Keepalive {
-    interval: Duration,
-    timeout: Duration,
+    interval: Nanos,
+    timeout: Nanos,
     /// When the last byte was received.
-    heard: Duration,
-    /// When the Ping was sent that no byte has followed yet.
-    silent_since: Option<Duration>,
-    /// When the newest Ping was sent, if no Pong has answered it yet.
-    asked: Option<Duration>,
+    heard: Nanos,
+    /// When the newest Ping was sent.
+    pinged: Nanos,
     /// The number of the newest Ping, which is its payload.
-    number: u64,
+    number: u32,
+    /// No byte has followed that Ping yet.
+    is_silent: bool,
+    /// No Pong has answered that Ping yet.
+    is_asked: bool,
 }
+
+/// A time in nanoseconds; `u64::MAX`: without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Nanos(u64);
 
 /// What a [`Keepalive`] asks of its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,42 +54,57 @@ pub enum Due {
 impl Keepalive {
     /// Pings after `interval` of silence, and allows `timeout` for an answer.
     pub fn new(interval: Duration, timeout: Duration, now: Duration) -> Self {
-        Self { interval, timeout, heard: now, silent_since: None, asked: None, number: 0 }
+        let (interval, timeout, heard) = (Nanos::of(interval), Nanos::of(timeout), Nanos::of(now));
+        Self { interval, timeout, heard, pinged: heard, number: 0, is_silent: false, is_asked: false }
     }
 
     /// Notes that bytes were received at `at`.
     pub fn heard(&mut self, at: Duration) {
-        self.heard = self.heard.max(at);
-        if self.silent_since.is_some_and(|pinged| self.heard > pinged) {
-            self.silent_since = None;
+        self.heard = self.heard.max(Nanos::of(at));
+        if self.heard > self.pinged {
+            self.is_silent = false;
         }
     }
 
     /// Tells what to do now.
     pub fn due(&mut self, now: Duration) -> Due {
-        let due = match self.silent_since {
-            Some(pinged) => pinged.saturating_add(self.timeout),
-            None => self.heard.saturating_add(self.interval),
-        };
+        let due = if self.is_silent { self.pinged.later_by(self.timeout) } else { self.heard.later_by(self.interval) };
         if now < due {
             return Due::Wait(due);
         }
-        if self.silent_since.is_some() {
+        if self.is_silent {
             return Due::Silent;
         }
-        self.number += 1;
-        self.silent_since = Some(now);
-        self.asked = Some(now);
-        Due::Ping(self.number.to_be_bytes())
+        self.number = self.number.wrapping_add(1);
+        self.pinged = Nanos::of(now);
+        (self.is_silent, self.is_asked) = (true, true);
+        Due::Ping(self.payload())
     }
 
     /// Takes a Pong: the round-trip time, where it is the first answer to the newest Ping.
     pub fn pong(&mut self, payload: &[u8], now: Duration) -> Option<Duration> {
-        if payload != self.number.to_be_bytes() {
+        if payload != self.payload() || !self.is_asked {
             return None;
         }
-        let asked = self.asked.take()?;
-        self.silent_since = None;
-        Some(now.saturating_sub(asked))
+        (self.is_silent, self.is_asked) = (false, false);
+        Some(now.saturating_sub(self.pinged.get()))
+    }
+
+    fn payload(&self) -> [u8; 8] {
+        u64::from(self.number).to_be_bytes()
+    }
+}
+
+impl Nanos {
+    fn of(time: Duration) -> Self {
+        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn get(self) -> Duration {
+        if self.0 == u64::MAX { Duration::MAX } else { Duration::from_nanos(self.0) }
+    }
+
+    fn later_by(self, time: Self) -> Duration {
+        self.get().saturating_add(time.get())
     }
 }

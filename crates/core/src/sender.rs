@@ -23,8 +23,9 @@ pub struct Sender {
     written: usize,
     /// The driver has taken output, or could not write all of it: the peer may be slow.
     behind: bool,
-    /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3).
-    pong: Option<Control>,
+    /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3). Apart, because nearly no
+    /// connection has one at a time.
+    pong: Option<Box<Control>>,
     /// The type of the fragmented message that is being sent, and whether it is compressed.
     message: Option<(OpCode, bool)>,
     closed: bool,
@@ -132,7 +133,9 @@ impl Sender {
         }
         match event {
             // One that waits already would come behind this one's.
-            Event::Ping(payload) if self.behind || self.pong.is_some() => self.pong = Control::new(payload),
+            Event::Ping(payload) if self.behind || self.pong.is_some() => {
+                self.pong = Control::new(payload).map(Box::new)
+            }
             Event::Ping(payload) => {
                 // Where no masking key can be had, nothing is sent.
                 let _ = self.pong(payload);
