@@ -209,6 +209,14 @@ impl Receiver {
         self.closed
     }
 
+    /// Tells whether a new receiver would go on just the same: nothing is held, lent or begun, nothing has ended, and there is
+    /// no context of compressed messages. So a driver of many connections need not keep one for each.
+    pub fn is_at_rest(&self) -> bool {
+        let has_ended = self.closed || self.failed.is_some();
+        let has_begun = self.message.is_some() || self.payload.is_some() || self.current.is_some();
+        !has_ended && !has_begun && self.held() == 0 && self.inflation.is_none()
+    }
+
     /// Bytes of memory that the receive buffer occupies, and what is inflated; without those of the inflater.
     pub fn capacity(&self) -> usize {
         self.buffer.capacity() + self.inflation.as_ref().map_or(0, |inflation| inflation.capacity())

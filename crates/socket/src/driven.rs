@@ -35,9 +35,6 @@ pub trait Driver: Send + Sync {
 /// A connection in an event loop, which calls [`read`](Self::read) when there is something to read.
 pub struct Driven {
     reader: Reader,
-    writer: Writer,
-    /// The connection has failed, or the peer's Close was received: what still comes is dropped.
-    leaving: bool,
 }
 
 /// What a read has found.
@@ -113,6 +110,8 @@ pub(crate) fn keep_memory(memory: Vec<u8>) -> Option<Vec<u8>> {
 thread_local! {
     static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) };
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The inbound state of a connection that is at rest, to be used for the next that is read.
+    static INBOUND: Cell<Option<Box<Inbound>>> = const { Cell::new(None) };
 }
 
 impl Driven {
@@ -120,8 +119,7 @@ impl Driven {
     ///
     /// To be followed by a [`read`](Self::read): something may have arrived already.
     pub fn new(reader: Reader, driver: Arc<dyn Driver>, key: usize) -> Self {
-        let writer = reader.writer();
-        let link = writer.link();
+        let link = reader.own_writer().link();
         link.is_driven.store(true, Ordering::Relaxed);
         // From here on the reader is always there, and nobody goes on in its absence.
         // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
@@ -136,18 +134,22 @@ impl Driven {
             outgoing.driver = Some((driver, key));
             drop(outgoing);
         }
-        Self { reader, writer, leaving: false }
+        Self { reader }
     }
 
     /// Gives the connection to a thread that reads it.
     pub fn into_reader(self) -> Reader {
-        let link = self.writer.link();
+        let link = self.link();
         let mut outgoing = link.outgoing.lock();
         outgoing.driver = None;
         outgoing.is_summoned = false;
         link.flush_locked(&mut outgoing);
         drop(outgoing);
         link.is_driven.store(false, Ordering::Relaxed);
+        // SAFETY: a link has one reader, which is here, has entered, and has let go of what it was lent.
+        #[allow(unsafe_code)]
+        let inbound = unsafe { link.inbound.stay() };
+        inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         link.inbound.leave();
         link.attendant.list_reader(link);
         self.reader
@@ -155,17 +157,21 @@ impl Driven {
 
     /// A writer of the connection.
     pub fn writer(&self) -> &Writer {
-        &self.writer
+        self.reader.own_writer()
+    }
+
+    fn link(&self) -> &Arc<Link> {
+        self.writer().link()
     }
 
     /// What a poller can watch.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.writer.link().transport.descriptor()
+        self.link().transport.descriptor()
     }
 
     /// How the connection has ended.
     pub fn end(&self) -> End {
-        self.writer.link().end()
+        self.link().end()
     }
 
     /// Reads once, into `memory`, and gives each message that is complete then to `deliver`, until that breaks off. What is
@@ -184,10 +190,10 @@ impl Driven {
         used: &mut usize,
         mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
     ) -> Turn {
-        if self.leaving || self.writer.link().overtime.load(Ordering::Relaxed) {
+        if self.is_leaving() || self.link().overtime.load(Ordering::Relaxed) {
             return self.discard(&mut memory[*used..]);
         }
-        let Self { writer, .. } = self;
+        let writer = self.writer();
         let link = writer.link();
         if link.abandoned.load(Ordering::Relaxed) {
             return Turn::Done;
@@ -201,7 +207,7 @@ impl Driven {
                 return Ok(Turn::More);
             }
             // What was held back is parsed first.
-            let turn = if seat.inbound.receiver.has_frame() { Turn::Done } else { seat.receive()? };
+            let turn = if seat.inbound().receiver.has_frame() { Turn::Done } else { seat.receive()? };
             Ok(match seat.parse(|message| deliver(writer, message))? {
                 Parsed::All => turn,
                 Parsed::Enough => Turn::More,
@@ -217,7 +223,7 @@ impl Driven {
                 turn
             }
             Err(cause) => {
-                self.leaving = true;
+                link.is_leaving.store(true, Ordering::Relaxed);
                 self.leave(cause);
                 Turn::Done
             }
@@ -226,7 +232,7 @@ impl Driven {
 
     /// Writes what waits, now that there is room. `true`: all of it has left.
     pub fn write(&self) -> bool {
-        let link = self.writer.link();
+        let link = self.link();
         let mut outgoing = link.outgoing.lock();
         outgoing.is_summoned = false;
         link.flush_locked(&mut outgoing);
@@ -239,8 +245,12 @@ impl Driven {
         is_written
     }
 
+    fn is_leaving(&self) -> bool {
+        self.link().is_leaving.load(Ordering::Relaxed)
+    }
+
     fn leave(&self, cause: Cause) {
-        let link = self.writer.link();
+        let link = self.link();
         match cause {
             Cause::PeerClose => link.leave_after_close(),
             Cause::Failed(error) => {
@@ -253,9 +263,9 @@ impl Driven {
 
     /// Ends the sending side once our last word is written, so that the peer can go.
     fn half_close(&self) {
-        let link = self.writer.link();
+        let link = self.link();
         let outgoing = link.outgoing.lock();
-        if self.leaving && !outgoing.ended && outgoing.is_written() {
+        if self.is_leaving() && !outgoing.ended && outgoing.is_written() {
             // It fails where the peer has gone already.
             let _ = link.transport.shutdown(Shutdown::Write);
         }
@@ -263,7 +273,7 @@ impl Driven {
 
     /// Reads on behind the end, so that the peer gets our last word and not a reset.
     fn discard(&self, memory: &mut [u8]) -> Turn {
-        let link = self.writer.link();
+        let link = self.link();
         match link.transport.receive(memory, Patience::DontWait) {
             Ok(count @ 1..) if count == memory.len() => Turn::Full,
             Ok(1..) => Turn::Done,
@@ -294,7 +304,8 @@ enum Parsed {
 /// The reader's place, with memory that is lent to it, for one read.
 struct Seat<'a> {
     link: &'a Arc<Link>,
-    inbound: &'a mut Inbound,
+    /// There, as long as the seat is taken.
+    place: &'a mut Option<Box<Inbound>>,
     memory: &'a mut Vec<u8>,
     /// Bytes at the start of the memory that are somebody else's.
     used: &'a mut usize,
@@ -306,10 +317,24 @@ impl<'a> Seat<'a> {
         // SAFETY: a link has one reader, whose driver has it borrowed exclusively. It has entered, and leaves only when the
         // driver lets it go.
         #[allow(unsafe_code)]
-        let inbound = unsafe { link.inbound.stay() };
+        let place = unsafe { link.inbound.stay() };
+        if place.is_none() {
+            let fresh = link.new_inbound();
+            *place = Some(match INBOUND.take() {
+                Some(mut spare) => {
+                    *spare = fresh;
+                    spare
+                }
+                None => Box::new(fresh),
+            });
+        }
         link.cork.put();
         link.counters.resume_message();
-        Self { link, inbound, memory, used, is_lent: false }
+        Self { link, place, memory, used, is_lent: false }
+    }
+
+    fn inbound(&mut self) -> &mut Inbound {
+        self.place.as_deref_mut().expect("the seat is taken")
     }
 
     /// Delivers what was received before the connection was driven.
@@ -318,7 +343,7 @@ impl<'a> Seat<'a> {
         mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Cause> {
         while !self.link.abandoned.load(Ordering::Relaxed)
-            && let Some(ahead) = self.inbound.ahead.pop_front()
+            && let Some(ahead) = self.inbound().ahead.pop_front()
         {
             match ahead {
                 Ahead::Message(message) if deliver(message.lend()).is_break() => return Ok(Break(())),
@@ -332,7 +357,7 @@ impl<'a> Seat<'a> {
     }
 
     fn receive(&mut self) -> Result<Turn, Cause> {
-        let receiver = &mut self.inbound.receiver;
+        let receiver = &mut self.place.as_deref_mut().expect("the seat is taken").receiver;
         // A message that is larger goes on in memory of its own, and is not moved with every read.
         if receiver.held() <= (self.memory.len() - *self.used) / LENT_SHARE {
             receiver.lend_behind(mem::take(self.memory), *self.used);
@@ -354,7 +379,7 @@ impl<'a> Seat<'a> {
 
     /// Delivers what is complete.
     fn parse(&mut self, mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>) -> Result<Parsed, Cause> {
-        let (link, receiver) = (self.link, &mut self.inbound.receiver);
+        let (link, receiver) = (self.link, &mut self.inbound().receiver);
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
@@ -410,18 +435,23 @@ impl Link {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.link.cork.pull();
+        let inbound = self.place.as_deref_mut().expect("the seat is taken");
         if self.is_lent {
-            *self.used = self.inbound.receiver.end();
-            *self.memory = self.inbound.receiver.reclaim();
-        } else if self.inbound.receiver.held() == 0 {
-            self.inbound.receiver.shrink();
+            *self.used = inbound.receiver.end();
+            *self.memory = inbound.receiver.reclaim();
+        } else if inbound.receiver.held() == 0 {
+            inbound.receiver.shrink();
+        }
+        // What is torn stays with its connection, and else nothing does.
+        if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
+            INBOUND.set(Some(spare));
         }
     }
 }
 
 impl fmt::Debug for Driven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driven").field("leaving", &self.leaving).finish_non_exhaustive()
+        f.debug_struct("Driven").field("leaving", &self.is_leaving()).finish_non_exhaustive()
     }
 }
 

@@ -23,6 +23,17 @@ pub(crate) struct Inbound {
     pub(crate) ahead: VecDeque<Ahead>,
 }
 
+impl Inbound {
+    pub(crate) fn new(receiver: Receiver) -> Self {
+        Self { receiver, ahead: VecDeque::new() }
+    }
+
+    /// Tells whether a new one would go on just the same.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.ahead.is_empty() && self.receiver.is_at_rest()
+    }
+}
+
 /// What was received while the reader was away.
 #[derive(Debug)]
 pub(crate) enum Ahead {
@@ -94,7 +105,10 @@ pub(crate) struct Lease {
     visits: AtomicU32,
     /// Changed by the reader alone, while `state` is `HERE` and `deputy` is empty.
     /// Read by others, while `state` is `DEPUTISED` and they hold the lock of `deputy`.
-    inbound: UnsafeCell<Inbound>,
+    ///
+    /// Apart, because a connection of an event loop has none while it is at rest: only there, where the reader never goes
+    /// away, is it ever `None`.
+    inbound: UnsafeCell<Option<Box<Inbound>>>,
     deputy: Mutex<Option<Box<Deputy>>>,
 }
 
@@ -111,7 +125,7 @@ unsafe impl Sync for Lease {}
 
 impl Lease {
     pub(crate) fn new(receiver: Receiver) -> Self {
-        let inbound = Inbound { receiver, ahead: VecDeque::new() };
+        let inbound = Some(Box::new(Inbound::new(receiver)));
         Self {
             state: AtomicU8::new(AWAY),
             visits: AtomicU32::new(0),
@@ -125,7 +139,7 @@ impl Lease {
     /// # Safety
     /// Only the connection's one reader calls this, and no borrow from an earlier call is left.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn enter(&self) -> &mut Inbound {
+    pub(crate) unsafe fn enter(&self) -> &mut Option<Box<Inbound>> {
         self.visits.store(self.visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let before = self.state.swap(HERE, Ordering::Acquire);
         let deputy = if before == DEPUTISED {
@@ -137,7 +151,7 @@ impl Lease {
         // SAFETY: the caller is the reader and has no other borrow. `state` is `HERE`, so nobody begins to read, and
         // whoever had begun to read has let go of the lock above.
         let inbound = unsafe { &mut *self.inbound.get() };
-        if let Some(deputy) = deputy {
+        if let (Some(deputy), Some(inbound)) = (deputy, inbound.as_mut()) {
             inbound.receiver = deputy.receiver;
             inbound.ahead.extend(deputy.ahead);
         }
@@ -149,7 +163,7 @@ impl Lease {
     /// # Safety
     /// As with [`enter`](Self::enter), which was called after the last [`leave`](Self::leave).
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn stay(&self) -> &mut Inbound {
+    pub(crate) unsafe fn stay(&self) -> &mut Option<Box<Inbound>> {
         // SAFETY: the caller is the reader and has no other borrow. `state` is `HERE`, so nobody else reads.
         unsafe { &mut *self.inbound.get() }
     }
@@ -158,12 +172,12 @@ impl Lease {
     ///
     /// # Safety
     /// Only the connection's one reader calls this, and lets go of the borrow before it enters again.
-    pub(crate) unsafe fn lent(&self) -> &Inbound {
+    pub(crate) unsafe fn lent(&self) -> Option<&Inbound> {
         // SAFETY: only the reader changes `inbound`, inside `enter`'s borrow, which has ended.
-        unsafe { &*self.inbound.get() }
+        unsafe { (*self.inbound.get()).as_deref() }
     }
 
-    /// The reader goes away. What it was lent stays as it is until it comes back.
+    /// The reader goes away, and leaves its inbound state. What it was lent stays as it is until it comes back.
     pub(crate) fn leave(&self) {
         self.state.store(AWAY, Ordering::Release);
     }
@@ -185,7 +199,7 @@ impl Lease {
             self.state.compare_exchange(AWAY, DEPUTISED, Ordering::Acquire, Ordering::Relaxed).ok()?;
             // SAFETY: `state` is `DEPUTISED`: the reader does not change `inbound` before it has had the lock, which is
             // held here until the borrow has ended.
-            let inbound = unsafe { &*self.inbound.get() };
+            let inbound = unsafe { (*self.inbound.get()).as_deref() }.expect("a reader that goes away leaves it");
             *deputy = Some(Box::new(Deputy {
                 receiver: inbound.receiver.fork(),
                 ahead: VecDeque::new(),

@@ -16,7 +16,7 @@ use crate::connection::{Info, Opening};
 use crate::cork::Cork;
 use crate::end::{Cause, End};
 use crate::keys::RandomKeys;
-use crate::lease::Lease;
+use crate::lease::{Inbound, Lease};
 use crate::options::Options;
 use crate::outgoing::Outgoing;
 use crate::reader::LINGER;
@@ -44,6 +44,8 @@ pub(crate) struct Link {
     pub(crate) overtime: AtomicBool,
     /// An event loop has the reader.
     pub(crate) is_driven: AtomicBool,
+    /// The event loop drops what still comes: the connection has failed, or the peer's Close was received.
+    pub(crate) is_leaving: AtomicBool,
     /// More waits to be written than should, and the event loop reads no more until it has left.
     pub(crate) is_overfull: AtomicBool,
     /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
@@ -92,7 +94,7 @@ impl Link {
         let options = options.usable();
         let attendant = attendant()?;
         let now = sys::now();
-        let mut receiver = Receiver::new(role, options.limits).with_deflate(info.deflate);
+        let mut receiver = receiver(role, &options, &info);
         let sender = match role {
             Role::Server => Sender::server(),
             Role::Client => Sender::client(Box::new(RandomKeys::new())),
@@ -112,6 +114,7 @@ impl Link {
             abandoned: AtomicBool::new(false),
             overtime: AtomicBool::new(false),
             is_driven: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
             reader_exists: AtomicBool::new(true),
             counters,
@@ -130,6 +133,11 @@ impl Link {
         self.tick(sys::now());
         // Its owner may never read.
         self.attendant.list_reader(self);
+    }
+
+    /// Inbound state of which nothing has come yet.
+    pub(crate) fn new_inbound(&self) -> Inbound {
+        Inbound::new(receiver(self.role, &self.options, &self.info))
     }
 
     pub(crate) fn state(&self) -> State {
@@ -364,6 +372,10 @@ impl Drop for Link {
             on_end(end, self.counters.traffic(outgoing));
         }
     }
+}
+
+fn receiver(role: Role, options: &Options, info: &Info) -> Receiver {
+    Receiver::new(role, options.limits).with_deflate(info.deflate)
 }
 
 impl Counters {

@@ -21,7 +21,14 @@ use crate::writer::Writer;
 ///
 /// While it waits, and while it parses, it answers Pings and the peer's Close, and takes part in keepalive.
 pub struct Reader {
-    link: Arc<Link>,
+    writer: Writer,
+    /// Apart, because nearly no connection has any at a time.
+    kept: Option<Box<Kept>>,
+}
+
+/// What a reader keeps for its next calls.
+#[derive(Default)]
+struct Kept {
     /// The message that was read ahead and is lent.
     lent: Option<Ahead>,
     done: Option<End>,
@@ -64,7 +71,7 @@ enum Delivery {
 impl Reader {
     /// The first reader of a connection, which has one at a time.
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, lent: None, done: None }
+        Self { writer: Writer::new(link), kept: None }
     }
 
     /// Waits until the reader of a connection is dropped, and takes its place.
@@ -76,8 +83,8 @@ impl Reader {
         link.reader_exists.store(true, Ordering::Relaxed);
         let ended = outgoing.ended;
         drop(outgoing);
-        let done = ended.then(|| link.end());
-        Self { link: Arc::clone(link), lent: None, done }
+        let kept = ended.then(|| Box::new(Kept { lent: None, done: Some(link.end()) }));
+        Self { writer: Writer::new(Arc::clone(link)), kept }
     }
 
     /// Waits for the next message. `None`: the connection was closed, by a closing handshake.
@@ -115,40 +122,49 @@ impl Reader {
 
     /// A writer of this connection.
     pub fn writer(&self) -> Writer {
-        Writer::new(Arc::clone(&self.link))
+        self.writer.clone()
+    }
+
+    /// As [`writer`](Self::writer), without a count of it.
+    pub(crate) fn own_writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    fn link(&self) -> &Arc<Link> {
+        self.writer.link()
     }
 
     /// What is known of the connection.
     pub fn info(&self) -> &Info {
-        &self.link.info
+        self.writer.info()
     }
 
     /// Tells whether `writer` is of the same connection.
     pub(crate) fn is_of(&self, writer: &Writer) -> bool {
-        writer.is_of(&self.link)
+        writer.is_of(self.link())
     }
 
     /// Where the connection stands.
     pub fn state(&self) -> State {
-        self.link.state()
+        self.link().state()
     }
 
     /// How the connection has ended; `None` while the reader has not seen its end.
     pub fn end(&self) -> Option<&End> {
-        self.done.as_ref()
+        self.kept.as_ref()?.done.as_ref()
     }
 
     /// Carries out the closing handshake: sends a Close, if none was sent, and waits for the peer's. What else it still
     /// sends is passed over. Takes at most the close timeout, and the time to write what was sent before. A Close that may not
     /// be sent, for its code or a reason of more than 123 bytes, is replaced by 1011.
     pub fn close(mut self, close: Close<'_>) -> End {
-        self.link.close_somehow(close, Cause::LocalClose);
+        self.link().close_somehow(close, Cause::LocalClose);
         self.finish()
     }
 
     /// Ends the connection with a Close for a handler that has failed, and says so as its cause.
     pub fn fail(mut self, close: Close<'_>) -> End {
-        self.link.close_somehow(close, Cause::HandlerFailed);
+        self.link().close_somehow(close, Cause::HandlerFailed);
         self.finish()
     }
 
@@ -156,7 +172,7 @@ impl Reader {
         loop {
             match self.next_message() {
                 Ok(Some(_)) => {}
-                Ok(None) => return self.done.clone().expect("the end was seen"),
+                Ok(None) => return self.end().expect("the end was seen").clone(),
                 Err(end) => return end,
             }
         }
@@ -164,15 +180,15 @@ impl Reader {
 
     /// The message that the last step has stopped at; its progress, where it is a part of one.
     fn message(&mut self) -> (Message<'_>, Option<Progress>) {
-        match &self.lent {
+        match self.lent() {
             Some(Ahead::Message(message)) => return (message.lend(), None),
             Some(Ahead::Part(message, progress)) => return (message.lend(), Some(*progress)),
             _ => {}
         }
         // SAFETY: a link has one reader, which is borrowed for as long as the event is.
         #[allow(unsafe_code)]
-        let inbound = unsafe { self.link.inbound.lent() };
-        match inbound.receiver.event() {
+        let inbound = unsafe { self.link().inbound.lent() };
+        match inbound.and_then(|inbound| inbound.receiver.event()) {
             Some(Event::Text(text)) => (Message::Text(text), None),
             Some(Event::Binary(bytes)) => (Message::Binary(bytes), None),
             Some(Event::Part(message, progress)) => (message, Some(progress)),
@@ -180,9 +196,21 @@ impl Reader {
         }
     }
 
+    /// The message that was read ahead and is lent.
+    fn lent(&self) -> Option<&Ahead> {
+        self.kept.as_ref()?.lent.as_ref()
+    }
+
+    /// Ends the connection, and keeps how.
+    fn wind_up(&mut self, cause: Option<Cause>) -> End {
+        let end = self.link().wind_up(cause);
+        self.kept.get_or_insert_default().done = Some(end.clone());
+        end
+    }
+
     /// Parses and reads until there is something to say, and leaves the parser to others while the application has it.
     fn step(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, End> {
-        if let Some(end) = &self.done {
+        if let Some(end) = self.end() {
             return if end.is_clean() { Ok(Step::Closed) } else { Err(end.clone()) };
         }
         loop {
@@ -197,12 +225,11 @@ impl Reader {
                 }
                 Ok(Step::Timeout) => return Ok(Step::Timeout),
                 Ok(Step::Closed) => {
-                    self.done = Some(self.link.wind_up(None));
+                    self.wind_up(None);
                     return Ok(Step::Closed);
                 }
                 Err(cause) => {
-                    let end = self.link.wind_up(Some(cause));
-                    self.done = Some(end.clone());
+                    let end = self.wind_up(Some(cause));
                     // Somebody may have cut it when the closing handshake was complete.
                     return if end.is_clean() { Ok(Step::Closed) } else { Err(end) };
                 }
@@ -211,14 +238,17 @@ impl Reader {
     }
 
     fn parse(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, Cause> {
-        let link = &*self.link;
-        self.lent = None;
+        let (link, kept) = (self.writer.link(), &mut self.kept);
+        if let Some(kept) = kept {
+            kept.lent = None;
+        }
         if link.abandoned.load(Ordering::Relaxed) {
             return Err(Cause::LocalClose);
         }
         // SAFETY: a link has one reader, which is borrowed here, and has let go of what it was lent.
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.enter() };
+        let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         link.counters.resume_message();
         let mut looks = LATE_LOOKS;
         let step = loop {
@@ -226,7 +256,7 @@ impl Reader {
                 Some(Ahead::Close) => return Ok(Step::Closed),
                 Some(Ahead::End(cause)) => return Err(cause),
                 Some(message) => {
-                    self.lent = Some(message);
+                    kept.get_or_insert_default().lent = Some(message);
                     break Step::Message;
                 }
                 None => {}
@@ -236,7 +266,7 @@ impl Reader {
                 Delivery::Parts => inbound.receiver.advance_part(),
             };
             if !found.map_err(Cause::Failed)? {
-                if !self.link.read(&mut inbound.receiver, deadline, &mut looks)? {
+                if !link.read(&mut inbound.receiver, deadline, &mut looks)? {
                     break Step::Timeout;
                 }
                 continue;
@@ -250,12 +280,13 @@ impl Reader {
             match event {
                 Event::Text(_) | Event::Binary(_) | Event::Part(..) => break Step::Message,
                 Event::Close(_) => return Ok(Step::Closed),
-                Event::Ping(_) => self.link.flush_full_cork(),
+                Event::Ping(_) => link.flush_full_cork(),
                 Event::Pong(_) => {}
             }
         };
         // The time for a message is counted while it is waited for.
-        let amid_part = inbound.receiver.is_amid_part() || matches!(self.lent, Some(Ahead::Part(_, Progress::More)));
+        let lent = kept.as_ref().and_then(|kept| kept.lent.as_ref());
+        let amid_part = inbound.receiver.is_amid_part() || matches!(lent, Some(Ahead::Part(_, Progress::More)));
         if matches!(step, Step::Message) && !amid_part {
             link.counters.note_message_complete();
         } else {
@@ -268,11 +299,11 @@ impl Reader {
             link.cork.pull();
         }
         if link.cork.is_held() {
-            self.link.list_cork();
+            link.list_cork();
         }
         link.inbound.leave();
         if !link.listing.is_listed() {
-            link.attendant.list_reader(&self.link);
+            link.attendant.list_reader(link);
         }
         Ok(step)
     }
@@ -280,28 +311,30 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.link.cork.pull();
-        if self.link.cork.is_held() {
-            self.link.flush();
+        let link = self.writer.link();
+        link.cork.pull();
+        if link.cork.is_held() {
+            link.flush();
         }
         // What waits goes with the reader. The attendant finds that it was here, and reads on where it had enough.
         // SAFETY: a link has one reader, which is this one, and nothing that it has lent is left.
         #[allow(unsafe_code)]
-        let inbound = unsafe { self.link.inbound.enter() };
+        let inbound = unsafe { link.inbound.enter() };
+        let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
         inbound.receiver.shrink();
-        let outgoing = self.link.outgoing.lock();
-        self.link.reader_exists.store(false, Ordering::Relaxed);
-        self.link.inbound.leave();
+        let outgoing = link.outgoing.lock();
+        link.reader_exists.store(false, Ordering::Relaxed);
+        link.inbound.leave();
         drop(outgoing);
-        self.link.turn.notify_all();
+        link.turn.notify_all();
     }
 }
 
 impl fmt::Debug for Reader {
     // Without payloads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("end", &self.done).finish_non_exhaustive()
+        f.debug_struct("Reader").field("end", &self.end()).finish_non_exhaustive()
     }
 }
 
