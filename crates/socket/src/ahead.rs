@@ -179,8 +179,8 @@ impl Link {
     /// Ends the stream for a reader that is away, where the closing handshake is complete: once our Close is written, which may
     /// be later, behind what was sent before. A client ends its direction, and waits for the server to end the stream
     /// (RFC 6455, section 7.1.1).
-    pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
-        let is_done = outgoing.received.is_some() && outgoing.is_written();
+    pub(crate) fn leave_if_done(&self, outgoing: &mut MutexGuard<'_, Outgoing>) {
+        let is_done = outgoing.received().is_some() && outgoing.is_written();
         if is_done && self.is_unattended() {
             match self.role {
                 Role::Server => self.cut(outgoing, Cause::PeerClose),

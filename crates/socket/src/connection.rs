@@ -12,6 +12,7 @@ use crate::end::{End, SendError, SendStatus};
 use crate::link::{Link, State};
 use crate::options::Options;
 use crate::reader::{Next, Reader};
+use crate::stream::Stream;
 use crate::transport::{Socket, Transport};
 use crate::writer::{Traffic, Writer};
 
@@ -49,12 +50,12 @@ impl Connection {
 
     /// Takes a stream whose opening handshake is done, but for the last word of it perhaps, with all that is known of it.
     pub fn open(transport: impl Transport, opening: Opening<'_>) -> io::Result<Self> {
-        Self::open_boxed(Box::new(transport), opening)
+        Self::begin(Stream::new(transport), opening, |_| ())
     }
 
     /// As [`open`](Self::open), for a stream that may be of several kinds.
     pub fn open_boxed(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Self> {
-        Self::begin(transport, opening, |_| ())
+        Self::begin(Stream::Other(transport), opening, |_| ())
     }
 
     /// As [`open`](Self::open), with `announce` called before anything is written: whoever is told of the connection there
@@ -64,10 +65,10 @@ impl Connection {
         opening: Opening<'_>,
         announce: impl FnOnce(&Writer),
     ) -> io::Result<Self> {
-        Self::begin(Box::new(transport), opening, announce)
+        Self::begin(Stream::new(transport), opening, announce)
     }
 
-    fn begin(transport: Box<dyn Transport>, opening: Opening<'_>, announce: impl FnOnce(&Writer)) -> io::Result<Self> {
+    fn begin(transport: Stream, opening: Opening<'_>, announce: impl FnOnce(&Writer)) -> io::Result<Self> {
         let link = Link::new(transport, opening)?;
         let writer = Writer::new(Arc::clone(&link));
         announce(&writer);

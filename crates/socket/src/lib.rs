@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod ahead;
+mod aside;
 mod attendant;
 mod compression;
 mod connection;
@@ -21,6 +22,7 @@ mod options;
 mod outgoing;
 mod publication;
 mod reader;
+mod stream;
 mod sys;
 mod timers;
 mod transport;

@@ -20,21 +20,20 @@ use crate::lease::{Inbound, Lease};
 use crate::options::Options;
 use crate::outgoing::Outgoing;
 use crate::reader::LINGER;
+use crate::stream::Stream;
 use crate::sys;
-use crate::transport::Transport;
 use crate::writer::Traffic;
 
 /// One connection.
 pub(crate) struct Link {
-    pub(crate) transport: Box<dyn Transport>,
+    pub(crate) transport: Stream,
     pub(crate) role: Role,
     pub(crate) options: Arc<Options>,
     pub(crate) info: Info,
     pub(crate) inbound: Lease,
     /// What messages are compressed with, where that was agreed on. Borrowed before `outgoing` is locked.
-    pub(crate) compression: Option<Compression>,
-    /// Apart, so that little is on the stack when a connection begins: a thread's stack keeps what it once needed.
-    pub(crate) outgoing: Mutex<Box<Outgoing>>,
+    pub(crate) compression: Option<Box<Compression>>,
+    pub(crate) outgoing: Mutex<Outgoing>,
     /// Something that a sender can wait for has changed in `outgoing`.
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
@@ -89,7 +88,7 @@ pub enum State {
 impl Link {
     /// Not inlined, so that what is put together on the stack is free again when the connection begins.
     #[inline(never)]
-    pub(crate) fn new(transport: Box<dyn Transport>, opening: Opening<'_>) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(transport: Stream, opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let Opening { role, received, greeting, options, info, on_end } = opening;
         let options = options.usable();
         let attendant = attendant()?;
@@ -107,7 +106,7 @@ impl Link {
             transport,
             role,
             inbound: Lease::new(receiver),
-            compression: info.deflate.map(|deflate| Compression::new(deflate, role)),
+            compression: info.deflate.map(|deflate| Box::new(Compression::new(deflate, role))),
             outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, on_end)),
             turn: Condvar::new(),
             cork: Cork::default(),
@@ -144,7 +143,7 @@ impl Link {
         let outgoing = self.outgoing.lock();
         if outgoing.ended {
             State::Closed
-        } else if outgoing.sender.is_closed() || outgoing.received.is_some() {
+        } else if outgoing.sender.is_closed() || outgoing.received().is_some() {
             State::Closing
         } else {
             State::Open
@@ -158,13 +157,13 @@ impl Link {
     }
 
     /// Ends the connection: wakes all that wait for it. The first cause is kept.
-    pub(crate) fn cut(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, cause: Cause) {
+    pub(crate) fn cut(&self, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause) {
         let cause = *outgoing.cause.get_or_insert(cause);
         if !outgoing.ended {
             outgoing.ended = true;
             if outgoing.queued() > 0 {
                 // Our Close would have been the last of it.
-                outgoing.sent = None;
+                outgoing.aside().sent = None;
             }
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Both);
@@ -195,9 +194,9 @@ impl Link {
         }
         outgoing.sender.close(close)?;
         outgoing.cause.get_or_insert(cause);
-        outgoing.sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
+        outgoing.aside().sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
         let deadline = sys::now().saturating_add(self.options.close_timeout);
-        outgoing.close_deadline = Some(deadline);
+        outgoing.aside().close_deadline = Some(deadline);
         self.turn.notify_all();
         self.flush_locked(&mut outgoing);
         drop(outgoing);
@@ -219,7 +218,7 @@ impl Link {
         outgoing.cause.get_or_insert(Cause::Failed(error));
         if !outgoing.sender.is_closed() {
             outgoing.sender.fail(error);
-            outgoing.sent = Some(error.close_code());
+            outgoing.aside().sent = Some(error.close_code());
         }
         self.turn.notify_all();
     }
@@ -228,7 +227,7 @@ impl Link {
     pub(crate) fn end_by(self: &Arc<Self>, deadline: Duration) {
         let mut outgoing = self.outgoing.lock();
         if !outgoing.ended {
-            outgoing.cut_at = Some(outgoing.cut_at.map_or(deadline, |before| before.min(deadline)));
+            outgoing.cut_by(deadline);
             drop(outgoing);
             self.attendant.schedule(self, deadline);
         }
@@ -246,20 +245,18 @@ impl Link {
                 self.cork.hold();
             }
             Event::Pong(payload) => {
-                let outgoing = &mut *self.outgoing.lock();
-                let time = outgoing.keepalive.as_mut().and_then(|keepalive| keepalive.pong(payload, sys::now()));
-                outgoing.round_trip = time.or(outgoing.round_trip);
+                self.outgoing.lock().pong(payload);
             }
             Event::Close(close) => {
                 let mut outgoing = self.outgoing.lock();
-                outgoing.received = Some(match close {
+                outgoing.aside().received = Some(match close {
                     Some(close) => (close.code, close.reason.to_owned()),
                     None => (CloseCode::NO_STATUS, String::new()),
                 });
                 outgoing.cause.get_or_insert(Cause::PeerClose);
                 if !outgoing.sender.is_closed() {
                     outgoing.sender.react(event);
-                    outgoing.sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
+                    outgoing.aside().sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
                 }
                 self.turn.notify_all();
             }
@@ -310,7 +307,8 @@ impl Link {
                 Due::Silent => return self.cut(&mut outgoing, Cause::KeepaliveTimeout),
             }
         }
-        for deadline in [self.close_deadline(&outgoing), outgoing.cut_at, outgoing.stalled_until].into_iter().flatten()
+        for deadline in
+            [self.close_deadline(&outgoing), outgoing.cut_at(), outgoing.stalled_until()].into_iter().flatten()
         {
             next = next.min(deadline);
         }
@@ -320,17 +318,17 @@ impl Link {
 
     /// Fails the connection for a message that has taken too long. Its reader, which waits for the rest of it, drops what
     /// still comes for a while, so that the peer gets our Close and not a reset.
-    fn give_message_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, now: Duration) {
+    fn give_message_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, now: Duration) {
         self.overtime.store(true, Ordering::Relaxed);
         outgoing.cause.get_or_insert(Cause::MessageTimeout);
         let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
         if outgoing.sender.close(Some(close)).is_ok() {
-            outgoing.sent = Some(CloseCode::POLICY);
+            outgoing.aside().sent = Some(CloseCode::POLICY);
             self.turn.notify_all();
             self.flush_locked(outgoing);
         }
         let latest = now.saturating_add(LINGER);
-        outgoing.cut_at = Some(outgoing.cut_at.map_or(latest, |before| before.min(latest)));
+        outgoing.cut_by(latest);
         if outgoing.is_written() {
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Write);
@@ -340,14 +338,14 @@ impl Link {
     /// When the closing handshake has to be done. While the peer takes what goes before our Close, its own can come later.
     fn close_deadline(&self, outgoing: &Outgoing) -> Option<Duration> {
         let progress = self.counters.last_progressed().saturating_add(self.options.close_timeout);
-        outgoing.close_deadline.map(|deadline| deadline.max(progress))
+        outgoing.close_deadline().map(|deadline| deadline.max(progress))
     }
 
     fn overdue(&self, outgoing: &Outgoing, now: Duration) -> Option<Cause> {
         let past = |deadline: Option<Duration>| deadline.is_some_and(|deadline| now >= deadline);
-        if past(self.close_deadline(outgoing)) || past(outgoing.cut_at) {
+        if past(self.close_deadline(outgoing)) || past(outgoing.cut_at()) {
             Some(Cause::LocalClose)
-        } else if past(outgoing.stalled_until) {
+        } else if past(outgoing.stalled_until()) {
             Some(Cause::WriteTimeout)
         } else {
             None
@@ -446,8 +444,8 @@ impl Counters {
     fn end(&self, outgoing: &Outgoing, cause: Cause) -> End {
         End {
             cause,
-            received: outgoing.received.clone(),
-            sent: outgoing.sent,
+            received: outgoing.received().cloned(),
+            sent: outgoing.sent(),
             silent_for: sys::now().saturating_sub(self.last_heard()),
         }
     }

@@ -1,15 +1,15 @@
 //! The write baton: one thread writes, without the lock; the others leave what they send for it, or wait their turn.
 
 use std::io::{self, IoSlice};
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use raddle_core::{CloseCode, Data, Keepalive, Message, Progress, Sender};
+use raddle_core::{Data, Keepalive, Message, Progress, Sender};
 
+use crate::aside::{Aside, Unwritten};
 use crate::compression::{Compression, OfMessage};
 use crate::connection::OnEnd;
 use crate::driven::{Driver, keep_memory, spare_memory};
@@ -17,67 +17,34 @@ use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
 use crate::options::WhenFull;
-use crate::publication::Publication;
 use crate::sys;
 use crate::transport::{Interest, Transport};
 
 /// The sending half of a connection, and how it ends. Under a lock that is never held across a socket wait.
+// What an idle connection has no need of is in `aside`, and the rest is kept small: there is one for each of them.
 pub(crate) struct Outgoing {
     pub(crate) sender: Sender,
     /// A thread is writing: whatever is sent now leaves behind what it writes.
     baton: bool,
-    /// The thread that is amid a message, fragment by fragment.
-    amid: Option<ThreadId>,
-    /// Taken from the sender and not written yet: goes first.
-    rest: Unwritten,
-    /// Bytes of it that a thread is trying to write without waiting: what does not fit comes back.
-    tried: usize,
-    /// What waits has to be on its way by then.
-    pub(crate) stalled_until: Option<Duration>,
-    /// The peer's Close has to be here by then, or more of what goes before ours has to be taken.
-    pub(crate) close_deadline: Option<Duration>,
-    /// The connection is cut then, whatever happens until then.
-    pub(crate) cut_at: Option<Duration>,
+    /// Bytes that a thread is trying to write without waiting: what does not fit comes back. At most `u32::MAX`.
+    tried: u32,
     pub(crate) keepalive: Option<Keepalive>,
-    pub(crate) round_trip: Option<Duration>,
+    /// The last that was measured, in microseconds; 0: none was.
+    round_trip: u32,
     pub(crate) cause: Option<Cause>,
-    pub(crate) received: Option<(CloseCode, String)>,
-    pub(crate) sent: Option<CloseCode>,
     /// The stream is shut down.
     pub(crate) ended: bool,
-    /// What many connections get, and had to wait for the end of a message.
-    pub(crate) postponed: Vec<Publication>,
+    /// `None`: as when it is empty.
+    pub(crate) aside: Option<Box<Aside>>,
     /// The event loop was told that there is output to be written.
     pub(crate) is_summoned: bool,
     /// The event loop that has the reader, and the connection's key there.
     pub(crate) driver: Option<(Arc<dyn Driver>, usize)>,
     /// Called when the connection ends.
     pub(crate) on_end: Option<OnEnd>,
-    /// Bytes written, with those of the greeting.
-    bytes: u64,
-    greeting: u64,
+    /// Bytes written; below 0 by those of the greeting that are not.
+    bytes: i64,
     pub(crate) messages: u64,
-}
-
-/// Bytes on their way: `bytes[start..]` is not written.
-#[derive(Default)]
-struct Unwritten {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Unwritten {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    /// Drops what was written, once that is the larger part: so each byte is moved once at most.
-    fn compact(&mut self) {
-        if self.start > self.bytes.len() / 2 {
-            self.bytes.drain(..self.start);
-            self.start = 0;
-        }
-    }
 }
 
 /// How long a send may take.
@@ -104,50 +71,51 @@ enum Turn {
 
 impl Outgoing {
     #[inline(never)]
-    pub(crate) fn new(
-        sender: Sender,
-        greeting: Vec<u8>,
-        keepalive: Option<Keepalive>,
-        on_end: Option<OnEnd>,
-    ) -> Box<Self> {
-        Box::new(Self {
+    pub(crate) fn new(sender: Sender, greeting: Vec<u8>, keepalive: Option<Keepalive>, on_end: Option<OnEnd>) -> Self {
+        let bytes = -(greeting.len() as i64);
+        let rest = Unwritten { bytes: greeting, start: 0 };
+        Self {
             sender,
             baton: false,
-            amid: None,
-            greeting: greeting.len() as u64,
-            rest: Unwritten { bytes: greeting, start: 0 },
             tried: 0,
-            stalled_until: None,
-            close_deadline: None,
-            cut_at: None,
             keepalive,
-            round_trip: None,
+            round_trip: 0,
             cause: None,
-            received: None,
-            sent: None,
             ended: false,
-            postponed: Vec::new(),
+            aside: Some(Box::new(Aside { rest, ..Aside::default() })),
             is_summoned: false,
             driver: None,
             on_end,
-            bytes: 0,
+            bytes,
             messages: 0,
-        })
+        }
     }
 
     /// Bytes that wait to be written; without those that a thread is writing.
     pub(crate) fn queued(&self) -> usize {
-        self.rest.len() + self.sender.queued()
+        self.rest() + self.sender.queued()
     }
 
     /// Bytes written behind the opening handshake.
     pub(crate) fn written(&self) -> u64 {
-        self.bytes.saturating_sub(self.greeting)
+        u64::try_from(self.bytes).unwrap_or(0)
     }
 
     /// Bytes that a thread is trying to write without waiting.
     pub(crate) fn tried(&self) -> usize {
-        self.tried
+        self.tried as usize
+    }
+
+    /// The last round-trip time that keepalive has measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        (self.round_trip > 0).then(|| Duration::from_micros(self.round_trip.into()))
+    }
+
+    /// Takes a Pong.
+    pub(crate) fn pong(&mut self, payload: &[u8]) {
+        if let Some(time) = self.keepalive.as_mut().and_then(|keepalive| keepalive.pong(payload, sys::now())) {
+            self.round_trip = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
+        }
     }
 
     /// Tells whether nothing can be sent any more.
@@ -157,7 +125,7 @@ impl Outgoing {
 
     /// Tells whether what is sent now leaves behind what others write, or will write when there is room.
     pub(crate) fn is_busy(&self) -> bool {
-        self.baton || self.stalled_until.is_some()
+        self.baton || self.stalled_until().is_some()
     }
 
     /// Has the event loop write what is in the output. `false`: there is none.
@@ -177,8 +145,9 @@ impl Outgoing {
 
     /// Writes what fits at once, where nobody else can be writing.
     pub(crate) fn write_once(&mut self, transport: &dyn Transport) {
-        self.sender.take_output(&mut self.rest.bytes);
-        let _ = transport.send(&[IoSlice::new(&self.rest.bytes[self.rest.start..])]);
+        let mut rest = self.take_rest();
+        self.sender.take_output(&mut rest.bytes);
+        let _ = transport.send(&[IoSlice::new(&rest.bytes[rest.start..])]);
     }
 
     /// Fails where nothing can be sent any more.
@@ -252,22 +221,22 @@ impl Link {
     /// Waits until a message of `length` bytes may be sent, and tells how.
     fn take_turn(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
         length: usize,
         wait: Wait,
     ) -> Result<Turn, SendError> {
         loop {
             outgoing.check_open()?;
-            let full = outgoing.queued() + outgoing.tried > self.options.outgoing_limit;
+            let full = outgoing.queued() + outgoing.tried() > self.options.outgoing_limit;
             if outgoing.sender.is_amid_message() {
                 // Another thread is amid a fragmented message, and has the turn until its end (section 5.4).
-                if outgoing.amid == Some(thread::current().id()) {
+                if outgoing.amid() == Some(thread::current().id()) {
                     return Err(raddle_core::SendError::MessageOpen.into());
                 }
             } else if full && self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
                 // The event loop cannot wait for room. It reads no more of this peer until there is some.
                 return Ok(Turn::Answer);
-            } else if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
+            } else if outgoing.baton || outgoing.stalled_until().is_some() && wait == Wait::Never {
                 if !full && (length <= self.options.fragment_size || wait == Wait::Never) {
                     return Ok(Turn::Queue);
                 }
@@ -301,7 +270,7 @@ impl Link {
     }
 
     /// Puts a whole message in the output.
-    fn put(&self, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, message: Data<'_>) -> Result<(), SendError> {
+    fn put(&self, outgoing: &mut MutexGuard<'_, Outgoing>, message: Data<'_>) -> Result<(), SendError> {
         let put = outgoing.queue(message, self.options.fragment_size);
         if put.is_err() && outgoing.sender.is_amid_message() {
             // The peer would wait for the rest for ever.
@@ -313,7 +282,7 @@ impl Link {
     /// Sees to it that a message leaves that was put in the output.
     fn leave_queued(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
         turn: Turn,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
@@ -321,7 +290,7 @@ impl Link {
             self.is_overfull.store(true, Ordering::Relaxed);
             return Ok(SendStatus::Queued);
         }
-        if outgoing.baton || outgoing.stalled_until.is_some() && wait == Wait::Never {
+        if outgoing.baton || outgoing.stalled_until().is_some() && wait == Wait::Never {
             return Ok(SendStatus::Queued);
         }
         if self.is_corked(outgoing) && outgoing.queued() < CORK {
@@ -347,7 +316,7 @@ impl Link {
         let mut outgoing = self.outgoing.lock();
         loop {
             outgoing.check_open()?;
-            if begins && outgoing.amid == Some(thread::current().id()) {
+            if begins && outgoing.amid() == Some(thread::current().id()) {
                 return Err(raddle_core::SendError::MessageOpen.into());
             }
             let full = outgoing.queued() > self.options.outgoing_limit;
@@ -379,7 +348,7 @@ impl Link {
                 }
             }
             outgoing.messages += u64::from(progress == Progress::Last);
-            outgoing.amid = (progress == Progress::More).then(|| thread::current().id());
+            outgoing.aside().amid = (progress == Progress::More).then(|| thread::current().id());
             if progress == Progress::Last {
                 outgoing.put_postponed();
             }
@@ -398,7 +367,7 @@ impl Link {
         self.flush_locked(&mut self.outgoing.lock());
     }
 
-    pub(crate) fn flush_locked(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
+    pub(crate) fn flush_locked(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         if (outgoing.queued() > 0 || self.transport.has_output()) && !outgoing.baton && !outgoing.ended {
             // A failure ends the connection, which its reader reports.
             let _ = self.write(outgoing, &[], Wait::Never);
@@ -426,7 +395,7 @@ impl Link {
     /// Lets corked output go where there is much of it, so that Pongs do not pile up while ever more Pings arrive.
     pub(crate) fn flush_full_cork(self: &Arc<Self>) {
         let mut outgoing = self.outgoing.lock();
-        if outgoing.queued() >= CORK && outgoing.stalled_until.is_none() {
+        if outgoing.queued() >= CORK && outgoing.stalled_until().is_none() {
             self.flush_locked(&mut outgoing);
         }
     }
@@ -441,7 +410,7 @@ impl Link {
     /// Writes a message as the holder of the baton: large ones from where they are.
     fn write_message(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
         message: Data<'_>,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
@@ -471,8 +440,7 @@ impl Link {
             self.write(outgoing, if unmasked { fragment.as_bytes() } else { &[] }, wait)?;
         }
         outgoing.messages += 1;
-        if !outgoing.postponed.is_empty() {
-            outgoing.put_postponed();
+        if outgoing.put_postponed() {
             self.flush_locked(outgoing);
         }
         self.turn.notify_all();
@@ -485,20 +453,21 @@ impl Link {
     /// meanwhile. A failure ends the connection.
     fn write(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
         payload: &[u8],
         wait: Wait,
     ) -> Result<(), SendError> {
         self.cork.release();
         self.pass(outgoing, payload, wait)?;
         // The others have left it to this thread. It is not kept for them, though: one look, and the attendant goes on.
-        if outgoing.queued() > 0 && outgoing.stalled_until.is_none() && !outgoing.ended {
+        if outgoing.queued() > 0 && outgoing.stalled_until().is_none() && !outgoing.ended {
             self.pass(outgoing, &[], Wait::Never)?;
-            if outgoing.queued() > 0 && outgoing.stalled_until.is_none() && !outgoing.ended {
+            if outgoing.queued() > 0 && outgoing.stalled_until().is_none() && !outgoing.ended {
                 let queued = outgoing.queued();
                 self.park(outgoing, queued)?;
             }
         }
+        outgoing.tidy();
         self.leave_if_done(outgoing);
         self.turn.notify_all();
         Ok(())
@@ -507,51 +476,52 @@ impl Link {
     /// Writes once what is there, with the baton.
     fn pass(
         self: &Arc<Self>,
-        outgoing: &mut MutexGuard<'_, Box<Outgoing>>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
         payload: &[u8],
         wait: Wait,
     ) -> Result<(), SendError> {
         debug_assert!(!outgoing.baton, "the baton is held by one thread");
-        let mut head = mem::take(&mut outgoing.rest);
+        let mut head = outgoing.take_rest();
         head.compact();
         outgoing.sender.take_output(&mut head.bytes);
         outgoing.baton = true;
         if wait == Wait::Never {
-            outgoing.tried = head.len();
+            outgoing.tried = u32::try_from(head.len()).unwrap_or(u32::MAX);
         } else {
             // What waits goes along, under the deadline of this write.
-            outgoing.stalled_until = None;
+            outgoing.is_on_its_way();
         }
         let before = head.len() + payload.len();
         let result = MutexGuard::unlocked(outgoing, || self.write_parts(&mut head, payload, wait));
         outgoing.baton = false;
         outgoing.tried = 0;
         let written = before - head.len();
-        outgoing.bytes += written as u64;
-        if written > 0 && outgoing.close_deadline.is_some() {
+        outgoing.bytes += written as i64;
+        if written > 0 && outgoing.close_deadline().is_some() {
             self.counters.progressed();
         }
         match result {
             Ok(()) if head.len() == 0 => {
-                let bytes = keep_memory(head.bytes).map(|mut bytes| {
+                if let Some(mut bytes) = keep_memory(head.bytes)
+                    && bytes.capacity() > 0
+                {
                     bytes.clear();
                     bytes.shrink_to(KEPT);
-                    bytes
-                });
-                outgoing.rest = Unwritten { bytes: bytes.unwrap_or_default(), start: 0 };
+                    outgoing.aside().rest = Unwritten { bytes, start: 0 };
+                }
                 outgoing.sender.taken_written();
-                outgoing.stalled_until = None;
+                outgoing.is_on_its_way();
                 Ok(())
             }
             Ok(()) => {
-                outgoing.rest = head;
+                outgoing.aside().rest = head;
                 self.park(outgoing, before)
             }
             Err(cause) => {
                 // What was not written was not sent.
-                outgoing.rest = head;
+                outgoing.aside().rest = head;
                 self.cut(outgoing, cause);
-                outgoing.rest = Unwritten::default();
+                drop(outgoing.take_rest());
                 Err(if cause == Cause::WriteTimeout { SendError::Timeout } else { SendError::Closed })
             }
         }
@@ -628,17 +598,17 @@ impl Link {
     }
 
     /// Leaves what waits to the attendant, which writes it when there is room.
-    fn park(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>, before: usize) -> Result<(), SendError> {
+    fn park(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, before: usize) -> Result<(), SendError> {
         let now = sys::now();
-        let written = (before - outgoing.rest.len()) as u64;
+        let written = (before - outgoing.rest()) as u64;
         // A peer that takes something gets the time that it needs for it at the slowest rate, and no more.
         let earned = Duration::from_secs_f64(written as f64 / self.options.min_rate.max(1) as f64);
         let latest = self.options.allowed(self.options.write_timeout, outgoing.queued() as u64);
-        let until = match outgoing.stalled_until {
+        let until = match outgoing.stalled_until() {
             Some(until) => until.saturating_add(earned).min(now.saturating_add(latest)),
             None => now.saturating_add(latest),
         };
-        outgoing.stalled_until = Some(until);
+        outgoing.aside().stalled_until = Some(until);
         if let Some((driver, key)) = &outgoing.driver {
             driver.output_waits(*key);
         } else if let Err(error) = self.attendant.watch_output(self) {
@@ -661,8 +631,9 @@ impl Outgoing {
     /// Gives back memory that an idle connection does not need.
     pub(crate) fn shrink(&mut self) {
         self.sender.shrink();
-        if self.rest.len() == 0 && !self.baton {
-            self.rest = Unwritten::default();
+        if self.rest() == 0 && !self.baton {
+            drop(self.take_rest());
+            self.tidy();
         }
     }
 

@@ -1,6 +1,5 @@
 //! A message for many connections: encoded once, and put in the output of each.
 
-use std::mem;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -62,7 +61,7 @@ impl Writer {
         }
         if outgoing.sender.is_amid_message() {
             // It comes behind the message that is being sent in fragments (RFC 6455, section 5.4).
-            outgoing.postponed.push(publication.clone());
+            outgoing.aside().postponed.push(publication.clone());
             return Delivery::Sent;
         }
         outgoing.put(publication);
@@ -79,17 +78,19 @@ impl Outgoing {
         }
     }
 
-    /// Puts in the output what had to wait for the end of a message.
-    pub(crate) fn put_postponed(&mut self) {
-        for publication in mem::take(&mut self.postponed) {
-            self.put(&publication);
+    /// Puts in the output what had to wait for the end of a message. `false`: nothing had to.
+    pub(crate) fn put_postponed(&mut self) -> bool {
+        let postponed = self.take_postponed();
+        for publication in &postponed {
+            self.put(publication);
         }
+        !postponed.is_empty()
     }
 }
 
 impl Link {
     /// Has what was put in the output written: with what others write, at the end of this turn, or now.
-    fn let_leave(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Box<Outgoing>>) {
+    fn let_leave(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         if outgoing.is_busy() {
             return;
         }

@@ -80,7 +80,7 @@ impl Writer {
 
     /// Begins a message that is sent fragment by fragment. Other messages wait until it is finished; control frames pass.
     pub fn begin(&self) -> MessageWriter<'_> {
-        let compression = self.link.compression.as_ref().filter(|_| self.compresses);
+        let compression = self.link.compression.as_deref().filter(|_| self.compresses);
         MessageWriter { link: &self.link, compressor: compression.map(Compression::of_message), begun: false }
     }
 
@@ -148,7 +148,7 @@ impl Writer {
 
     /// The last round-trip time that keepalive has measured.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.outgoing.lock().round_trip
+        self.link.outgoing.lock().round_trip()
     }
 
     /// What has passed on this connection so far.

@@ -1,0 +1,127 @@
+//! What the sending half of few connections has at a time: of those that wait for their peer, are amid a message, or end.
+
+use std::mem;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use raddle_core::CloseCode;
+
+use crate::outgoing::Outgoing;
+use crate::publication::Publication;
+
+/// What few connections have at a time. An idle connection of an event loop does without, and takes little memory.
+#[derive(Default)]
+pub(crate) struct Aside {
+    /// Taken from the sender and not written yet: goes first.
+    pub(crate) rest: Unwritten,
+    /// The thread that is amid a message, fragment by fragment.
+    pub(crate) amid: Option<ThreadId>,
+    /// What waits has to be on its way by then.
+    pub(crate) stalled_until: Option<Duration>,
+    /// The peer's Close has to be here by then, or more of what goes before ours has to be taken.
+    pub(crate) close_deadline: Option<Duration>,
+    /// The connection is cut then, whatever happens until then.
+    pub(crate) cut_at: Option<Duration>,
+    pub(crate) received: Option<(CloseCode, String)>,
+    pub(crate) sent: Option<CloseCode>,
+    /// What many connections get, and had to wait for the end of a message.
+    pub(crate) postponed: Vec<Publication>,
+}
+
+/// Bytes on their way: `bytes[start..]` is not written.
+#[derive(Default)]
+pub(crate) struct Unwritten {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) start: usize,
+}
+
+impl Outgoing {
+    /// To be changed.
+    pub(crate) fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    /// When what waits has to be on its way. `None`: nothing waits for room.
+    pub(crate) fn stalled_until(&self) -> Option<Duration> {
+        self.aside.as_ref()?.stalled_until
+    }
+
+    /// Notes that nothing waits for room any more.
+    pub(crate) fn is_on_its_way(&mut self) {
+        if let Some(aside) = &mut self.aside {
+            aside.stalled_until = None;
+        }
+    }
+
+    /// When the peer's Close has to be here, unless it takes more of what goes before ours.
+    pub(crate) fn close_deadline(&self) -> Option<Duration> {
+        self.aside.as_ref()?.close_deadline
+    }
+
+    /// When the connection is cut in any case.
+    pub(crate) fn cut_at(&self) -> Option<Duration> {
+        self.aside.as_ref()?.cut_at
+    }
+
+    /// Has the connection cut at `deadline`, or before.
+    pub(crate) fn cut_by(&mut self, deadline: Duration) {
+        let cut_at = &mut self.aside().cut_at;
+        *cut_at = Some(cut_at.map_or(deadline, |before| before.min(deadline)));
+    }
+
+    /// The peer's Close.
+    pub(crate) fn received(&self) -> Option<&(CloseCode, String)> {
+        self.aside.as_ref()?.received.as_ref()
+    }
+
+    /// The code of our Close.
+    pub(crate) fn sent(&self) -> Option<CloseCode> {
+        self.aside.as_ref()?.sent
+    }
+
+    /// The thread that is amid a message, fragment by fragment.
+    pub(crate) fn amid(&self) -> Option<ThreadId> {
+        self.aside.as_ref()?.amid
+    }
+
+    /// Bytes that were taken from the sender and are not written.
+    pub(crate) fn rest(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.rest.len())
+    }
+
+    pub(crate) fn take_rest(&mut self) -> Unwritten {
+        self.aside.as_mut().map(|aside| mem::take(&mut aside.rest)).unwrap_or_default()
+    }
+
+    pub(crate) fn take_postponed(&mut self) -> Vec<Publication> {
+        self.aside.as_mut().map(|aside| mem::take(&mut aside.postponed)).unwrap_or_default()
+    }
+
+    /// Gives the place back, where nothing is in it.
+    pub(crate) fn tidy(&mut self) {
+        self.aside.take_if(|aside| aside.is_empty());
+    }
+}
+
+impl Aside {
+    fn is_empty(&self) -> bool {
+        let Self { rest, amid, stalled_until, close_deadline, cut_at, received, sent, postponed } = self;
+        let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
+        let is_ending = received.is_some() || sent.is_some();
+        rest.bytes.capacity() == 0 && postponed.is_empty() && amid.is_none() && !has_deadline && !is_ending
+    }
+}
+
+impl Unwritten {
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Drops what was written, once that is the larger part: so each byte is moved once at most.
+    pub(crate) fn compact(&mut self) {
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+}
