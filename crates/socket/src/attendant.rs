@@ -116,11 +116,10 @@ impl Attendant {
         let mut tasks = self.tasks.lock();
         match link.timer.get() {
             Some(before) if before <= at => return,
-            Some(before) => drop(tasks.timers.cancel(before, link.key)),
-            None => {}
+            // What was set before finds that it is not the connection's any more.
+            _ => link.timer.set(Some(at)),
         }
-        link.timer.set(Some(at));
-        tasks.timers.set(at, link.key, Arc::downgrade(link));
+        tasks.timers.set(at, Arc::downgrade(link));
         self.wake_before(tasks, at);
     }
 
@@ -179,9 +178,9 @@ impl Attendant {
     pub(crate) fn forget(&self, link: &Link) {
         let mut tasks = self.tasks.lock();
         link.listing.0.store(ENDED, Ordering::Relaxed);
-        if let Some(at) = link.timer.get() {
-            tasks.timers.cancel(at, link.key);
+        if link.timer.get().is_some() {
             link.timer.set(None);
+            tasks.timers.give_up(|link| link.strong_count() == 0);
         }
         let watched = tasks.watched.remove(&link.key);
         if let Some(socket) = link.transport.descriptor().filter(|_| watched.is_some()) {
@@ -218,10 +217,13 @@ impl Attendant {
                     self.found(tasks, event, &mut due);
                 }
                 let now = sys::now();
-                while let Some((_, link)) = tasks.timers.pop(now) {
-                    if let Some(link) = link.upgrade() {
+                while let Some((at, link)) = tasks.timers.pop(now) {
+                    let Some(link) = link.upgrade() else { continue };
+                    if link.timer.get() == Some(at) {
                         link.timer.set(None);
                         due.push(Task::Tick(link));
+                    } else {
+                        due.push(Task::Nothing(link));
                     }
                 }
                 if tasks.look.is_some_and(|look| look <= now) {
@@ -230,6 +232,11 @@ impl Attendant {
                 }
                 if tasks.sweep.is_some_and(|sweep| sweep <= now) {
                     tasks.readers.retain_mut(|watcher| watcher.look(&mut due));
+                    // Many may have been opened at once, and need no look any more.
+                    if tasks.readers.len() < tasks.readers.capacity() / 4 {
+                        let twice = 2 * tasks.readers.len();
+                        tasks.readers.shrink_to(twice);
+                    }
                     tasks.sweep = (!tasks.readers.is_empty()).then_some(now + SWEEP);
                 }
             }
