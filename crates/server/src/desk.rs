@@ -168,7 +168,7 @@ impl Desk {
         self.settle(Stage::Done);
         match refusal {
             Some(refusal) => self.shared.refused(refusal, visitor.peer),
-            None => self.shared.metrics.answered(),
+            None => self.shared.books.metrics.answered(),
         }
         self.shared.answer(*visitor, response.encode());
         Ok(())

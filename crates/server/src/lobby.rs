@@ -167,7 +167,7 @@ impl Host<'_> {
             match socket.accept() {
                 Ok((Ok(socket), peer)) => {
                     self.spare.renew();
-                    self.shared.metrics.accepted();
+                    self.shared.books.metrics.accepted();
                     self.enter(socket, peer, listener);
                 }
                 // The client has gone.

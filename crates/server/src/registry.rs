@@ -102,7 +102,8 @@ struct Slot {
 
 #[derive(Clone, Debug)]
 enum Entry {
-    Connecting(Option<SocketAddr>),
+    // Apart, because most connections of a table are open.
+    Connecting(Option<Box<SocketAddr>>),
     /// Weak, so that the connection ends with the application's handles.
     Open(WeakWriter),
 }
@@ -124,7 +125,7 @@ impl Registry {
         });
         let slot = &mut slots.slots[index];
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
-        slot.entry = Some(Entry::Connecting(peer));
+        slot.entry = Some(Entry::Connecting(peer.map(Box::new)));
         Place { registry: Arc::clone(self), id: ConnectionId::new(slot.generation, index) }
     }
 
@@ -191,7 +192,7 @@ impl Place {
     /// Notes the client's address, which a proxy has told.
     pub(crate) fn locate(&self, peer: SocketAddr) {
         if let Some(Entry::Connecting(known)) = self.registry.slots.lock().get_mut(self.id) {
-            *known = Some(peer);
+            *known = Some(Box::new(peer));
         }
     }
 }
@@ -213,7 +214,7 @@ fn snapshot(id: ConnectionId, entry: &Entry) -> Option<Snapshot> {
         Entry::Connecting(peer) => Snapshot {
             id,
             phase: Phase::Connecting,
-            peer: *peer,
+            peer: peer.as_deref().copied(),
             info: None,
             traffic: Traffic::default(),
             round_trip: None,

@@ -73,8 +73,7 @@ impl Server {
             admission: Admission::new(caps),
             registry: Arc::default(),
             identities: Identities::new(settings.identity_policy),
-            metrics: Arc::default(),
-            topics: Arc::default(),
+            books: Arc::default(),
             backplane,
             journal: Journal::new(),
             settings,
@@ -211,7 +210,7 @@ impl Server {
     /// Has a connection of this server get what is published to `topic`, until it ends. `false`: it does already, or it has
     /// ended.
     pub fn subscribe(&self, connection: &Writer, topic: &str) -> bool {
-        let topics = &self.shared.topics;
+        let topics = &self.shared.books.topics;
         let is_new = topics.subscribe(connection, topic);
         if connection.state() == State::Closed {
             // Its end may have come first.
@@ -223,17 +222,17 @@ impl Server {
 
     /// Ends a subscription. `false`: there was none.
     pub fn unsubscribe(&self, connection: &Writer, topic: &str) -> bool {
-        self.shared.topics.unsubscribe(ConnectionId::of(connection.info()), topic)
+        self.shared.books.topics.unsubscribe(ConnectionId::of(connection.info()), topic)
     }
 
     /// The topics that a connection has subscribed to, in no particular order.
     pub fn topics_of(&self, connection: ConnectionId) -> Vec<Arc<str>> {
-        self.shared.topics.of(connection)
+        self.shared.books.topics.of(connection)
     }
 
     /// The number of connections that have subscribed to a topic.
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.shared.topics.len(topic)
+        self.shared.books.topics.len(topic)
     }
 
     /// Sends a message to all who have subscribed to `topic`, from any thread, without waiting for any of them.
@@ -252,8 +251,8 @@ impl Server {
 
     /// Gives a message to the subscribers that are connected to this very server: for a [`Backplane`](crate::Backplane).
     pub fn deliver(&self, topic: &str, message: Message<'_>, except: Option<ConnectionId>) -> Delivered {
-        let delivered = self.shared.topics.deliver(topic, message, except, &self.shared.settings.options);
-        self.shared.metrics.published(delivered);
+        let delivered = self.shared.books.topics.deliver(topic, message, except, &self.shared.settings.options);
+        self.shared.books.metrics.published(delivered);
         delivered
     }
 
@@ -271,7 +270,7 @@ impl Server {
 
     /// What the server has counted so far, and how it stands.
     pub fn metrics(&self) -> Metrics {
-        self.shared.metrics.snapshot(&self.shared.registry)
+        self.shared.books.metrics.snapshot(&self.shared.registry)
     }
 
     /// A writer of an open connection; `None` where the id names none any more.

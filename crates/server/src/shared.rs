@@ -35,8 +35,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) identities: Arc<Identities>,
-    pub(crate) metrics: Arc<Counter>,
-    pub(crate) topics: Arc<Topics>,
+    pub(crate) books: Arc<Books>,
     pub(crate) backplane: Box<dyn Backplane>,
     pub(crate) journal: Journal,
     pub(crate) addresses: Vec<SocketAddr>,
@@ -46,6 +45,13 @@ pub(crate) struct Shared {
     pub(crate) pool: OnceLock<Arc<Pool>>,
     pub(crate) state: Mutex<State>,
     pub(crate) changed: Condvar,
+}
+
+/// What the end of a connection is entered in, be it after the server's. In one place, to which each connection has one pointer.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) metrics: Counter,
+    pub(crate) topics: Topics,
 }
 
 #[derive(Debug, Default)]
@@ -181,7 +187,7 @@ impl Shared {
 
     /// Counts and notes a connection that is not opened.
     pub(crate) fn refused(&self, reason: Refusal, peer: Option<SocketAddr>) {
-        self.metrics.refused(reason);
+        self.books.metrics.refused(reason);
         match peer {
             Some(peer) => self.journal.note(Level::Debug, format_args!("a connection of {peer} was refused: {reason}")),
             None => self.journal.note(Level::Debug, format_args!("a connection was refused: {reason}")),
@@ -201,12 +207,13 @@ impl Shared {
 
     /// What happens at the end of an open connection: its places are given back, and it is counted.
     pub(crate) fn on_end(&self, place: Place, ticket: Arc<Ticket>, slot: Option<Slot>) -> Option<OnEnd> {
-        let (metrics, topics) = (Arc::clone(&self.metrics), Arc::clone(&self.topics));
+        // There is one for each connection, however idle: few have an identity.
+        let (books, slot) = (Arc::clone(&self.books), slot.map(Box::new));
         Some(Box::new(move |end, traffic| {
-            topics.leave(place.id);
+            books.topics.leave(place.id);
             // Whoever finds it in the registry no more finds its other places free.
             drop((slot, ticket));
-            metrics.ended(end.cause, traffic, place);
+            books.metrics.ended(end.cause, traffic, place);
         }))
     }
 
@@ -221,7 +228,7 @@ impl Shared {
 
     /// Enters a connection in the registry, before its client learns that it is open.
     pub(crate) fn opened(&self, id: ConnectionId, writer: &Writer) {
-        self.metrics.opened();
+        self.books.metrics.opened();
         self.registry.open(id, writer);
         // `stop`, and whoever takes the place of an identity's oldest connection, close what they find in the registry: they
         // may have missed this one.
