@@ -9,62 +9,43 @@ use std::time::{Duration, Instant};
 use raddle::{Connection, Message};
 use tungstenite::WebSocket;
 
-use crate::Effort;
+use crate::options::Options;
 use crate::peers::RADDLE_THREADS;
 use crate::process::{self, Server};
-use crate::report::{median, table};
+use crate::report::{Table, Value};
+use crate::rounds;
 use crate::wire::{self, Wire};
 
-const NAMES: [&str; 3] = ["raw socket", "raddle", "tungstenite"];
+type Connect = fn(&Server, usize) -> Result<Client, Box<dyn Error>>;
+
+/// What the others are compared to comes first.
+const CLIENTS: [(&str, Connect); 3] =
+    [("raw socket", Client::raw), ("raddle", Client::raddle), ("tungstenite", Client::tungstenite)];
 const PAYLOADS: [usize; 2] = [125, 16 * 1024];
 
-pub fn run(effort: Effort) -> Result<(), Box<dyn Error>> {
+pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
     process::pin_load();
-    println!(
-        "client: client CPU µs per round trip, and its ratio to a raw socket; medians of {} rounds\n",
-        effort.rounds
-    );
     let server = Server::start(&RADDLE_THREADS, &[])?;
-    let mut rows = Vec::new();
-    for (_, payload) in (1..).zip(PAYLOADS).filter(|(number, _)| effort.cell.is_none_or(|only| only == *number)) {
-        let costs = measure(&server, payload, effort)?;
-        let mut row = vec![payload.to_string()];
-        for client in &costs {
-            let ratios: Vec<f64> = client.iter().zip(&costs[0]).map(|(cost, raw)| cost / raw).collect();
-            row.push(format!("{:.2} ({:.2})", median(client), median(&ratios)));
-        }
-        rows.push(row);
-    }
-    let head: Vec<_> = ["payload"].into_iter().chain(NAMES).map(str::to_owned).collect();
-    table(&head, &rows);
-    Ok(())
-}
-
-/// For each client, the cost in each round, in µs.
-fn measure(server: &Server, payload: usize, effort: Effort) -> Result<Vec<Vec<f64>>, Box<dyn Error>> {
-    let mut clients =
-        [Client::raw(server, payload)?, Client::raddle(server, payload)?, Client::tungstenite(server, payload)?];
-    let mut costs = vec![Vec::new(); clients.len()];
-    for round in 0..=effort.rounds {
-        let mut order: Vec<usize> = (0..clients.len()).collect();
-        fastrand::shuffle(&mut order);
-        for place in order {
-            let (before, until) = (process::own_cpu(), Instant::now() + Duration::from_secs_f64(effort.seconds));
-            let mut trips = 0;
-            while Instant::now() < until {
-                // The clock is read once for many of them.
-                for _ in 0..100 {
-                    clients[place].round_trip()?;
-                }
-                trips += 100;
-            }
-            // The first round warms up.
-            if round > 0 {
-                costs[place].push((process::own_cpu() - before).as_secs_f64() * 1e6 / f64::from(trips));
-            }
+    let mut rows: Vec<_> = CLIENTS.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
+    let time = Duration::from_secs_f64(options.seconds);
+    for payload in PAYLOADS {
+        eprintln!("bench: client {payload}");
+        let connect = |(_, connect): &(&str, Connect)| connect(&server, payload).map_err(Value::absent);
+        let mut clients: Vec<_> = CLIENTS.iter().map(connect).collect();
+        let found = rounds::interleave(&mut clients, options.rounds, |client| client.cost(time));
+        for (row, value) in rows.iter_mut().zip(rounds::summarize(&found, |_| Some(0))) {
+            row.1.push(value);
         }
     }
-    Ok(costs)
+    Ok(vec![Table {
+        title: "Client".to_owned(),
+        explanation:
+            "Client CPU µs per round trip with raddle's server, and in parentheses its ratio to a raw socket in \
+            the same round; medians. Columns: payload bytes."
+                .to_owned(),
+        columns: PAYLOADS.iter().map(usize::to_string).collect(),
+        rows,
+    }])
 }
 
 enum Client {
@@ -89,6 +70,20 @@ impl Client {
         stream.set_nodelay(true)?;
         let (socket, _) = tungstenite::client(format!("ws://{}/", server.address), stream)?;
         Ok(Self::Tungstenite { socket: Box::new(socket), payload: wire::payload(payload).collect() })
+    }
+
+    /// CPU time of a round trip, in µs.
+    fn cost(&mut self, time: Duration) -> Result<f64, Box<dyn Error>> {
+        let (before, until) = (process::own_cpu(), Instant::now() + time);
+        let mut trips = 0;
+        while Instant::now() < until {
+            // The clock is read once for many of them.
+            for _ in 0..100 {
+                self.round_trip()?;
+            }
+            trips += 100;
+        }
+        Ok((process::own_cpu() - before).as_secs_f64() * 1e6 / f64::from(trips))
     }
 
     fn round_trip(&mut self) -> Result<(), Box<dyn Error>> {

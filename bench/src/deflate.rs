@@ -8,8 +8,9 @@ use raddle_core::deflate::Compressor;
 use raddle_core::{Deflate, Event, Limits, Message, Receiver, Role, Sender};
 use zlib_rs::{DeflateFlush, Inflate, InflateFlush};
 
-use crate::Effort;
-use crate::report::{median, table};
+use crate::options::Options;
+use crate::report::Table;
+use crate::rounds;
 
 /// Small enough that both sides run under the same conditions.
 const MESSAGES: usize = 2000;
@@ -22,40 +23,32 @@ const AGREED: Deflate = Deflate {
     client_max_window_bits: 15,
 };
 
-pub fn run(effort: Effort) -> Result<(), Box<dyn Error>> {
-    println!("deflate: µs per message of 1 KiB of JSON, level 1, with context takeover, compressed and inflated;");
-    println!("medians of {} rounds, the two in turns of {MESSAGES} messages\n", effort.rounds);
+type Pass = Box<dyn FnMut(&str)>;
+
+pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
+    eprintln!("bench: deflate");
     let messages: Vec<String> = (0..MESSAGES).map(message).collect();
     let (mut bare, mut ours) = (Bare::new(), Ours::new());
-    let mut costs = [Vec::new(), Vec::new()];
-    for round in 0..=effort.rounds {
-        let begun = Instant::now();
-        let mut turns = 0;
-        let mut times = [0.0; 2];
-        while begun.elapsed().as_secs_f64() < effort.seconds {
-            let start = Instant::now();
-            messages.iter().for_each(|message| bare.pass(message));
-            times[0] += start.elapsed().as_secs_f64();
-            let start = Instant::now();
-            messages.iter().for_each(|message| ours.pass(message));
-            times[1] += start.elapsed().as_secs_f64();
-            turns += 1;
+    let mut passes: [Result<Pass, _>; 2] =
+        [Ok(Box::new(move |message| bare.pass(message))), Ok(Box::new(move |message| ours.pass(message)))];
+    let found = rounds::interleave(&mut passes, options.rounds, |pass| {
+        let (start, mut count) = (Instant::now(), 0);
+        while start.elapsed().as_secs_f64() < options.seconds {
+            messages.iter().for_each(|message| pass(message));
+            count += MESSAGES;
         }
-        // The first round warms up.
-        if round > 0 {
-            let count = f64::from(turns) * MESSAGES as f64;
-            costs.iter_mut().zip(times).for_each(|(costs, time)| costs.push(time * 1e6 / count));
-        }
-    }
-    let ratios: Vec<f64> = costs[1].iter().zip(&costs[0]).map(|(ours, bare)| ours / bare).collect();
-    let head = ["", "zlib-rs", "raddle-core"].map(str::to_owned);
-    let row = [
-        "1024".into(),
-        format!("{:.2} (1.00)", median(&costs[0])),
-        format!("{:.2} ({:.2})", median(&costs[1]), median(&ratios)),
-    ];
-    table(&head, &[row.to_vec()]);
-    Ok(())
+        Ok(start.elapsed().as_secs_f64() * 1e6 / count as f64)
+    });
+    let values = rounds::summarize(&found, |_| Some(0)).into_iter();
+    Ok(vec![Table {
+        title: "permessage-deflate".to_owned(),
+        explanation:
+            "Time in µs per message of 1 KiB of JSON, compressed at level 1 with context takeover, framed, received \
+            and inflated, and in parentheses its ratio to the same calls of zlib-rs alone in the same round; medians."
+                .to_owned(),
+        columns: vec!["µs".to_owned()],
+        rows: ["zlib-rs", "raddle-core"].into_iter().map(str::to_owned).zip(values.map(|value| vec![value])).collect(),
+    }])
 }
 
 /// About a kilobyte, that resembles the others.

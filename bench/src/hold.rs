@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Effort;
 use crate::honest;
+use crate::options::Options;
 use crate::peers::RADDLE_THREADS;
 use crate::process::{self, Server};
-use crate::report::{median, table};
+use crate::report::{grid, median};
 use crate::wire::{self, Wire};
 
 /// 2,000 clients send a byte of their opening handshake each second; one that is let go comes back.
-pub fn drip(effort: Effort) -> Result<(), Box<dyn Error>> {
+pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
     const CLIENTS: usize = 2000;
     for flags in [&["--max-handshakes", "4000"][..], &[]] {
         println!("\n{CLIENTS} clients that drip their opening handshake; echo_server {}", flags.join(" "));
-        compare(effort, flags, |address, Signals { ready, stop }| {
+        compare(options, flags, |address, Signals { ready, stop }| {
             let mut streams: Vec<Option<TcpStream>> = (0..CLIENTS).map(|_| None).collect();
             for second in 0.. {
                 ready.store(second > 1, Ordering::Relaxed);
@@ -44,10 +44,10 @@ pub fn drip(effort: Effort) -> Result<(), Box<dyn Error>> {
 }
 
 /// 1,000 clients send and never read: their sockets are full, and their handlers wait for room.
-pub fn stalled(effort: Effort) -> Result<(), Box<dyn Error>> {
+pub fn stalled(options: &Options) -> Result<(), Box<dyn Error>> {
     const CLIENTS: usize = 1000;
     println!("{CLIENTS} clients that never read what is echoed to them");
-    compare(effort, &[], |address, Signals { ready, stop }| {
+    compare(options, &[], |address, Signals { ready, stop }| {
         let request = wire::request(16 * 1024);
         let mut streams = Vec::new();
         for _ in 0..CLIENTS {
@@ -80,14 +80,14 @@ struct Signals {
 
 /// Serves an honest client alone and beside the others, in turns.
 fn compare(
-    effort: Effort,
+    options: &Options,
     flags: &[&str],
     disturb: impl Fn(SocketAddr, &Signals) -> io::Result<()> + Sync,
 ) -> Result<(), Box<dyn Error>> {
     process::pin_load();
-    let time = Duration::from_secs_f64(effort.seconds * 3.0);
+    let time = Duration::from_secs_f64(options.seconds * 3.0);
     let (mut rows, mut ratios) = (Vec::new(), Vec::new());
-    for round in 1..=effort.rounds {
+    for round in 1..=options.rounds {
         let server = Server::start(&RADDLE_THREADS, flags)?;
         let alone = honest::serve(server.address, time)?;
         let threads = server.threads();
@@ -116,7 +116,7 @@ fn compare(
         ]);
     }
     let head = ["round", "alone: median / p99 µs", "beside", "connect p99 µs", "round trips", "lost", "threads"];
-    table(&head.map(str::to_owned), &rows);
+    print!("{}", grid(head.map(str::to_owned).to_vec(), rows));
     println!("p99 beside / alone: {:.2} (median)", median(&ratios));
     Ok(())
 }
@@ -164,7 +164,8 @@ pub fn churn() -> Result<(), Box<dyn Error>> {
         live(round)?;
     }
     println!("{ROUNDS} connections, one after the other, in {:.0} s", start.elapsed().as_secs_f64());
-    table(&["after", "descriptors", "threads", "memory KiB"].map(str::to_owned), &rows);
+    let head = ["after", "descriptors", "threads", "memory KiB"];
+    print!("{}", grid(head.map(str::to_owned).to_vec(), rows));
     Ok(())
 }
 

@@ -4,40 +4,72 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use crate::Effort;
 use crate::load::{Cell, Load};
-use crate::peers::{Peer, RADDLE_THREADS, RAW_THREADS, TUNGSTENITE};
-use crate::process::Server;
-use crate::report::{median, table};
+use crate::options::Options;
+use crate::peers::{self, Limit, Peer, RADDLE_POOL};
+use crate::process::{self, Server};
+use crate::report::{Table, Value};
 
-const PEERS: [Peer; 3] = [RAW_THREADS, RADDLE_THREADS, TUNGSTENITE];
-const CONNECTIONS: usize = 1000;
+/// Connections, payloads one after the other.
+const FEW: usize = 1000;
+const MANY: usize = 10_000;
+const PAYLOADS: [usize; 2] = [125, 64 * 1024];
+/// What a server may take to give memory back.
+const REST: Duration = Duration::from_secs(2);
 
-pub fn run(effort: Effort) -> Result<(), Box<dyn Error>> {
-    println!(
-        "idle: user memory in KiB per connection, {CONNECTIONS} connections, two seconds after one message on each\n"
-    );
+pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
+    let limit = process::raise_descriptor_limit();
     let mut rows = Vec::new();
-    for payload in [125, 16384] {
-        let mut row = vec![format!("after {payload} bytes")];
-        for peer in &PEERS {
-            let mut found = Vec::new();
-            for _ in 0..effort.rounds.min(3) {
-                let server = Server::start(peer, &[])?;
-                // What the server needs for its first connections is not counted.
-                let few = Load::connect(peer.wire, server.address, Cell { payload, connections: 8, in_flight: 1 })?;
-                let before = server.memory();
-                let many =
-                    Load::connect(peer.wire, server.address, Cell { payload, connections: CONNECTIONS, in_flight: 1 })?;
-                thread::sleep(Duration::from_secs(2));
-                found.push((server.memory() - before) as f64 / CONNECTIONS as f64);
-                drop((few, many));
+    // Feeding instead of sending makes no difference here.
+    for peer in options.peers(&peers::ALL).into_iter().filter(|peer| peer.name != "sockudo-ws feed") {
+        eprintln!("bench: idle {}", peer.name);
+        let mut values = measure(&peer, FEW);
+        values.extend(match peer.limit {
+            Limit::Threads => PAYLOADS.map(|_| Value::Absent("-", String::new())).to_vec(),
+            Limit::Loop if limit < MANY as u64 + 100 => {
+                let reason = format!("the system allows {limit} descriptors for a process");
+                PAYLOADS.map(|_| Value::Absent("missing", reason.clone())).to_vec()
             }
-            row.push(format!("{:.1}", median(&found)));
-        }
-        rows.push(row);
+            Limit::Loop => measure(&peer, MANY),
+        });
+        rows.push((peer.name.to_owned(), values));
     }
-    let head: Vec<_> = ["idle"].into_iter().chain(PEERS.iter().map(|peer| peer.name)).map(str::to_owned).collect();
-    table(&head, &rows);
-    Ok(())
+    let columns = [FEW, MANY].iter().flat_map(|connections| {
+        let names = ["125 B", "64 KiB"];
+        names.map(|payload| format!("{connections}, after {payload}"))
+    });
+    Ok(vec![Table {
+        title: "Memory".to_owned(),
+        explanation: "User memory in KiB per idle connection, two seconds after one message of 125 bytes on each, and \
+            again after one of 64 KiB on each, with 1000 connections and, for event loops, with 10,000 (raddle's pool \
+            then has two workers)."
+            .to_owned(),
+        columns: columns.collect(),
+        rows,
+    }])
+}
+
+/// For each payload.
+fn measure(peer: &Peer, connections: usize) -> Vec<Value> {
+    match grow(peer, connections) {
+        Ok(found) => found.into_iter().map(|memory| Value::Found(memory, None)).collect(),
+        Err(error) => vec![Value::absent(error); PAYLOADS.len()],
+    }
+}
+
+/// KiB per connection after each of the payloads.
+fn grow(peer: &Peer, connections: usize) -> Result<Vec<f64>, Box<dyn Error>> {
+    let flags: &[&str] = if *peer == RADDLE_POOL && connections == MANY { &["--workers", "2"] } else { &[] };
+    let server = Server::start(peer, flags)?;
+    let cell = Cell { payload: PAYLOADS[0], connections, in_flight: 1 };
+    // What the server needs for its first connections is not counted.
+    let _few = Load::connect(peer.wire, server.address, Cell { connections: 8, ..cell })?;
+    let before = server.memory();
+    let mut load = Load::open(peer.wire, server.address, cell)?;
+    let after = |payload: &usize| {
+        load.exchange_all(*payload)?;
+        thread::sleep(REST);
+        Ok((server.memory() as f64 - before as f64) / connections as f64)
+    };
+    PAYLOADS.iter().map(after).collect()
 }

@@ -13,69 +13,74 @@ mod hold;
 mod honest;
 mod idle;
 mod load;
+mod options;
 mod peers;
 mod process;
 mod report;
+mod rounds;
 mod wire;
 
 use std::error::Error;
 
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::Parser;
+use options::Options;
+use peers::Task;
+use report::Table;
 
 const HELP: &str = "\
-bench COMMAND [--rounds N] [--seconds S] [--cell N]
+bench COMMAND [OPTIONS]
 
-  echo         CPU per message: raw threads, raddle threads, tungstenite
-  client       CPU of a client per round trip: a raw socket, raddle, tungstenite
-  duplex       1 GiB each way on one connection of raddle's client, by two threads
-  deflate      time per message of 1 KiB of JSON, compressed and inflated: bare zlib-rs, raddle-core
-  idle         memory per idle connection, after one message on each
+  echo         CPU per echoed message
+  idle         memory per idle connection
   handshake    CPU per opening handshake, 32 at a time
+  client       CPU of a client per round trip
+  deflate      time per message of 1 KiB of JSON, compressed and inflated
+
+  duplex       1 GiB each way on one connection of raddle's client, by two threads
   drip         an honest client beside 2,000 that drip their opening handshake
   stalled      an honest client beside 1,000 that never read
   churn        100,000 rounds of connecting and disconnecting
   crowd        5,000 clients that connect 64 at a time
+
+  --rounds N           rounds of each measurement  [5]
+  --seconds S          of each server in each round  [0.4]
+  --peer NAME          only this one, and the raw limit it is compared to (repeatable)
+  --cell B/C/F         only this cell of echo: payload bytes, connections, messages in flight (repeatable)
 ";
 
-/// How long and how often is measured.
-#[derive(Clone, Copy)]
-struct Effort {
-    rounds: usize,
-    seconds: f64,
-    /// Only this cell, counted from 1.
-    cell: Option<usize>,
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = Parser::from_env();
-    let mut effort = Effort { rounds: 5, seconds: 1.0, cell: None };
-    let mut words = Vec::new();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Long("cell") => effort.cell = Some(arguments.value()?.parse()?),
-            Arg::Long("rounds") => effort.rounds = arguments.value()?.parse()?,
-            Arg::Long("seconds") => effort.seconds = arguments.value()?.parse()?,
-            Arg::Value(word) => words.push(word.string()?),
-            _ => return Err(argument.unexpected().into()),
-        }
-    }
+    let (words, options) = Options::parse(Parser::from_env())?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["echo"] => echo::run(effort),
-        ["client"] => client::run(effort),
         ["duplex"] => duplex::run(),
-        ["deflate"] => deflate::run(effort),
-        ["idle"] => idle::run(effort),
-        ["handshake"] => handshake::run(effort),
-        ["drip"] => hold::drip(effort),
-        ["stalled"] => hold::stalled(effort),
+        ["drip"] => hold::drip(&options),
+        ["stalled"] => hold::stalled(&options),
         ["churn"] => hold::churn(),
         ["crowd"] => hold::crowd(),
         // What the other commands start.
-        ["serve", peer] => peers::serve(peer),
+        ["serve", "echo", peer] => peers::serve(peer, Task::Echo),
+        ["serve", "publish", peer] => peers::serve(peer, Task::Publish),
+        [command] if let Some((_, run)) = COMMANDS.iter().find(|(name, _)| *name == command) => show(run(&options)?),
         _ => {
             print!("{HELP}");
             Ok(())
         }
     }
 }
+
+fn show(tables: Vec<Table>) -> Result<(), Box<dyn Error>> {
+    for table in tables {
+        println!("{}", table.markdown());
+    }
+    Ok(())
+}
+
+type Command = fn(&Options) -> Result<Vec<Table>, Box<dyn Error>>;
+
+const COMMANDS: [(&str, Command); 5] = [
+    ("echo", echo::run),
+    ("idle", idle::run),
+    ("handshake", handshake::run),
+    ("client", client::run),
+    ("deflate", deflate::run),
+];

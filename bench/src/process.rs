@@ -7,12 +7,12 @@ use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Once;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::peers::{Kind, Peer};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::peers::{Kind, Peer, Task, launch};
 
 /// A server that runs, and is ended when dropped.
 pub struct Server {
@@ -21,28 +21,31 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a peer on the server's core, with further flags.
+    /// Starts a server that echoes on the server's core, with further flags where it is an example of this project.
     pub fn start(peer: &Peer, flags: &[&str]) -> Result<Self, Box<dyn Error>> {
+        Self::start_for(Task::Echo, peer, flags)
+    }
+
+    /// The same for another task. Fails with [`Missing`](crate::peers::launch::Missing) where the server cannot be had.
+    pub fn start_for(task: Task, peer: &Peer, flags: &[&str]) -> Result<Self, Box<dyn Error>> {
         raise_descriptor_limit();
-        let mut command = match peer.kind {
-            Kind::EchoServer(own) => {
-                let mut command = Command::new(echo_server()?);
-                command.args(["--listen", "127.0.0.1:0", "--ping-interval", "0"]).args(own).args(flags);
-                command
-            }
-            Kind::Served => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args(["serve", peer.name]);
-                command
-            }
-        };
+        let mut command = launch::command(peer, task)?;
+        if matches!(peer.kind, Kind::Example(_)) {
+            command.args(flags);
+        }
         // SAFETY: `pin` makes one system call and touches no memory but its own.
         unsafe { command.pre_exec(|| pin(SERVER_CORE)) };
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
+        let child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
+        let mut server = Self { child, address: SocketAddr::from(([0; 4], 0)) };
+        let output = server.child.stdout.take().ok_or("no output")?;
+        let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+        if rustix::event::poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&patience))? == 0 {
+            return Err("the server has not started".into());
+        }
         let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on ws://").ok_or("the server has not started")?.parse()?;
-        Ok(Self { child, address })
+        BufReader::new(output).read_line(&mut line)?;
+        server.address = line.trim().strip_prefix("listening on ws://").ok_or("the server has not started")?.parse()?;
+        Ok(server)
     }
 
     /// CPU time that the server has used, user and system.
@@ -119,22 +122,6 @@ pub fn narrow(stream: &TcpStream) -> std::io::Result<()> {
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Builds the example, once.
-fn echo_server() -> Result<std::path::PathBuf, Box<dyn Error>> {
-    static BUILD: Once = Once::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    BUILD.call_once(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--release", "--quiet", "--example", "echo_server"])
-            .current_dir(&root)
-            .status();
-        assert!(built.is_ok_and(|status| status.success()), "echo_server is built");
-    });
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    Ok(target.join("release/examples/echo_server"))
-}
-
 fn pin(core: usize) -> std::io::Result<()> {
     // SAFETY: a set of cores is plain numbers, of which zero are all valid.
     let mut cores: libc::cpu_set_t = unsafe { mem::zeroed() };
@@ -145,16 +132,24 @@ fn pin(core: usize) -> std::io::Result<()> {
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Ten thousand connections need as many descriptors, here and in the servers.
-fn raise_descriptor_limit() {
+/// Lets this process and the servers have as many descriptors as the system allows, and tells how many that are.
+pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a place for a limit.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: `limit` is a limit that the system has given.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 0;
     }
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max.max(DESCRIPTORS), rlim_max: limit.rlim_max.max(DESCRIPTORS) };
+    // Only a privileged process may raise the hard limit.
+    for attempt in [wanted, libc::rlimit { rlim_cur: limit.rlim_max, ..limit }] {
+        // SAFETY: `attempt` is a limit.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const attempt) } == 0 {
+            return attempt.rlim_cur;
+        }
+    }
+    limit.rlim_cur
 }
 
 const SERVER_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
+const DESCRIPTORS: u64 = 65536;

@@ -1,5 +1,83 @@
 //! Medians, and tables of them in Markdown.
 
+use std::error::Error;
+use std::fmt::Write;
+
+use crate::peers::launch::Missing;
+
+/// What a command has found: a row for each contestant, a column for each thing that was measured.
+pub struct Table {
+    pub title: String,
+    /// What the numbers are, and what stands in parentheses.
+    pub explanation: String,
+    pub columns: Vec<String>,
+    pub rows: Vec<(String, Vec<Value>)>,
+}
+
+/// A number of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// And its ratio to a limit.
+    Found(f64, Option<f64>),
+    /// What stands in its place, and why. Without a reason it is explained where the table is.
+    Absent(&'static str, String),
+}
+
+impl Table {
+    /// The table with its title, and below it what is absent.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}\n\n{}", self.title, self.explanation, self.grid());
+        let mut said = Vec::new();
+        for (name, values) in &self.rows {
+            for value in values {
+                let Value::Absent(word, reason) = value else { continue };
+                let line = format!("{name}: {word}: {reason}");
+                if !reason.is_empty() && !said.contains(&line) {
+                    let separator = if said.is_empty() { "\n" } else { "" };
+                    let _ = writeln!(text, "{separator}- {line}");
+                    said.push(line);
+                }
+            }
+        }
+        text
+    }
+
+    /// The longer side goes down.
+    fn grid(&self) -> String {
+        let names = self.rows.iter().map(|(name, _)| name.clone());
+        let corner = [String::new()].into_iter();
+        if self.columns.len() <= self.rows.len() {
+            let head = corner.chain(self.columns.iter().cloned()).collect();
+            let line = |(name, values): &(String, Vec<Value>)| {
+                [name.clone()].into_iter().chain(values.iter().map(Value::text)).collect()
+            };
+            return grid(head, self.rows.iter().map(line).collect());
+        }
+        let line = |(place, name): (usize, &String)| {
+            [name.clone()].into_iter().chain(self.rows.iter().map(|(_, values)| values[place].text())).collect()
+        };
+        grid(corner.chain(names).collect(), self.columns.iter().enumerate().map(line).collect())
+    }
+}
+
+impl Value {
+    /// In place of what could not be measured.
+    pub fn absent(error: Box<dyn Error>) -> Self {
+        match error.downcast::<Missing>() {
+            Ok(missing) => Self::Absent(missing.word, missing.reason),
+            Err(error) => Self::Absent("failed", error.to_string()),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        match self {
+            Self::Found(value, None) => number(*value),
+            Self::Found(value, Some(ratio)) => format!("{} ({ratio:.2})", number(*value)),
+            Self::Absent(word, _) => (*word).to_owned(),
+        }
+    }
+}
+
 /// The middle one.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
@@ -13,23 +91,34 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// Prints a table, the first column to the left.
-pub fn table(head: &[String], rows: &[Vec<String>]) {
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| rows.iter().chain([&head.to_vec()]).map(|row| row[column].len()).max().unwrap_or(0))
-        .collect();
-    let line = |row: &[String]| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+/// A table in Markdown, the first column to the left.
+pub fn grid(head: Vec<String>, rows: Vec<Vec<String>>) -> String {
+    let lines: Vec<_> = [head].into_iter().chain(rows).collect();
+    let width = |column: usize| lines.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
             0 => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),
         });
-        println!("| {} |", cells.collect::<Vec<_>>().join(" | "));
-    };
-    line(head);
-    let rule = widths.iter().enumerate().map(|(column, width)| match column {
-        0 => format!(":{}", "-".repeat(width + 1)),
-        _ => format!("{}:", "-".repeat(width + 1)),
-    });
-    println!("|{}|", rule.collect::<Vec<_>>().join("|"));
-    rows.iter().for_each(|row| line(row));
+        let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
+        if number == 0 {
+            let rule = widths.iter().enumerate().map(|(column, width)| match column {
+                0 => format!(":{}", "-".repeat(width + 1)),
+                _ => format!("{}:", "-".repeat(width + 1)),
+            });
+            let _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
+        }
+    }
+    text
+}
+
+/// With three digits that say something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
 }

@@ -58,6 +58,19 @@ pub fn shake_hands(mut stream: &TcpStream) -> io::Result<()> {
     if head.starts_with(b"HTTP/1.1 101 ") { Ok(()) } else { Err(io::Error::other("the server has refused")) }
 }
 
+/// Bytes of the frame that `bytes` begin with, masked or not; `None`: it is not whole.
+pub fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let [_, second, rest @ ..] = bytes else { return None };
+    let (header, payload) = match (second & 0x7f, rest) {
+        (126, [a, b, ..]) => (4, usize::from(u16::from_be_bytes([*a, *b]))),
+        (127, _) => (10, u64::from_be_bytes(*rest.first_chunk()?) as usize),
+        (126, _) => return None,
+        (length, _) => (2, usize::from(length)),
+    };
+    let key = if second & 0x80 == 0 { 0 } else { 4 };
+    Some(header + key + payload).filter(|length| *length <= bytes.len())
+}
+
 /// Sends a message and waits for its echo.
 pub fn round_trip(mut stream: &TcpStream, request: &[u8], reply: &mut [u8]) -> io::Result<()> {
     stream.write_all(request)?;

@@ -1,8 +1,15 @@
 //! The servers that are measured.
 
+mod executor;
+mod fastwebsockets;
+pub mod launch;
+mod provision;
 mod raw_epoll;
 mod raw_threads;
+mod sockudo;
+mod tokio_websockets;
 mod tungstenite;
+mod wtx;
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -14,54 +21,116 @@ use crate::wire::Wire;
 pub struct Peer {
     pub name: &'static str,
     pub wire: Wire,
+    /// What it is compared to.
+    pub limit: Limit,
     pub kind: Kind,
 }
 
+/// What the operating system allows: with a thread for each connection, or with one thread for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The example of this project, with these flags.
-    EchoServer(&'static [&'static str]),
-    /// This program, as `serve NAME`.
-    Served,
+pub enum Limit {
+    Threads,
+    Loop,
 }
 
-/// One blocking thread a connection, which reads and writes: what the operating system allows.
-pub const RAW_THREADS: Peer = Peer { name: "raw threads", wire: Wire::Raw, kind: Kind::Served };
-/// One thread for all connections, with epoll: what the operating system allows there.
-pub const RAW_EPOLL: Peer = Peer { name: "raw epoll", wire: Wire::Raw, kind: Kind::Served };
-/// `echo_server` with engine `threads` and limits that no measurement meets.
+/// Where a server comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An example of this project, with these flags.
+    Example(&'static [&'static str]),
+    /// This program.
+    Served,
+    /// `c/libwebsockets.c`.
+    Libwebsockets,
+    /// `node/ws.js`.
+    Node,
+    /// This file of `python/`.
+    Python(&'static str),
+}
+
+/// What a server does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// It sends it back.
+    Echo,
+    /// It sends it to all connections, the sender's too.
+    Publish,
+}
+
+impl Peer {
+    /// Tells whether it is what others are compared to.
+    pub fn is_limit(&self) -> bool {
+        self.wire == Wire::Raw
+    }
+}
+
+/// The place of a peer's limit among `peers`.
+pub fn limit_of(peers: &[Peer], place: usize) -> Option<usize> {
+    peers.iter().position(|peer| peer.is_limit() && peer.limit == peers[place].limit)
+}
+
+/// One blocking thread a connection, which reads and writes.
+pub const RAW_THREADS: Peer = served("raw threads", Wire::Raw, Limit::Threads);
+/// One thread for all connections, with epoll.
+pub const RAW_EPOLL: Peer = served("raw epoll", Wire::Raw, Limit::Loop);
+/// The example with engine `threads` and limits that no measurement meets.
 pub const RADDLE_THREADS: Peer = Peer {
     name: "raddle threads",
     wire: Wire::WebSocket,
-    kind: Kind::EchoServer(&["--engine", "threads", "--max-message", "16777216", "--max-connections", "100000"]),
+    limit: Limit::Threads,
+    kind: Kind::Example(&["--engine", "threads"]),
 };
 /// The same with engine `pool`, on one thread.
 pub const RADDLE_POOL: Peer = Peer {
     name: "raddle pool",
     wire: Wire::WebSocket,
-    kind: Kind::EchoServer(&[
-        "--engine",
-        "pool",
-        "--workers",
-        "1",
-        "--max-message",
-        "16777216",
-        "--max-connections",
-        "100000",
-    ]),
+    limit: Limit::Loop,
+    kind: Kind::Example(&["--engine", "pool", "--workers", "1"]),
 };
-/// tungstenite, as its documentation has it: one thread a connection, default settings.
-pub const TUNGSTENITE: Peer = Peer { name: "tungstenite", wire: Wire::WebSocket, kind: Kind::Served };
+const TUNGSTENITE: Peer = served("tungstenite", Wire::WebSocket, Limit::Threads);
+
+/// All of them, by their limit.
+pub const ALL: [Peer; 15] = [
+    RAW_THREADS,
+    RADDLE_THREADS,
+    TUNGSTENITE,
+    other("websockets sync", Limit::Threads, Kind::Python("websockets_sync.py")),
+    RAW_EPOLL,
+    RADDLE_POOL,
+    served("fastwebsockets", Wire::WebSocket, Limit::Loop),
+    served("tokio-websockets", Wire::WebSocket, Limit::Loop),
+    served("sockudo-ws", Wire::WebSocket, Limit::Loop),
+    served("sockudo-ws feed", Wire::WebSocket, Limit::Loop),
+    served("wtx", Wire::WebSocket, Limit::Loop),
+    other("libwebsockets", Limit::Loop, Kind::Libwebsockets),
+    other("Node ws", Limit::Loop, Kind::Node),
+    other("picows", Limit::Loop, Kind::Python("picows_echo.py")),
+    other("websockets asyncio", Limit::Loop, Kind::Python("websockets_asyncio.py")),
+];
 
 /// Serves as a peer, until the process is ended.
-pub fn serve(name: &str) -> Result<(), Box<dyn Error>> {
+pub fn serve(name: &str, task: Task) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     crate::process::widen_backlog(&listener)?;
     println!("listening on ws://{}", listener.local_addr()?);
-    match name {
-        "raw threads" => raw_threads::serve(&listener),
-        "raw epoll" => raw_epoll::serve(&listener),
-        "tungstenite" => tungstenite::serve(&listener),
-        _ => Err(format!("there is no peer {name}").into()),
+    match (name, task) {
+        ("raw threads", Task::Echo) => raw_threads::serve(&listener),
+        ("raw epoll", task) => raw_epoll::serve(&listener, task),
+        ("tungstenite", Task::Echo) => tungstenite::serve(&listener),
+        ("tungstenite", Task::Publish) => tungstenite::publish(&listener),
+        ("fastwebsockets", Task::Echo) => executor::serve(listener, fastwebsockets::serve),
+        ("tokio-websockets", Task::Echo) => executor::serve(listener, tokio_websockets::serve),
+        ("sockudo-ws", Task::Echo) => executor::serve(listener, sockudo::serve),
+        ("sockudo-ws feed", Task::Echo) => executor::serve(listener, sockudo::serve_feeding),
+        ("wtx", Task::Echo) => executor::serve(listener, wtx::serve),
+        _ => Err(format!("there is no server {name} for this task").into()),
     }
+}
+
+const fn served(name: &'static str, wire: Wire, limit: Limit) -> Peer {
+    Peer { name, wire, limit, kind: Kind::Served }
+}
+
+const fn other(name: &'static str, limit: Limit, kind: Kind) -> Peer {
+    Peer { name, wire: Wire::WebSocket, limit, kind }
 }

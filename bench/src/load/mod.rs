@@ -1,0 +1,175 @@
+//! The load: many connections on one thread, each with some messages in flight.
+
+mod echo;
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::str::FromStr;
+use std::time::Duration;
+
+use polling::{Event, Events, PollMode, Poller};
+
+use crate::wire::{self, Wire};
+
+/// How much is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub payload: usize,
+    pub connections: usize,
+    pub in_flight: usize,
+}
+
+/// Connections that are open and wait for their turn.
+pub struct Load {
+    wire: Wire,
+    cell: Cell,
+    poller: Poller,
+    clients: Vec<Client>,
+    /// As many requests as are in flight, one behind the other.
+    requests: Vec<u8>,
+    request_len: usize,
+    reply: Vec<u8>,
+    space: Vec<u8>,
+}
+
+struct Client {
+    stream: TcpStream,
+    /// Bytes received of replies that are not whole.
+    received: usize,
+    /// Bytes of requests that wait for room.
+    unsent: usize,
+    watched: bool,
+}
+
+impl Load {
+    /// Connects, and carries out the opening handshakes.
+    pub fn open(wire: Wire, address: SocketAddr, cell: Cell) -> Result<Self, Box<dyn Error>> {
+        let request = wire::request(cell.payload);
+        let mut load = Self {
+            wire,
+            cell,
+            poller: Poller::new()?,
+            clients: Vec::with_capacity(cell.connections),
+            requests: request.repeat(cell.in_flight),
+            request_len: request.len(),
+            reply: wire.reply(cell.payload),
+            space: vec![0; 256 * 1024],
+        };
+        for _ in 0..cell.connections {
+            load.join(address)?;
+        }
+        Ok(load)
+    }
+
+    /// Connects one by one, each after the one before has seen the server echo what the cell says.
+    pub fn connect(wire: Wire, address: SocketAddr, cell: Cell) -> Result<Self, Box<dyn Error>> {
+        let mut load = Self::open(wire, address, Cell { connections: 0, ..cell })?;
+        load.cell = cell;
+        for key in 0..cell.connections {
+            load.join(address)?;
+            load.exchange(cell.payload, key)?;
+        }
+        Ok(load)
+    }
+
+    /// Sends a message of `payload` bytes on each connection, one after the other, and checks its echo.
+    pub fn exchange_all(&mut self, payload: usize) -> Result<(), Box<dyn Error>> {
+        (0..self.clients.len()).try_for_each(|key| self.exchange(payload, key))
+    }
+
+    fn join(&mut self, address: SocketAddr) -> Result<(), Box<dyn Error>> {
+        let stream = self.wire.connect(address)?;
+        stream.set_nonblocking(true)?;
+        // SAFETY: the poller is dropped together with the streams.
+        unsafe { self.poller.add_with_mode(&stream, Event::readable(self.clients.len()), PollMode::Level) }?;
+        self.clients.push(Client { stream, received: 0, unsent: 0, watched: false });
+        Ok(())
+    }
+
+    fn exchange(&mut self, payload: usize, key: usize) -> Result<(), Box<dyn Error>> {
+        let stream = &self.clients[key].stream;
+        let expected = self.wire.reply(payload);
+        let mut found = vec![0; expected.len()];
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        wire::round_trip(stream, &wire::request(payload), &mut found)?;
+        stream.set_nonblocking(true)?;
+        if found == expected { Ok(()) } else { Err("the echo differs from what was sent".into()) }
+    }
+
+    /// Waits until the server does something, at most for `time`; without it, for as long as is decent.
+    fn wait(&self, events: &mut Events, time: Option<Duration>) -> Result<(), Box<dyn Error>> {
+        events.clear();
+        self.poller.wait(events, time.or(Some(PATIENCE)))?;
+        if events.is_empty() && time.is_none() {
+            return Err(format!("the server has not answered for {PATIENCE:?}").into());
+        }
+        Ok(())
+    }
+
+    /// Sends `count` more messages, as far as there is room.
+    fn send(&mut self, key: usize, count: usize) -> Result<(), Box<dyn Error>> {
+        let client = &mut self.clients[key];
+        client.unsent += count * self.request_len;
+        while client.unsent > 0 {
+            // From the middle of a request, where the last write has stopped.
+            let start = (self.request_len - client.unsent % self.request_len) % self.request_len;
+            let end = self.requests.len().min(start + client.unsent);
+            match client.stream.write(&self.requests[start..end]) {
+                Ok(count) => client.unsent -= count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if client.watched != (client.unsent > 0) {
+            client.watched = client.unsent > 0;
+            let interest = Event::new(key, true, client.watched);
+            self.poller.modify_with_mode(&client.stream, interest, PollMode::Level)?;
+        }
+        Ok(())
+    }
+
+    /// Receives what is there, and gives the number of replies that are whole now.
+    fn receive(&mut self, key: usize) -> Result<usize, Box<dyn Error>> {
+        let client = &mut self.clients[key];
+        match client.stream.read(&mut self.space) {
+            Ok(0) => Err("the server has ended the connection".into()),
+            Ok(count) => {
+                client.received += count;
+                let whole = client.received / self.reply.len();
+                client.received %= self.reply.len();
+                Ok(whole)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.payload {
+            payload if payload >= 1 << 20 && payload % (1 << 20) == 0 => write!(formatter, "{} MiB", payload >> 20)?,
+            payload => write!(formatter, "{payload}")?,
+        }
+        write!(formatter, " / {} / {}", self.connections, self.in_flight)
+    }
+}
+
+impl FromStr for Cell {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<usize>, _> = text.split('/').map(|number| number.trim().parse()).collect();
+        match numbers.as_deref() {
+            Ok(&[payload, connections, in_flight]) if connections > 0 && in_flight > 0 => {
+                Ok(Self { payload, connections, in_flight })
+            }
+            _ => Err(format!("{text}: a cell is BYTES/CONNECTIONS/IN_FLIGHT")),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,67 @@
+//! The command that starts a server.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::process::Command;
+
+use super::{Kind, Peer, Task, provision};
+
+/// Why a server cannot be had here.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    /// What stands in its place in a table.
+    pub word: &'static str,
+    pub reason: String,
+}
+
+impl Missing {
+    pub fn because(reason: String) -> Self {
+        Self { word: "missing", reason }
+    }
+}
+
+/// The command that starts `peer`; it says where it listens in one line.
+pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
+    let word = match task {
+        Task::Echo => "echo",
+        Task::Publish => "publish",
+    };
+    let mut command;
+    match peer.kind {
+        Kind::Example(flags) => {
+            let name = if task == Task::Echo { "echo_server" } else { "publish_server" };
+            command = Command::new(provision::example(name)?);
+            command.args(["--listen", "127.0.0.1:0", "--ping-interval", "0"]);
+            command.args(["--max-message", "16777216", "--max-connections", "100000"]).args(flags);
+        }
+        Kind::Served => {
+            command = Command::new(std::env::current_exe()?);
+            command.args(["serve", word, peer.name]);
+        }
+        Kind::Libwebsockets => command = Command::new(provision::libwebsockets()?),
+        Kind::Node => {
+            command = Command::new("node");
+            command.arg(provision::node()?.join("ws.js")).arg(word);
+        }
+        Kind::Python(file) => {
+            command = Command::new(provision::python()?);
+            command.arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/python").join(file));
+        }
+    }
+    Ok(command)
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.word, self.reason)
+    }
+}
+
+impl Error for Missing {}
+
+impl From<io::Error> for Missing {
+    fn from(error: io::Error) -> Self {
+        Self::because(error.to_string())
+    }
+}
