@@ -12,6 +12,7 @@ mod handshake;
 mod hold;
 mod honest;
 mod idle;
+mod keepalive;
 mod load;
 mod options;
 mod peers;
@@ -33,6 +34,7 @@ bench COMMAND [OPTIONS]
   echo         CPU per echoed message
   idle         memory per idle connection
   handshake    CPU per opening handshake, 32 at a time
+  keepalive    CPU of 10,000 idle connections that are pinged
   client       CPU of a client per round trip
   deflate      time per message of 1 KiB of JSON, compressed and inflated
 
@@ -77,10 +79,11 @@ fn show(tables: Vec<Table>) -> Result<(), Box<dyn Error>> {
 
 type Command = fn(&Options) -> Result<Vec<Table>, Box<dyn Error>>;
 
-const COMMANDS: [(&str, Command); 5] = [
+const COMMANDS: [(&str, Command); 6] = [
     ("echo", echo::run),
     ("idle", idle::run),
     ("handshake", handshake::run),
+    ("keepalive", keepalive::run),
     ("client", client::run),
     ("deflate", deflate::run),
 ];

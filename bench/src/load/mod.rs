@@ -1,6 +1,7 @@
 //! The load: many connections on one thread, each with some messages in flight.
 
 mod echo;
+mod keepalive;
 
 use std::error::Error;
 use std::fmt;
