@@ -4,6 +4,7 @@
 //! CPU time (user and system) per message; what a table prints beside it is the median of the ratios to the raw baseline of
 //! the same round.
 
+mod broadcast;
 mod client;
 mod deflate;
 mod duplex;
@@ -35,6 +36,7 @@ bench COMMAND [OPTIONS]
   idle         memory per idle connection
   handshake    CPU per opening handshake, 32 at a time
   keepalive    CPU of 10,000 idle connections that are pinged
+  broadcast    CPU per delivery to 1,000 subscribers
   client       CPU of a client per round trip
   deflate      time per message of 1 KiB of JSON, compressed and inflated
 
@@ -79,11 +81,12 @@ fn show(tables: Vec<Table>) -> Result<(), Box<dyn Error>> {
 
 type Command = fn(&Options) -> Result<Vec<Table>, Box<dyn Error>>;
 
-const COMMANDS: [(&str, Command); 6] = [
+const COMMANDS: [(&str, Command); 7] = [
     ("echo", echo::run),
     ("idle", idle::run),
     ("handshake", handshake::run),
     ("keepalive", keepalive::run),
+    ("broadcast", broadcast::run),
     ("client", client::run),
     ("deflate", deflate::run),
 ];

@@ -2,6 +2,7 @@
 
 mod echo;
 mod keepalive;
+mod publish;
 
 use std::error::Error;
 use std::fmt;

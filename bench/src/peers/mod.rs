@@ -62,6 +62,14 @@ impl Peer {
     pub fn is_limit(&self) -> bool {
         self.wire == Wire::Raw
     }
+
+    /// Tells whether a server of this kind is there for the task.
+    pub fn can(&self, task: Task) -> bool {
+        match (task, self.kind) {
+            (Task::Echo, _) | (Task::Publish, Kind::Example(_) | Kind::Node) => true,
+            (Task::Publish, _) => *self == RAW_EPOLL || *self == TUNGSTENITE,
+        }
+    }
 }
 
 /// The place of a peer's limit among `peers`.
