@@ -6,6 +6,7 @@
 
 mod broadcast;
 mod client;
+mod codec;
 mod deflate;
 mod duplex;
 mod echo;
@@ -38,6 +39,7 @@ bench COMMAND [OPTIONS]
   keepalive    CPU of 10,000 idle connections that are pinged
   broadcast    CPU per delivery to 1,000 subscribers
   client       CPU of a client per round trip
+  codec        time per frame, in memory
   deflate      time per message of 1 KiB of JSON, compressed and inflated
 
   duplex       1 GiB each way on one connection of raddle's client, by two threads
@@ -81,12 +83,13 @@ fn show(tables: Vec<Table>) -> Result<(), Box<dyn Error>> {
 
 type Command = fn(&Options) -> Result<Vec<Table>, Box<dyn Error>>;
 
-const COMMANDS: [(&str, Command); 7] = [
+const COMMANDS: [(&str, Command); 8] = [
     ("echo", echo::run),
     ("idle", idle::run),
     ("handshake", handshake::run),
     ("keepalive", keepalive::run),
     ("broadcast", broadcast::run),
     ("client", client::run),
+    ("codec", codec::run),
     ("deflate", deflate::run),
 ];
