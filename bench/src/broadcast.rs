@@ -27,6 +27,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         }
     }
     Ok(vec![Table {
+        name: "broadcast",
         title: "Broadcast".to_owned(),
         explanation: "Server CPU µs per delivery, and in parentheses its ratio to raw epoll (which sends each message to \
             each subscriber with one write) in the same round; medians. One of the subscribers publishes. Columns: payload \

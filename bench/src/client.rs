@@ -38,6 +38,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         }
     }
     Ok(vec![Table {
+        name: "client",
         title: "Client".to_owned(),
         explanation:
             "Client CPU µs per round trip with raddle's server, and in parentheses its ratio to a raw socket in \

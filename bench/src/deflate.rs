@@ -41,6 +41,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
     });
     let values = rounds::summarize(&found, |_| Some(0)).into_iter();
     Ok(vec![Table {
+        name: "deflate",
         title: "permessage-deflate".to_owned(),
         explanation:
             "Time in µs per message of 1 KiB of JSON, compressed at level 1 with context takeover, framed, received \

@@ -34,6 +34,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         }
     }
     Ok(vec![Table {
+        name: "echo",
         title: "Echo".to_owned(),
         explanation:
             "Server CPU µs per message, and in parentheses its ratio to the raw limit of the same kind (those \

@@ -26,6 +26,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
     });
     let values = rounds::summarize(&found, |place| limit_of(&peers, place));
     Ok(vec![Table {
+        name: "handshake",
         title: "Opening handshake".to_owned(),
         explanation: format!(
             "Server CPU µs per connection from accept to its end, {AT_A_TIME} at a time, and in parentheses its ratio to \

@@ -39,6 +39,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         names.map(|payload| format!("{connections}, after {payload}"))
     });
     Ok(vec![Table {
+        name: "idle",
         title: "Memory".to_owned(),
         explanation: "User memory in KiB per idle connection, two seconds after one message of 125 bytes on each, and \
             again after one of 64 KiB on each, with 1000 connections and, for event loops, with 10,000 (raddle's pool \

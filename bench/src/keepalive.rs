@@ -25,6 +25,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         rows.push((peer.name.to_owned(), values));
     }
     Ok(vec![Table {
+        name: "keepalive",
         title: "Keepalive".to_owned(),
         explanation: format!(
             "Share of one core in % that {CONNECTIONS} idle connections cost with a Ping each {INTERVAL} s, over {TIME:?} \

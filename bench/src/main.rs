@@ -16,10 +16,13 @@ mod honest;
 mod idle;
 mod keepalive;
 mod load;
+mod machine;
 mod options;
 mod peers;
+mod plot;
 mod process;
 mod report;
+mod results;
 mod rounds;
 mod wire;
 
@@ -41,6 +44,7 @@ bench COMMAND [OPTIONS]
   client       CPU of a client per round trip
   codec        time per frame, in memory
   deflate      time per message of 1 KiB of JSON, compressed and inflated
+  all          all of the above; writes tables and plots to results/
 
   duplex       1 GiB each way on one connection of raddle's client, by two threads
   drip         an honest client beside 2,000 that drip their opening handshake
@@ -52,12 +56,17 @@ bench COMMAND [OPTIONS]
   --seconds S          of each server in each round  [0.4]
   --peer NAME          only this one, and the raw limit it is compared to (repeatable)
   --cell B/C/F         only this cell of echo: payload bytes, connections, messages in flight (repeatable)
+  --save               write tables and plots to results/
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (words, options) = Options::parse(Parser::from_env())?;
+    let (words, mut options) = Options::parse(Parser::from_env())?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
+        ["all"] => {
+            options.save = true;
+            COMMANDS.iter().try_for_each(|(_, run)| show(run(&options)?, &options))
+        }
         ["duplex"] => duplex::run(),
         ["drip"] => hold::drip(&options),
         ["stalled"] => hold::stalled(&options),
@@ -66,7 +75,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         // What the other commands start.
         ["serve", "echo", peer] => peers::serve(peer, Task::Echo),
         ["serve", "publish", peer] => peers::serve(peer, Task::Publish),
-        [command] if let Some((_, run)) = COMMANDS.iter().find(|(name, _)| *name == command) => show(run(&options)?),
+        [command] if let Some((_, run)) = COMMANDS.iter().find(|(name, _)| *name == command) => {
+            show(run(&options)?, &options)
+        }
         _ => {
             print!("{HELP}");
             Ok(())
@@ -74,9 +85,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn show(tables: Vec<Table>) -> Result<(), Box<dyn Error>> {
+fn show(tables: Vec<Table>, options: &Options) -> Result<(), Box<dyn Error>> {
     for table in tables {
         println!("{}", table.markdown());
+        if options.save {
+            results::save(&table, options)?;
+        }
     }
     Ok(())
 }

@@ -17,18 +17,21 @@ pub struct Options {
     cells: Vec<Cell>,
     /// Names of the peers, where not all.
     peers: Vec<String>,
+    /// Whether tables and plots are written to `results/` as well.
+    pub save: bool,
 }
 
 impl Options {
     /// The words of the command line, and the options among them.
     pub fn parse(mut arguments: Parser) -> Result<(Vec<String>, Self), Box<dyn Error>> {
-        let mut options = Self { rounds: 5, seconds: 0.4, cells: Vec::new(), peers: Vec::new() };
+        let mut options = Self { rounds: 5, seconds: 0.4, cells: Vec::new(), peers: Vec::new(), save: false };
         let mut words = Vec::new();
         while let Some(argument) = arguments.next()? {
             match argument {
                 Arg::Long("cell") => options.cells.push(arguments.value()?.parse()?),
                 Arg::Long("peer") => options.peers.push(arguments.value()?.string()?),
                 Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
+                Arg::Long("save") => options.save = true,
                 Arg::Long("seconds") => options.seconds = arguments.value()?.parse()?,
                 Arg::Value(word) => words.push(word.string()?),
                 _ => return Err(argument.unexpected().into()),

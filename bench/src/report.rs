@@ -7,6 +7,8 @@ use crate::peers::launch::Missing;
 
 /// What a command has found: a row for each contestant, a column for each thing that was measured.
 pub struct Table {
+    /// The name of its files, without an ending.
+    pub name: &'static str,
     pub title: String,
     /// What the numbers are, and what stands in parentheses.
     pub explanation: String,

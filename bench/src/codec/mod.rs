@@ -82,6 +82,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         }
     }
     Ok(vec![Table {
+        name: "codec",
         title: "In memory".to_owned(),
         explanation: EXPLANATION.to_owned(),
         columns: OPERATIONS.iter().map(|operation| operation.name()).collect(),

@@ -9,6 +9,7 @@ mod raw_threads;
 mod sockudo;
 mod tokio_websockets;
 mod tungstenite;
+pub mod versions;
 mod wtx;
 
 use std::error::Error;
