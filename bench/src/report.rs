@@ -124,3 +124,42 @@ fn number(value: f64) -> String {
         _ => format!("{value:.2}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: &[&str]) -> Table {
+        let missing = Value::Absent("missing", "it has failed".to_owned());
+        let rows = [("raw", Value::Found(4.567, Some(1.0))), ("node", missing)];
+        let row = |(name, value): &(&str, Value)| ((*name).to_owned(), vec![value.clone(); columns.len()]);
+        Table {
+            name: "echo",
+            title: "Echo".to_owned(),
+            explanation: "µs".to_owned(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            rows: rows.iter().map(row).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_once_below_the_table() {
+        let expected = "## Echo\n\nµs\n\n|      | 125 / 1 / 1 |\n|:-----|------------:|\n| raw  | 4.57 (1.00) |\n\
+            | node |     missing |\n\n- node: missing: it has failed\n";
+        assert_eq!(table(&["125 / 1 / 1"]).markdown(), expected);
+        assert_eq!(table(&["a", "b", "c"]).markdown().matches("it has failed").count(), 1);
+    }
+
+    #[test]
+    fn the_longer_side_of_a_table_goes_down() {
+        let expected = "|   |         raw |    node |\n|:--|------------:|--------:|\n| a | 4.57 (1.00) | missing |\n\
+            | b | 4.57 (1.00) | missing |\n| c | 4.57 (1.00) | missing |\n";
+        assert_eq!(table(&["a", "b", "c"]).grid(), expected);
+    }
+
+    #[test]
+    fn a_median_is_the_middle_of_what_was_found_in_any_order() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert!(median(&[]).is_nan());
+    }
+}

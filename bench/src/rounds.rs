@@ -56,3 +56,30 @@ pub fn cpu_per(server: &Server, work: impl FnOnce() -> Result<u64, Box<dyn Error
     let spent = server.cpu() - before;
     if count == 0 { Err("nothing was done".into()) } else { Ok(spent.as_secs_f64() * 1e6 / count as f64) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_fails_is_measured_no_more_and_the_others_go_on() {
+        let mut contestants = [Ok((1.0, 0)), Err(Value::Absent("missing", String::new())), Ok((2.0, 0))];
+        let found = interleave(&mut contestants, 3, |(cost, calls)| {
+            *calls += 1;
+            if *cost == 2.0 && *calls == 3 { Err("no answer".into()) } else { Ok(*cost * f64::from(*calls)) }
+        });
+        // Without the first round.
+        assert_eq!(found[0], Ok(vec![2.0, 3.0, 4.0]));
+        assert_eq!(found[1], Err(Value::Absent("missing", String::new())));
+        assert_eq!(found[2], Err(Value::Absent("failed", "no answer".to_owned())));
+        assert_eq!(contestants[2], Ok((2.0, 3)));
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_those_within_the_rounds() {
+        // Each twice as dear as the limit in its round, while the machine becomes slower.
+        let found = [Ok(vec![1.0, 10.0, 100.0]), Ok(vec![2.0, 20.0, 200.0])];
+        let values = summarize(&found, |_| Some(0));
+        assert_eq!(values, [Value::Found(10.0, Some(1.0)), Value::Found(20.0, Some(2.0))]);
+    }
+}

@@ -89,3 +89,21 @@ fn header(length: usize, mask: u8) -> Vec<u8> {
 pub fn payload(length: usize) -> impl Iterator<Item = u8> {
     (0..length).map(|index| (index % 251) as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_frame_is_told_as_soon_as_it_is_whole_and_not_before() {
+        for payload in [0, 1, 125, 126, 1024, 65535, 65536] {
+            for frame in [request(payload), Wire::WebSocket.reply(payload)] {
+                let followed = [&frame[..], b"\x89\x00"].concat();
+                assert_eq!(frame_length(&followed), Some(frame.len()));
+                for cut in (0..frame.len()).take(20).chain([frame.len() - 1]) {
+                    assert_eq!(frame_length(&frame[..cut]), None, "{payload} bytes cut at {cut}");
+                }
+            }
+        }
+    }
+}
