@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::load::{Cell, Load};
 use crate::options::Options;
-use crate::peers::{self, Limit, Peer, RADDLE_POOL};
+use crate::peers::{self, Kind, Limit, Peer, RADDLE_POOL};
 use crate::process::{self, Server};
 use crate::report::{Table, Value};
 
@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         title: "Memory".to_owned(),
         explanation: "User memory in KiB per idle connection, two seconds after one message of 125 bytes on each, and \
             again after one of 64 KiB on each, with 1000 connections and, for event loops, with 10,000 (raddle's pool \
-            then has two workers)."
+            then has two workers, and libwebsockets is on libuv)."
             .to_owned(),
         columns: columns.collect(),
         rows,
@@ -60,13 +60,19 @@ fn measure(peer: &Peer, connections: usize) -> Vec<Value> {
 
 /// KiB per connection after each of the payloads.
 fn grow(peer: &Peer, connections: usize) -> Result<Vec<f64>, Box<dyn Error>> {
-    let flags: &[&str] = if *peer == RADDLE_POOL && connections == MANY { &["--workers", "2"] } else { &[] };
+    let flags: &[&str] = match peer.kind {
+        _ if connections < MANY => &[],
+        _ if *peer == RADDLE_POOL => &["--workers", "2"],
+        // Its own loop is the faster one, but looks at all connections each time.
+        Kind::Libwebsockets => &["libuv"],
+        _ => &[],
+    };
     let server = Server::start(peer, flags)?;
     let cell = Cell { payload: PAYLOADS[0], connections, in_flight: 1 };
     // What the server needs for its first connections is not counted.
     let _few = Load::connect(peer.wire, server.address, Cell { connections: 8, ..cell })?;
     let before = server.memory();
-    let mut load = Load::open(peer.wire, server.address, cell)?;
+    let load = Load::open(peer.wire, server.address, cell)?;
     let after = |payload: &usize| {
         load.exchange_all(*payload)?;
         thread::sleep(REST);

@@ -21,7 +21,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that echoes on the server's core, with further flags where it is an example of this project.
+    /// Starts a server that echoes on the server's core, with further flags where it takes any: an example of this project,
+    /// or the server over libwebsockets.
     pub fn start(peer: &Peer, flags: &[&str]) -> Result<Self, Box<dyn Error>> {
         Self::start_for(Task::Echo, peer, flags)
     }
@@ -30,7 +31,7 @@ impl Server {
     pub fn start_for(task: Task, peer: &Peer, flags: &[&str]) -> Result<Self, Box<dyn Error>> {
         raise_descriptor_limit();
         let mut command = launch::command(peer, task)?;
-        if matches!(peer.kind, Kind::Example(_)) {
+        if matches!(peer.kind, Kind::Example(_) | Kind::Libwebsockets) {
             command.args(flags);
         }
         // SAFETY: `pin` makes one system call and touches no memory but its own.

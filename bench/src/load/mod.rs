@@ -71,14 +71,15 @@ impl Load {
         load.cell = cell;
         for key in 0..cell.connections {
             load.join(address)?;
-            load.exchange(cell.payload, key)?;
+            load.exchange(key, &load.requests[..load.request_len], &load.reply)?;
         }
         Ok(load)
     }
 
     /// Sends a message of `payload` bytes on each connection, one after the other, and checks its echo.
-    pub fn exchange_all(&mut self, payload: usize) -> Result<(), Box<dyn Error>> {
-        (0..self.clients.len()).try_for_each(|key| self.exchange(payload, key))
+    pub fn exchange_all(&self, payload: usize) -> Result<(), Box<dyn Error>> {
+        let (request, reply) = (wire::request(payload), self.wire.reply(payload));
+        (0..self.clients.len()).try_for_each(|key| self.exchange(key, &request, &reply))
     }
 
     fn join(&mut self, address: SocketAddr) -> Result<(), Box<dyn Error>> {
@@ -90,15 +91,14 @@ impl Load {
         Ok(())
     }
 
-    fn exchange(&mut self, payload: usize, key: usize) -> Result<(), Box<dyn Error>> {
+    fn exchange(&self, key: usize, request: &[u8], reply: &[u8]) -> Result<(), Box<dyn Error>> {
         let stream = &self.clients[key].stream;
-        let expected = self.wire.reply(payload);
-        let mut found = vec![0; expected.len()];
+        let mut found = vec![0; reply.len()];
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        wire::round_trip(stream, &wire::request(payload), &mut found)?;
+        wire::round_trip(stream, request, &mut found)?;
         stream.set_nonblocking(true)?;
-        if found == expected { Ok(()) } else { Err("the echo differs from what was sent".into()) }
+        if found == reply { Ok(()) } else { Err("the echo differs from what was sent".into()) }
     }
 
     /// Waits until the server does something, at most for `time`; without it, for as long as is decent.

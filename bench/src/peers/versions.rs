@@ -11,7 +11,8 @@ pub fn of(peer: &Peer) -> Option<String> {
         Kind::Example(_) => locked("raddle-core"),
         Kind::Served => locked(peer.name.split(' ').next()?),
         Kind::Libwebsockets => {
-            said("pkg-config", &["--modversion", "libwebsockets"]).filter(|_| provision::libwebsockets().is_ok())
+            let version = said("pkg-config", &["--modversion", "libwebsockets"])?;
+            provision::libwebsockets().is_ok().then(|| version.trim_end_matches('-').to_owned())
         }
         Kind::Node => {
             let ws = pinned(include_str!("node/package.json"), "\"ws\": \"")?;

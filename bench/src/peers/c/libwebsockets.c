@@ -1,4 +1,4 @@
-/* libwebsockets with its default event loop: what a connection receives waits in a queue until it is writable. */
+/* libwebsockets with its own event loop, or on libuv if asked: what a connection receives waits in a queue until it is writable. */
 
 #include <libwebsockets.h>
 #include <stdio.h>
@@ -82,7 +82,7 @@ static int echo(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
     return 0;
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
     static const struct lws_protocols protocols[] = {
         {.name = "echo", .callback = echo, .per_session_data_size = sizeof(struct connection), .rx_buffer_size = 65536},
@@ -98,6 +98,8 @@ int main(void)
     info.protocols = protocols;
     info.pt_serv_buf_size = 65536;
     info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DISABLE_IPV6;
+    if (count > 1 && strcmp(arguments[1], "libuv") == 0)
+        info.options |= LWS_SERVER_OPTION_LIBUV;
     context = lws_create_context(&info);
     vhost = context ? lws_create_vhost(context, &info) : NULL;
     if (!vhost)
