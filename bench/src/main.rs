@@ -65,7 +65,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     match words[..] {
         ["all"] => {
             options.save = true;
-            COMMANDS.iter().try_for_each(|(_, run)| show(run(&options)?, &options))
+            let failed = COMMANDS.iter().filter(|(name, run)| {
+                let outcome = run(&options).and_then(|tables| show(tables, &options));
+                outcome.inspect_err(|error| eprintln!("bench: {name}: {error}")).is_err()
+            });
+            // The others go on all the same.
+            match failed.count() {
+                0 => Ok(()),
+                count => Err(format!("{count} measurements have failed").into()),
+            }
         }
         ["duplex"] => duplex::run(),
         ["drip"] => hold::drip(&options),

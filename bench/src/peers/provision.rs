@@ -27,6 +27,7 @@ pub fn example(name: &'static str) -> Result<PathBuf, Missing> {
 /// The folder with `ws.js` and what it needs.
 pub fn node() -> Result<PathBuf, Missing> {
     once("node", || {
+        run(Command::new("node").arg("--version"))?;
         let (source, folder) = (sources("node"), built("node")?);
         fs::copy(source.join("ws.js"), folder.join("ws.js"))?;
         renewed(&source, &folder, "package-lock.json", || {
