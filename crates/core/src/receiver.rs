@@ -239,6 +239,14 @@ impl Receiver {
         self.buffer.held()
     }
 
+    /// The bytes of memory in which the message that is being received would have its place, where the buffer is smaller.
+    /// As its header announces it: nothing is to be taken from the system for that.
+    pub fn lacks(&self) -> Option<usize> {
+        let remaining = usize::try_from(self.payload?.remaining).ok()?;
+        let wanted = self.buffer.held().checked_add(remaining)?.checked_add(Header::MAX_LEN)?;
+        (wanted > self.buffer.capacity()).then_some(wanted)
+    }
+
     /// Goes on in memory that is lent for a while: many connections that are read one after the other can do with one
     /// buffer. What is held moves there. Clears the event.
     pub fn lend(&mut self, memory: Vec<u8>) {

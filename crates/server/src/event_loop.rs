@@ -349,7 +349,7 @@ impl Waker {
     /// Ends the current poll, or the next one.
     pub fn wake(&self) {
         self.woken.store(true, Ordering::SeqCst);
-        self.home.watch.wake();
+        self.home.ring();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raddle_socket::{Connection, Driver, Events, Watch};
+use raddle_socket::{Connection, Driver, Events, Watch, drop_large_spares, has_large_spares};
 
 use crate::request::Request;
 
@@ -65,6 +65,12 @@ impl Home {
     /// Has the loop end, once its connections have.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Ends the current wait, or the next one.
+    pub(crate) fn ring(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
         self.watch.wake();
     }
 
@@ -77,7 +83,17 @@ impl Home {
     pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>) {
         self.asleep.store(true, Ordering::SeqCst);
         let has_tasks = self.has_tasks();
-        self.watch.wait(events, if has_tasks { Some(Duration::ZERO) } else { timeout });
+        let timeout = if has_tasks { Some(Duration::ZERO) } else { timeout };
+        if has_large_spares() && timeout.is_none_or(|timeout| timeout > IDLE) {
+            self.watch.wait(events, Some(IDLE));
+            // Nobody has rung, and nothing was found.
+            if events.is_empty() && self.asleep.load(Ordering::SeqCst) {
+                drop_large_spares();
+                self.watch.wait(events, timeout.map(|timeout| timeout - IDLE));
+            }
+        } else {
+            self.watch.wait(events, timeout);
+        }
         self.asleep.store(false, Ordering::SeqCst);
     }
 
@@ -160,6 +176,9 @@ impl Drop for Claim {
         self.home.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// A loop that has had nothing to do for so long gives back the large pieces of memory that it keeps.
+const IDLE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ use crate::lease::{Ahead, Inbound};
 use crate::link::Link;
 use crate::outgoing::Outgoing;
 use crate::reader::Reader;
+use crate::spares;
 use crate::transport::Patience;
 use crate::writer::Writer;
 
@@ -91,28 +92,16 @@ impl Outgoing {
     }
 }
 
-/// Memory for output that this thread has written before, and that its processor still has at hand.
-pub(crate) fn spare_memory() -> Vec<u8> {
-    SPARE.take()
-}
-
 /// Keeps the memory of what was written for the next output, where this thread drives many connections. `Some`: it does not.
 pub(crate) fn keep_memory(memory: Vec<u8>) -> Option<Vec<u8>> {
     if DRIVES.get() == Drives::Nothing {
         return Some(memory);
     }
-    if memory.capacity() <= MOST_SPARE {
-        SPARE.set(memory);
-    }
+    spares::keep_output(memory);
     None
 }
 
-thread_local! {
-    static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) };
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// The inbound state of a connection that is at rest, to be used for the next that is read.
-    static INBOUND: Cell<Option<Box<Inbound>>> = const { Cell::new(None) };
-}
+thread_local!(static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) });
 
 impl Driven {
     /// Takes a connection from its reader. From now on `driver` is told of what it needs, under `key`.
@@ -320,7 +309,7 @@ impl<'a> Seat<'a> {
         let place = unsafe { link.inbound.stay() };
         if place.is_none() {
             let fresh = link.new_inbound();
-            *place = Some(match INBOUND.take() {
+            *place = Some(match spares::inbound() {
                 Some(mut spare) => {
                     *spare = fresh;
                     spare
@@ -362,6 +351,8 @@ impl<'a> Seat<'a> {
         if receiver.held() <= (self.memory.len() - *self.used) / LENT_SHARE {
             receiver.lend_behind(mem::take(self.memory), *self.used);
             self.is_lent = true;
+        } else if let Some(memory) = receiver.lacks().and_then(spares::input) {
+            receiver.lend(memory);
         }
         let space = receiver.space();
         let size = space.len();
@@ -440,11 +431,11 @@ impl Drop for Seat<'_> {
             *self.used = inbound.receiver.end();
             *self.memory = inbound.receiver.reclaim();
         } else if inbound.receiver.held() == 0 {
-            inbound.receiver.shrink();
+            spares::keep_input(inbound.receiver.reclaim());
         }
         // What is torn stays with its connection, and else nothing does.
         if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
-            INBOUND.set(Some(spare));
+            spares::keep_inbound(spare);
         }
     }
 }
@@ -459,8 +450,6 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Memory that was larger is given to the system.
-const MOST_SPARE: usize = 256 * 1024;
 /// What a connection keeps between two reads is moved to memory that is lent, where it takes no more than this share of it.
 const LENT_SHARE: usize = 4;
 /// So many events are delivered before others have their turn: a read can bring ten thousand empty messages.

@@ -22,6 +22,7 @@ mod options;
 mod outgoing;
 mod publication;
 mod reader;
+mod spares;
 mod stream;
 mod sys;
 mod timers;
@@ -41,6 +42,8 @@ pub use options::{Options, WhenFull};
 pub use publication::{Delivery, Publication};
 pub use raddle_core::{Close, CloseCode, Deflate, Error, Limits, Message, Progress, Role};
 pub use reader::{Next, Part, Reader};
+#[doc(hidden)]
+pub use spares::{drop_large_spares, has_large_spares};
 #[doc(hidden)]
 pub use sys::spawn;
 pub use transport::{Interest, Patience, Readiness, Socket, Transport};

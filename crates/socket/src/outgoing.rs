@@ -12,11 +12,12 @@ use raddle_core::{Data, Keepalive, Message, Progress, Sender};
 use crate::aside::{Aside, Unwritten};
 use crate::compression::{Compression, OfMessage};
 use crate::connection::OnEnd;
-use crate::driven::{Driver, keep_memory, spare_memory};
+use crate::driven::{Driver, keep_memory};
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
 use crate::options::WhenFull;
+use crate::spares;
 use crate::sys;
 use crate::transport::{Interest, Transport};
 
@@ -157,7 +158,7 @@ impl Outgoing {
 
     /// Puts a whole message in the output, in fragments where it is large.
     fn queue(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
-        self.sender.lend(spare_memory);
+        self.sender.lend(spares::output);
         if message.as_bytes().len() <= fragment_size {
             self.sender.send(message)?;
         } else {
@@ -554,6 +555,7 @@ impl Link {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock if wait == Wait::Never => {
+                        spares::make_room(&mut head.bytes, payload.len());
                         head.bytes.extend_from_slice(payload);
                         return Ok(());
                     }

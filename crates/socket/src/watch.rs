@@ -76,6 +76,11 @@ impl Events {
         Self { found: Vec::with_capacity(most) }
     }
 
+    /// Tells whether the last wait has found no socket.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
     /// What the last wait has found.
     pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
         self.found.iter().filter(|event| event.data.u64() != BELL).map(|event| {

@@ -1,0 +1,98 @@
+//! Memory that a thread which drives many connections keeps from one to the next: what was used last is still at hand.
+//!
+//! Large pieces are dear to get from the system, page by page: one of 1 MiB costs as much as copying it twice.
+
+use std::cell::{Cell, RefCell};
+
+use crate::lease::Inbound;
+
+/// Memory for output that this thread has written before, and that its processor still has at hand.
+pub(crate) fn output() -> Vec<u8> {
+    SPARES.with(|spares| spares.output.take())
+}
+
+/// Memory for `more` bytes behind those of `output`.
+pub(crate) fn make_room(output: &mut Vec<u8>, more: usize) {
+    let needed = output.len() + more;
+    if output.capacity() < needed
+        && let Some(mut larger) = SPARES.with(|spares| take(&mut spares.large_output.borrow_mut(), needed))
+    {
+        larger.extend_from_slice(output);
+        *output = larger;
+    }
+}
+
+/// Keeps the memory of output that was written.
+pub(crate) fn keep_output(mut memory: Vec<u8>) {
+    memory.clear();
+    SPARES.with(|spares| {
+        if memory.capacity() <= SMALL {
+            spares.output.set(memory);
+        } else {
+            keep(&mut spares.large_output.borrow_mut(), memory);
+        }
+    });
+}
+
+/// Memory for a large message that is being received, of at least `bytes`; `None`: there is none.
+pub(crate) fn input(bytes: usize) -> Option<Vec<u8>> {
+    SPARES.with(|spares| take(&mut spares.large_input.borrow_mut(), bytes))
+}
+
+/// Keeps the memory of a large message.
+pub(crate) fn keep_input(memory: Vec<u8>) {
+    if memory.len() > SMALL {
+        SPARES.with(|spares| keep(&mut spares.large_input.borrow_mut(), memory));
+    }
+}
+
+/// The place of a connection's receiver.
+pub(crate) fn inbound() -> Option<Box<Inbound>> {
+    SPARES.with(|spares| spares.inbound.take())
+}
+
+/// Keeps the place of a receiver that is at rest.
+pub(crate) fn keep_inbound(inbound: Box<Inbound>) {
+    SPARES.with(|spares| spares.inbound.set(Some(inbound)));
+}
+
+/// Tells whether this thread keeps large pieces, which it gives back by [`drop_large_spares`] when it has nothing to do.
+pub fn has_large_spares() -> bool {
+    SPARES.with(|spares| !spares.large_output.borrow().is_empty() || !spares.large_input.borrow().is_empty())
+}
+
+/// Gives the large pieces that this thread keeps to the system.
+pub fn drop_large_spares() {
+    SPARES.with(|spares| {
+        spares.large_output.take();
+        spares.large_input.take();
+    });
+}
+
+#[derive(Default)]
+struct Spares {
+    inbound: Cell<Option<Box<Inbound>>>,
+    output: Cell<Vec<u8>>,
+    large_output: RefCell<Vec<Vec<u8>>>,
+    large_input: RefCell<Vec<Vec<u8>>>,
+}
+
+thread_local!(static SPARES: Spares = Spares::default());
+
+/// The piece that was kept last, of those that are large enough.
+fn take(pieces: &mut Vec<Vec<u8>>, bytes: usize) -> Option<Vec<u8>> {
+    let place = pieces.iter().rposition(|piece| piece.capacity() >= bytes)?;
+    Some(pieces.remove(place))
+}
+
+fn keep(pieces: &mut Vec<Vec<u8>>, piece: Vec<u8>) {
+    let held: usize = pieces.iter().map(Vec::capacity).sum();
+    if held + piece.capacity() <= MOST {
+        pieces.push(piece);
+    }
+}
+
+/// Output up to this capacity, in bytes, is no large piece.
+const SMALL: usize = 256 * 1024;
+/// Bytes of large pieces that a thread keeps for output, and as many for input.
+const MOST: usize = 32 << 20;
