@@ -18,12 +18,12 @@ use std::time::Duration;
 /// assert_eq!(keepalive.pong(&payload, seconds(21)), Some(seconds(1)));
 /// ```
 ///
-/// Times of more than 584 years are taken as without end.
+/// `interval` and `timeout` are kept in milliseconds, rounded up, and are without end where they are longer than 49 days.
 #[derive(Clone, Debug)]
 // There is one for each connection, however idle: so times are kept in 8 bytes, not the 16 of a `Duration`.
 pub struct Keepalive {
-    interval: Nanos,
-    timeout: Nanos,
+    interval: Millis,
+    timeout: Millis,
     /// When the last byte was received.
     heard: Nanos,
     /// When the newest Ping was sent.
@@ -36,7 +36,11 @@ pub struct Keepalive {
     is_asked: bool,
 }
 
-/// A time in nanoseconds; `u64::MAX`: without end.
+/// A span of time in milliseconds; `u32::MAX`: without end.
+#[derive(Clone, Copy, Debug)]
+struct Millis(u32);
+
+/// A time in nanoseconds; `u64::MAX`: 584 years or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Nanos(u64);
 
@@ -54,7 +58,7 @@ pub enum Due {
 impl Keepalive {
     /// Pings after `interval` of silence, and allows `timeout` for an answer.
     pub fn new(interval: Duration, timeout: Duration, now: Duration) -> Self {
-        let (interval, timeout, heard) = (Nanos::of(interval), Nanos::of(timeout), Nanos::of(now));
+        let (interval, timeout, heard) = (Millis::of(interval), Millis::of(timeout), Nanos::of(now));
         Self { interval, timeout, heard, pinged: heard, number: 0, is_silent: false, is_asked: false }
     }
 
@@ -95,6 +99,16 @@ impl Keepalive {
     }
 }
 
+impl Millis {
+    fn of(time: Duration) -> Self {
+        Self(u32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX))
+    }
+
+    fn get(self) -> Duration {
+        if self.0 == u32::MAX { Duration::MAX } else { Duration::from_millis(self.0.into()) }
+    }
+}
+
 impl Nanos {
     fn of(time: Duration) -> Self {
         Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
@@ -104,7 +118,7 @@ impl Nanos {
         if self.0 == u64::MAX { Duration::MAX } else { Duration::from_nanos(self.0) }
     }
 
-    fn later_by(self, time: Self) -> Duration {
+    fn later_by(self, time: Millis) -> Duration {
         self.get().saturating_add(time.get())
     }
 }

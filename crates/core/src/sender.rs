@@ -16,7 +16,7 @@ pub trait MaskingKeys: Send {
 /// A call that fails has put nothing there.
 pub struct Sender {
     /// A client's source of masking keys.
-    keys: Option<Box<dyn MaskingKeys>>,
+    masking: Option<Box<Masking>>,
     /// Whole frames.
     output: Vec<u8>,
     /// Bytes at the start of the output that were written.
@@ -31,20 +31,25 @@ pub struct Sender {
     closed: bool,
 }
 
+// Apart, because a server's senders, of which there are many, have none.
+struct Masking {
+    keys: Box<dyn MaskingKeys>,
+}
+
 impl Sender {
     /// The sender of a server: its frames are not masked.
     pub fn server() -> Self {
-        Self { keys: None, output: Vec::new(), written: 0, behind: false, pong: None, message: None, closed: false }
+        Self { masking: None, output: Vec::new(), written: 0, behind: false, pong: None, message: None, closed: false }
     }
 
     /// The sender of a client: every frame is masked with a key from `keys`.
     pub fn client(keys: Box<dyn MaskingKeys>) -> Self {
-        Self { keys: Some(keys), ..Self::server() }
+        Self { masking: Some(Box::new(Masking { keys })), ..Self::server() }
     }
 
     /// Tells whether frames are sent without masking, so that a payload can be written from where it is.
     pub fn is_unmasked(&self) -> bool {
-        self.keys.is_none()
+        self.masking.is_none()
     }
 
     /// Sends a whole message in one frame: a [`Message`](crate::Message), or what a compressor has made of one.
@@ -258,8 +263,8 @@ impl Sender {
         if opcode == OpCode::Close {
             self.flush_pong()?;
         }
-        let mask = match &mut self.keys {
-            Some(keys) => Some(keys.next_key().ok_or(SendError::NoMaskingKey)?),
+        let mask = match &mut self.masking {
+            Some(masking) => Some(masking.keys.next_key().ok_or(SendError::NoMaskingKey)?),
             None => None,
         };
         let fin = progress == Progress::Last;

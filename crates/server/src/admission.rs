@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,16 @@ pub(crate) enum Full {
 
 /// A place in the server, given back when dropped: by the connection when it has ended, and by the thread that serves it
 /// when that is free again.
+// By value, where one holder will do: each connection has one.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) enum Ticket {
+    Sole(Seat),
+    Shared(Arc<Seat>),
+}
+
+/// A place in the server, which counts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
     admission: Arc<Admission>,
     address: OnceLock<Network>,
 }
@@ -81,17 +90,39 @@ impl Admission {
     }
 
     /// Gives a place to a connection whose address does not count, or is not known yet.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Arc<Ticket>, Full> {
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Ticket, Full> {
         let mut counts = self.counts.lock();
         if counts.total >= self.caps.total {
             return Err(Full::Server);
         }
         counts.total += 1;
-        Ok(Arc::new(Ticket { admission: Arc::clone(self), address: OnceLock::new() }))
+        Ok(Ticket::Sole(Seat { admission: Arc::clone(self), address: OnceLock::new() }))
     }
 }
 
 impl Ticket {
+    /// Another holder's ticket for the same place.
+    pub(crate) fn share(self) -> (Self, Self) {
+        let seat = match self {
+            Self::Sole(seat) => Arc::new(seat),
+            Self::Shared(seat) => seat,
+        };
+        (Self::Shared(Arc::clone(&seat)), Self::Shared(seat))
+    }
+}
+
+impl Deref for Ticket {
+    type Target = Seat;
+
+    fn deref(&self) -> &Seat {
+        match self {
+            Self::Sole(seat) => seat,
+            Self::Shared(seat) => seat,
+        }
+    }
+}
+
+impl Seat {
     /// Counts the connection as one of `address`, for good. Called once.
     pub(crate) fn locate(&self, address: IpAddr, now: Instant) -> Result<(), Full> {
         let caps = self.admission.caps;
@@ -124,7 +155,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut counts = self.admission.counts.lock();
         counts.total -= 1;
@@ -157,7 +188,7 @@ mod tests {
         Admission::new(Caps { total: 3, per_address, rate })
     }
 
-    fn enter(admission: &Arc<Admission>, address: &str, now: Instant) -> Result<Arc<Ticket>, Full> {
+    fn enter(admission: &Arc<Admission>, address: &str, now: Instant) -> Result<Ticket, Full> {
         let ticket = admission.admit()?;
         ticket.locate(address.parse().expect("an address"), now)?;
         Ok(ticket)

@@ -56,7 +56,7 @@ pub(crate) struct Visitor {
     /// What was received behind the head.
     pub(crate) received: Vec<u8>,
     pub(crate) deadline: Instant,
-    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) ticket: Ticket,
     pub(crate) place: Place,
 }
 

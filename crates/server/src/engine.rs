@@ -30,8 +30,19 @@ impl Engine {
         }
     }
 
+    /// The ticket of a connection, and that of the thread that serves it, where it has one.
+    pub(crate) fn share(&self, ticket: Ticket) -> (Ticket, Option<Ticket>) {
+        match self {
+            Self::Threads(_) => {
+                let (ticket, of_thread) = ticket.share();
+                (ticket, Some(of_thread))
+            }
+            Self::Pool(_) => (ticket, None),
+        }
+    }
+
     /// Has a request decided on.
-    pub(crate) fn deliver(self, shared: &Arc<Shared>, id: ConnectionId, ticket: Arc<Ticket>, request: Request) {
+    pub(crate) fn deliver(self, shared: &Arc<Shared>, id: ConnectionId, ticket: Option<Ticket>, request: Request) {
         match self {
             Self::Threads(handler) => shared.deliver(handler, id, ticket, request),
             Self::Pool(_) => {
@@ -46,7 +57,7 @@ impl Engine {
     pub(crate) fn serve(
         &self,
         shared: &Arc<Shared>,
-        ticket: Option<Arc<Ticket>>,
+        ticket: Option<Ticket>,
         connection: Connection,
     ) -> std::io::Result<()> {
         match self {

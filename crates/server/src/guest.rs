@@ -2,7 +2,6 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
 use std::time::Instant;
 
 use raddle_core::handshake::{HandshakeError, Hosts, Request, RequestParser, Response};
@@ -24,7 +23,7 @@ pub(crate) struct Guest {
     /// The listener that it has come through.
     pub(crate) listener: usize,
     /// `None` for one that was not admitted.
-    pub(crate) ticket: Option<Arc<Ticket>>,
+    pub(crate) ticket: Option<Ticket>,
     pub(crate) place: Option<Place>,
     /// When the lobby gives it up.
     pub(crate) until: Instant,
@@ -67,7 +66,7 @@ impl Guest {
     pub(crate) fn leaving(
         socket: Socket,
         peer: Option<SocketAddr>,
-        ticket: Option<Arc<Ticket>>,
+        ticket: Option<Ticket>,
         place: Option<Place>,
     ) -> Self {
         let stage = Stage::Lingering { dropped: 0 };
@@ -158,11 +157,7 @@ impl Guest {
 }
 
 /// Counts a guest as one of its address, now that it is known.
-pub(crate) fn locate(
-    ticket: &Option<Arc<Ticket>>,
-    place: &Option<Place>,
-    peer: Option<SocketAddr>,
-) -> Result<(), Full> {
+pub(crate) fn locate(ticket: &Option<Ticket>, place: &Option<Place>, peer: Option<SocketAddr>) -> Result<(), Full> {
     let Some(peer) = peer else { return Ok(()) };
     if let Some(place) = place {
         place.locate(peer);

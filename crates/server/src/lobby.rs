@@ -265,13 +265,17 @@ impl Host<'_> {
         let Stage::Asking { mut received, .. } = stage else { return };
         received.drain(..head.head_len());
         let id = place.id;
-        let visitor = Visitor { socket, peer, received, deadline, ticket: Arc::clone(&ticket), place };
         let engine = self.lobby.engine();
+        let (ticket, of_thread) = match &engine {
+            Some(engine) => engine.share(ticket),
+            None => (ticket, None),
+        };
+        let visitor = Visitor { socket, peer, received, deadline, ticket, place };
         let destination = engine.as_ref().map_or(Destination::Arrivals, Engine::destination);
         let request = Request::new(Arc::clone(self.shared), head, visitor, destination);
         self.undecided.insert((deadline, id), Arc::downgrade(&request.desk()));
         match engine {
-            Some(engine) => engine.deliver(self.shared, id, ticket, request),
+            Some(engine) => engine.deliver(self.shared, id, of_thread, request),
             None => self.shared.arrive_asking(request),
         }
     }

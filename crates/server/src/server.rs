@@ -196,12 +196,13 @@ impl Server {
         let id = place.id;
         let slot = shared.reserve(info.identity.as_ref(), id).map_err(|_| full())?;
         info.id = id.get();
-        let on_end = shared.on_end(place, Arc::clone(&ticket), slot);
+        let (ticket, of_thread) = ticket.share();
+        let on_end = shared.on_end(place, ticket, slot);
         let opening = Opening { received, info, on_end, ..Opening::new(Role::Server, shared.options()) };
         let socket = Socket::tcp(stream)?;
         let connection = Connection::open_announced(socket, opening, |writer| shared.opened(id, writer))?;
         match shared.lobby.get().and_then(|lobby| lobby.engine()) {
-            Some(engine) => engine.serve(shared, Some(ticket), connection)?,
+            Some(engine) => engine.serve(shared, Some(of_thread), connection)?,
             None => shared.arrive_open(connection),
         }
         Ok(id)

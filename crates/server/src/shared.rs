@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// What happens at the end of an open connection: its places are given back, and it is counted.
-    pub(crate) fn on_end(&self, place: Place, ticket: Arc<Ticket>, slot: Option<Slot>) -> Option<OnEnd> {
+    pub(crate) fn on_end(&self, place: Place, ticket: Ticket, slot: Option<Slot>) -> Option<OnEnd> {
         // There is one for each connection, however idle: few have an identity.
         let (books, slot) = (Arc::clone(&self.books), slot.map(Box::new));
         Some(Box::new(move |end, traffic| {
@@ -245,11 +245,11 @@ impl Shared {
         self: &Arc<Self>,
         handler: Arc<threads::Handler>,
         id: ConnectionId,
-        ticket: Arc<Ticket>,
+        ticket: Option<Ticket>,
         request: Request,
     ) {
         let desk = request.desk();
-        let started = threads::start(self, id, Some(ticket), move |shared| {
+        let started = threads::start(self, id, ticket, move |shared| {
             threads::decide(shared, request);
             let connection = desk.wait();
             drop(desk);

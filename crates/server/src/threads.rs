@@ -24,7 +24,7 @@ pub(crate) type Handler = dyn Fn(Reader, Writer) -> Result<(), HandlerError> + S
 pub(crate) fn start(
     shared: &Arc<Shared>,
     id: ConnectionId,
-    ticket: Option<Arc<Ticket>>,
+    ticket: Option<Ticket>,
     body: impl FnOnce(&Arc<Shared>) + Send + 'static,
 ) -> io::Result<()> {
     let counted = Counted::new(shared, id, ticket);
@@ -37,11 +37,11 @@ pub(crate) fn start(
 struct Counted {
     shared: Arc<Shared>,
     id: ConnectionId,
-    ticket: Option<Arc<Ticket>>,
+    ticket: Option<Ticket>,
 }
 
 impl Counted {
-    fn new(shared: &Arc<Shared>, id: ConnectionId, ticket: Option<Arc<Ticket>>) -> Self {
+    fn new(shared: &Arc<Shared>, id: ConnectionId, ticket: Option<Ticket>) -> Self {
         shared.handler_starts(id);
         Self { shared: Arc::clone(shared), id, ticket }
     }
