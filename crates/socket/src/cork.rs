@@ -1,12 +1,13 @@
 //! Corking: sends that leave in one write, because more messages are there to be answered.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Whose sends are held back for a moment, and whether any are.
 #[derive(Debug, Default)]
 pub(crate) struct Cork {
     /// The thread whose sends are corked; 0: none. Set by the reader's thread, and of interest to no other.
-    thread: AtomicUsize,
+    thread: AtomicU32,
     /// Corked bytes wait to be written.
     held: AtomicBool,
     /// The attendant looks after them.
@@ -60,8 +61,14 @@ impl Cork {
     }
 }
 
-/// A number that no other running thread has: the address of something of its own.
-fn this_thread() -> usize {
-    thread_local!(static OWN: u8 = const { 0 });
-    OWN.with(|own| std::ptr::from_ref(own).addr())
+/// A number of this thread's own, from 1: four billion threads have to begin before it is given again.
+fn this_thread() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    thread_local!(static OWN: Cell<u32> = const { Cell::new(0) });
+    let own = OWN.get();
+    if own != 0 {
+        return own;
+    }
+    OWN.set(NEXT.fetch_add(1, Ordering::Relaxed).max(1));
+    OWN.get()
 }
