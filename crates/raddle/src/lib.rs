@@ -38,7 +38,7 @@ pub use raddle_server::{
     TrustedProxy, TrustedProxyError,
 };
 pub use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits, Message, MessageWriter, Next,
-    OnEnd, Opening, Options, Part, Patience, Progress, Reader, Readiness, Role, SendError, SendStatus, Socket, State,
-    Traffic, Transport, WeakWriter, WhenFull, Writer,
+    Agreed, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits, Message, MessageWriter,
+    Next, OnEnd, Opening, Options, Part, Patience, Progress, Reader, Readiness, Role, SendError, SendStatus, Socket,
+    State, Traffic, Transport, WeakWriter, WhenFull, Writer,
 };

@@ -14,6 +14,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 use raddle_core::{Error, Event, Message, Role};
 
+use crate::attendant::Attendant;
 use crate::end::Cause;
 use crate::lease::{Ahead, Deputy};
 use crate::link::Link;
@@ -78,7 +79,7 @@ impl Link {
         match step {
             Break(stop) => self.stop_reading(stop),
             Continue(()) => {
-                if let Err(error) = self.attendant.watch_input(self, visit) {
+                if let Err(error) = Attendant::get().watch_input(self, visit) {
                     self.cut(&mut self.outgoing.lock(), Cause::Io(error.kind()));
                 }
             }
@@ -170,7 +171,7 @@ impl Link {
         self.leave_if_done(&mut outgoing);
         if self.role == Role::Client
             && !outgoing.ended
-            && let Err(error) = self.attendant.watch_input(self, self.inbound.visits())
+            && let Err(error) = Attendant::get().watch_input(self, self.inbound.visits())
         {
             self.cut(&mut outgoing, Cause::Io(error.kind()));
         }

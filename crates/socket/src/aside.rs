@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use raddle_core::CloseCode;
 
+use crate::arriving::Arriving;
 use crate::outgoing::Outgoing;
 use crate::publication::Publication;
 
@@ -18,7 +19,7 @@ pub(crate) struct Aside {
     pub(crate) amid: Option<ThreadId>,
     /// What waits has to be on its way by then.
     pub(crate) stalled_until: Option<Duration>,
-    /// The peer's Close has to be here by then, or more of what goes before ours has to be taken.
+    /// The peer's Close has to be here by then. Put off, while the peer takes what goes before ours.
     pub(crate) close_deadline: Option<Duration>,
     /// The connection is cut then, whatever happens until then.
     pub(crate) cut_at: Option<Duration>,
@@ -26,6 +27,8 @@ pub(crate) struct Aside {
     pub(crate) sent: Option<CloseCode>,
     /// What many connections get, and had to wait for the end of a message.
     pub(crate) postponed: Vec<Publication>,
+    /// The message that is being received.
+    pub(crate) arriving: Option<Arriving>,
 }
 
 /// Bytes on their way: `bytes[start..]` is not written.
@@ -53,9 +56,21 @@ impl Outgoing {
         }
     }
 
-    /// When the peer's Close has to be here, unless it takes more of what goes before ours.
+    /// When the peer's Close has to be here.
     pub(crate) fn close_deadline(&self) -> Option<Duration> {
         self.aside.as_ref()?.close_deadline
+    }
+
+    /// Puts off the time for the peer's Close: the peer takes what goes before ours.
+    pub(crate) fn put_close_off(&mut self, deadline: Duration) {
+        if let Some(before) = self.aside.as_mut().and_then(|aside| aside.close_deadline.as_mut()) {
+            *before = deadline.max(*before);
+        }
+    }
+
+    /// The message that is being received.
+    pub(crate) fn arriving(&self) -> Option<&Arriving> {
+        self.aside.as_ref()?.arriving.as_ref()
     }
 
     /// When the connection is cut in any case.
@@ -105,10 +120,11 @@ impl Outgoing {
 
 impl Aside {
     fn is_empty(&self) -> bool {
-        let Self { rest, amid, stalled_until, close_deadline, cut_at, received, sent, postponed } = self;
+        let Self { rest, amid, stalled_until, close_deadline, cut_at, received, sent, postponed, arriving } = self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
         let is_ending = received.is_some() || sent.is_some();
-        rest.bytes.capacity() == 0 && postponed.is_empty() && amid.is_none() && !has_deadline && !is_ending
+        let is_amid = amid.is_some() || arriving.is_some();
+        rest.bytes.capacity() == 0 && postponed.is_empty() && !is_amid && !has_deadline && !is_ending
     }
 }
 

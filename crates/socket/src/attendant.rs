@@ -66,9 +66,10 @@ struct Watcher {
     attended: bool,
 }
 
+static ATTENDANT: OnceLock<Attendant> = OnceLock::new();
+
 /// The process's attendant.
 pub(crate) fn attendant() -> io::Result<&'static Attendant> {
-    static ATTENDANT: OnceLock<Attendant> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
     if let Some(attendant) = ATTENDANT.get() {
         return Ok(attendant);
@@ -105,6 +106,11 @@ pub fn prepare() -> io::Result<()> {
 }
 
 impl Attendant {
+    /// For connections, which are made once it is there.
+    pub(crate) fn get() -> &'static Self {
+        ATTENDANT.get().expect("a connection has found it")
+    }
+
     /// A key for a connection, never given again.
     pub(crate) fn new_key(&self) -> usize {
         self.next_key.fetch_add(1, Ordering::Relaxed)

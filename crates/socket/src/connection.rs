@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use raddle_core::{Close, Deflate, Message, Role};
+use raddle_core::{Close, Message, Role};
 
 use crate::end::{End, SendError, SendStatus};
+use crate::info::Info;
 use crate::link::{Link, State};
 use crate::options::Options;
 use crate::reader::{Next, Reader};
@@ -159,40 +160,6 @@ impl fmt::Debug for Opening<'_> {
     // Without payloads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opening").field("role", &self.role).field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-/// What is known of a connection from its opening handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Info {
-    /// A number that no other connection of the same server ever has; 0 where there is no server.
-    pub id: u64,
-    /// The peer's address, where it has one. Where a trusted proxy tells it without a port, that is 0.
-    pub peer: Option<SocketAddr>,
-    /// The path and query that the client asked for, as it sent them.
-    pub target: Box<str>,
-    /// The subprotocol that was agreed.
-    pub subprotocol: Option<Box<str>>,
-    /// permessage-deflate as it was agreed on (RFC 7692): the connection keeps to it.
-    pub deflate: Option<Deflate>,
-    /// Who the client is, where the application has said so.
-    pub identity: Option<Arc<str>>,
-    /// When the connection was opened.
-    pub since: SystemTime,
-}
-
-impl Default for Info {
-    fn default() -> Self {
-        Self {
-            id: 0,
-            peer: None,
-            target: "/".into(),
-            subprotocol: None,
-            deflate: None,
-            identity: None,
-            since: SystemTime::now(),
-        }
     }
 }
 

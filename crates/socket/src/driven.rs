@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use raddle_core::{Event, Message};
 
+use crate::attendant::Attendant;
 use crate::end::{Cause, End};
 use crate::lease::{Ahead, Inbound};
 use crate::link::Link;
@@ -114,7 +115,7 @@ impl Driven {
         // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
         #[allow(unsafe_code)]
         let _ = unsafe { link.inbound.enter() };
-        link.counters.resume_message();
+        link.resume_message();
         let mut outgoing = link.outgoing.lock();
         if outgoing.ended {
             drop(outgoing);
@@ -140,7 +141,7 @@ impl Driven {
         let inbound = unsafe { link.inbound.stay() };
         inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         link.inbound.leave();
-        link.attendant.list_reader(link);
+        Attendant::get().list_reader(link);
         self.reader
     }
 
@@ -318,7 +319,7 @@ impl<'a> Seat<'a> {
             });
         }
         link.cork.put();
-        link.counters.resume_message();
+        link.resume_message();
         Self { link, place, memory, used, is_lent: false }
     }
 
@@ -376,7 +377,9 @@ impl<'a> Seat<'a> {
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
         while !link.abandoned.load(Ordering::Relaxed) && receiver.advance().map_err(Cause::Failed)? {
             if let Some(message) = receiver.message() {
-                link.counters.whole_message();
+                link.counters.message();
+                // The one behind it has a time of its own.
+                link.note_message_complete();
                 if deliver(message).is_break() {
                     parsed = Parsed::Enough;
                     break;
@@ -401,13 +404,13 @@ impl<'a> Seat<'a> {
             }
         }
         if receiver.is_amid_message() {
-            link.counters.note_amid_message();
+            link.note_amid_message();
             // What is not read cannot be late.
             if matches!(parsed, Parsed::Held) {
-                link.counters.pause_message();
+                link.pause_message();
             }
         } else {
-            link.counters.note_message_complete();
+            link.note_message_complete();
         }
         Ok(parsed)
     }

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod ahead;
+mod arriving;
 mod aside;
 mod attendant;
 mod compression;
@@ -15,6 +16,7 @@ mod cork;
 mod driven;
 mod end;
 mod fragments;
+mod info;
 mod keys;
 mod lease;
 mod link;
@@ -32,10 +34,11 @@ mod writer;
 
 #[doc(hidden)]
 pub use attendant::prepare;
-pub use connection::{Connection, Info, OnEnd, Opening};
+pub use connection::{Connection, OnEnd, Opening};
 #[doc(hidden)]
 pub use driven::{Driven, Driver, Turn, drive_for, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
+pub use info::{Agreed, Info};
 pub use link::State;
 pub use options::{Options, WhenFull};
 #[doc(hidden)]

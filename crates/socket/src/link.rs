@@ -12,9 +12,10 @@ use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Rece
 
 use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
 use crate::compression::Compression;
-use crate::connection::{Info, Opening};
+use crate::connection::Opening;
 use crate::cork::Cork;
 use crate::end::{Cause, End};
+use crate::info::Info;
 use crate::keys::RandomKeys;
 use crate::lease::{Inbound, Lease};
 use crate::options::Options;
@@ -41,6 +42,8 @@ pub(crate) struct Link {
     pub(crate) abandoned: AtomicBool,
     /// A message has taken too long: the peer was told, and what it still sends is dropped.
     pub(crate) overtime: AtomicBool,
+    /// A message has begun to arrive, and is not complete.
+    pub(crate) is_arriving: AtomicBool,
     /// An event loop has the reader.
     pub(crate) is_driven: AtomicBool,
     /// The event loop drops what still comes: the connection has failed, or the peer's Close was received.
@@ -50,7 +53,6 @@ pub(crate) struct Link {
     /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
     pub(crate) reader_exists: AtomicBool,
     pub(crate) counters: Counters,
-    pub(crate) attendant: &'static Attendant,
     pub(crate) key: usize,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
@@ -64,14 +66,6 @@ pub(crate) struct Counters {
     messages: AtomicU64,
     /// When the last byte was received, in nanoseconds of the clock.
     heard: AtomicU64,
-    /// When the peer has last taken a part of what is sent; not noted for what is taken whole.
-    progressed: AtomicU64,
-    /// When the message that is being received began; 0: none is.
-    amid_since: AtomicU64,
-    /// `bytes` at that moment.
-    amid_from: AtomicU64,
-    /// When the reader went away amid that message; 0: it is there.
-    amid_paused: AtomicU64,
 }
 
 /// Where a connection stands.
@@ -90,7 +84,7 @@ impl Link {
     #[inline(never)]
     pub(crate) fn new(transport: Stream, opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let Opening { role, received, greeting, options, info, on_end } = opening;
-        let options = options.usable();
+        let (options, info) = (options.usable(), info.shared());
         let attendant = attendant()?;
         let now = sys::now();
         let mut receiver = receiver(role, &options, &info);
@@ -112,12 +106,12 @@ impl Link {
             cork: Cork::default(),
             abandoned: AtomicBool::new(false),
             overtime: AtomicBool::new(false),
+            is_arriving: AtomicBool::new(false),
             is_driven: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
             reader_exists: AtomicBool::new(true),
             counters,
-            attendant,
             key: attendant.new_key(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
@@ -131,7 +125,7 @@ impl Link {
         self.flush();
         self.tick(sys::now());
         // Its owner may never read.
-        self.attendant.list_reader(self);
+        Attendant::get().list_reader(self);
     }
 
     /// Inbound state of which nothing has come yet.
@@ -171,7 +165,7 @@ impl Link {
             if let Some(compression) = &self.compression {
                 compression.retire();
             }
-            self.attendant.forget(self);
+            Attendant::get().forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
                 let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
                 MutexGuard::unlocked(outgoing, || on_end(end, traffic));
@@ -200,7 +194,7 @@ impl Link {
         self.turn.notify_all();
         self.flush_locked(&mut outgoing);
         drop(outgoing);
-        self.attendant.schedule(self, deadline);
+        Attendant::get().schedule(self, deadline);
         Ok(())
     }
 
@@ -229,7 +223,7 @@ impl Link {
         if !outgoing.ended {
             outgoing.cut_by(deadline);
             drop(outgoing);
-            self.attendant.schedule(self, deadline);
+            Attendant::get().schedule(self, deadline);
         }
     }
 
@@ -278,10 +272,8 @@ impl Link {
             compression.rest();
         }
         let mut next = now.saturating_add(self.options.message_timeout);
-        let amid_message = self.counters.amid_message().filter(|_| !self.overtime.load(Ordering::Relaxed));
-        if let Some((since, from)) = amid_message {
-            let received = self.counters.bytes.load(Ordering::Relaxed).saturating_sub(from);
-            let deadline = since.saturating_add(self.options.allowed(self.options.message_timeout, received));
+        let message_deadline = self.message_deadline(&outgoing).filter(|_| !self.overtime.load(Ordering::Relaxed));
+        if let Some(deadline) = message_deadline {
             if now >= deadline {
                 self.give_message_up(&mut outgoing, now);
             } else {
@@ -307,13 +299,11 @@ impl Link {
                 Due::Silent => return self.cut(&mut outgoing, Cause::KeepaliveTimeout),
             }
         }
-        for deadline in
-            [self.close_deadline(&outgoing), outgoing.cut_at(), outgoing.stalled_until()].into_iter().flatten()
-        {
+        for deadline in [outgoing.close_deadline(), outgoing.cut_at(), outgoing.stalled_until()].into_iter().flatten() {
             next = next.min(deadline);
         }
         drop(outgoing);
-        self.attendant.schedule(self, next);
+        Attendant::get().schedule(self, next);
     }
 
     /// Fails the connection for a message that has taken too long. Its reader, which waits for the rest of it, drops what
@@ -335,15 +325,14 @@ impl Link {
         }
     }
 
-    /// When the closing handshake has to be done. While the peer takes what goes before our Close, its own can come later.
-    fn close_deadline(&self, outgoing: &Outgoing) -> Option<Duration> {
-        let progress = self.counters.last_progressed().saturating_add(self.options.close_timeout);
-        outgoing.close_deadline().map(|deadline| deadline.max(progress))
+    /// Notes that the peer takes what is sent: its Close may come as much later.
+    pub(crate) fn progressed(&self, outgoing: &mut Outgoing) {
+        outgoing.put_close_off(sys::coarse_now().saturating_add(self.options.close_timeout));
     }
 
     fn overdue(&self, outgoing: &Outgoing, now: Duration) -> Option<Cause> {
         let past = |deadline: Option<Duration>| deadline.is_some_and(|deadline| now >= deadline);
-        if past(self.close_deadline(outgoing)) || past(outgoing.cut_at()) {
+        if past(outgoing.close_deadline()) || past(outgoing.cut_at()) {
             Some(Cause::LocalClose)
         } else if past(outgoing.stalled_until()) {
             Some(Cause::WriteTimeout)
@@ -363,7 +352,7 @@ impl Drop for Link {
             }
             let _ = self.transport.shutdown(Shutdown::Both);
         }
-        self.attendant.forget(self);
+        Attendant::get().forget(self);
         let outgoing = self.outgoing.get_mut();
         if let Some(on_end) = outgoing.on_end.take() {
             let end = self.counters.end(outgoing, outgoing.cause.unwrap_or(Cause::Dropped));
@@ -388,56 +377,12 @@ impl Counters {
         self.heard.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Notes that the peer takes what is sent.
-    pub(crate) fn progressed(&self) {
-        self.progressed.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    fn last_progressed(&self) -> Duration {
-        Duration::from_nanos(self.progressed.load(Ordering::Relaxed))
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn last_heard(&self) -> Duration {
         Duration::from_nanos(self.heard.load(Ordering::Relaxed))
-    }
-
-    /// Notes before a read that a message has begun that is not complete.
-    pub(crate) fn note_amid_message(&self) {
-        if self.amid_since.load(Ordering::Relaxed) == 0 {
-            self.amid_from.store(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
-            self.amid_since.store(self.heard.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that the message is complete.
-    pub(crate) fn note_message_complete(&self) {
-        if self.amid_since.load(Ordering::Relaxed) != 0 {
-            self.amid_since.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that the reader goes away amid a message: the time that it is away does not count.
-    pub(crate) fn pause_message(&self) {
-        if self.amid_since.load(Ordering::Relaxed) != 0 {
-            self.amid_paused.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that the reader is back.
-    pub(crate) fn resume_message(&self) {
-        let paused = self.amid_paused.load(Ordering::Relaxed);
-        if paused != 0 {
-            let away = (sys::coarse_now().as_nanos() as u64).saturating_sub(paused);
-            add(&self.amid_since, away);
-            self.amid_paused.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// When the message that is being waited for began, and the count of bytes then.
-    fn amid_message(&self) -> Option<(Duration, u64)> {
-        let since = self.amid_since.load(Ordering::Relaxed);
-        let waited_for = since != 0 && self.amid_paused.load(Ordering::Relaxed) == 0;
-        waited_for.then(|| (Duration::from_nanos(since), self.amid_from.load(Ordering::Relaxed)))
     }
 
     /// How the connection has ended, for `cause`.
@@ -463,12 +408,6 @@ impl Counters {
     /// Counts a message.
     pub(crate) fn message(&self) {
         add(&self.messages, 1);
-    }
-
-    /// Counts a message that has come to its end: the one behind it has a time of its own.
-    pub(crate) fn whole_message(&self) {
-        self.message();
-        self.note_message_complete();
     }
 }
 

@@ -10,6 +10,7 @@ use parking_lot::MutexGuard;
 use raddle_core::{Data, Keepalive, Message, Progress, Sender};
 
 use crate::aside::{Aside, Unwritten};
+use crate::attendant::Attendant;
 use crate::compression::{Compression, OfMessage};
 use crate::connection::OnEnd;
 use crate::driven::{Driver, keep_memory};
@@ -404,7 +405,7 @@ impl Link {
     /// Has the attendant let corked bytes go, if nothing else does before.
     pub(crate) fn list_cork(self: &Arc<Self>) {
         if self.cork.list() {
-            self.attendant.list_corked(self);
+            Attendant::get().list_corked(self);
         }
     }
 
@@ -498,8 +499,8 @@ impl Link {
         outgoing.tried = 0;
         let written = before - head.len();
         outgoing.bytes += written as i64;
-        if written > 0 && outgoing.close_deadline().is_some() {
-            self.counters.progressed();
+        if written > 0 {
+            self.progressed(outgoing);
         }
         match result {
             Ok(()) if head.len() == 0 => {
@@ -549,7 +550,7 @@ impl Link {
                     head.start += of_head;
                     written += count - of_head;
                     if head.len() + payload.len() > count - of_head {
-                        self.counters.progressed();
+                        self.progressed(&mut self.outgoing.lock());
                     }
                 }
                 Err(error) => match error.kind() {
@@ -613,11 +614,11 @@ impl Link {
         outgoing.aside().stalled_until = Some(until);
         if let Some((driver, key)) = &outgoing.driver {
             driver.output_waits(*key);
-        } else if let Err(error) = self.attendant.watch_output(self) {
+        } else if let Err(error) = Attendant::get().watch_output(self) {
             self.cut(outgoing, Cause::Io(error.kind()));
             return Err(SendError::Closed);
         }
-        self.attendant.schedule(self, until);
+        Attendant::get().schedule(self, until);
         Ok(())
     }
 

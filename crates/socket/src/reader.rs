@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use raddle_core::{Close, Event, Message, Progress, Receiver, Role};
 
-use crate::connection::Info;
+use crate::attendant::Attendant;
 use crate::end::{Cause, End};
+use crate::info::Info;
 use crate::lease::Ahead;
 use crate::link::{Link, State};
 use crate::sys;
@@ -249,7 +250,7 @@ impl Reader {
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.enter() };
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
-        link.counters.resume_message();
+        link.resume_message();
         let mut looks = LATE_LOOKS;
         let step = loop {
             match inbound.ahead.pop_front() {
@@ -288,9 +289,9 @@ impl Reader {
         let lent = kept.as_ref().and_then(|kept| kept.lent.as_ref());
         let amid_part = inbound.receiver.is_amid_part() || matches!(lent, Some(Ahead::Part(_, Progress::More)));
         if matches!(step, Step::Message) && !amid_part {
-            link.counters.note_message_complete();
+            link.note_message_complete();
         } else {
-            link.counters.pause_message();
+            link.pause_message();
         }
         // What is sent now can leave together with the answers to what is already there.
         if matches!(step, Step::Message) && (inbound.receiver.has_frame() || !inbound.ahead.is_empty()) {
@@ -303,7 +304,7 @@ impl Reader {
         }
         link.inbound.leave();
         if !link.listing.is_listed() {
-            link.attendant.list_reader(link);
+            Attendant::get().list_reader(link);
         }
         Ok(step)
     }
@@ -348,7 +349,7 @@ impl Link {
     ) -> Result<bool, Cause> {
         let amid_message = receiver.is_amid_message();
         if amid_message {
-            self.counters.note_amid_message();
+            self.note_amid_message();
         }
         // The answers leave before the thread may wait; together with those to what is known to have arrived already.
         let hungry = deadline.is_none() && receiver.is_hungry() && self.cork.is_held();

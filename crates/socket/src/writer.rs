@@ -9,8 +9,8 @@ use std::time::Duration;
 use raddle_core::{Close, CloseCode, Message, Progress};
 
 use crate::compression::{Compression, OfMessage};
-use crate::connection::Info;
 use crate::end::{Cause, SendError, SendStatus};
+use crate::info::Info;
 use crate::link::{Link, State};
 use crate::outgoing::Wait;
 use crate::reader::Reader;
