@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -72,16 +74,15 @@ pub(crate) enum Ticket {
 #[derive(Debug)]
 pub(crate) struct Seat {
     admission: Arc<Admission>,
-    address: OnceLock<Network>,
+    /// The network that it counts for; 0: none. Set once.
+    address: AtomicU64,
 }
 
-/// What counts as one address: an IPv6 customer has a /64 to itself.
-// Each connection has one, and so it is no larger than it has to be.
+/// What counts as one address: an IPv4 address, and the /64 of an IPv6 customer.
+// In the 8 bytes of such a prefix, because each connection has one. An IPv4 address is taken as `0:1::/32` and its own bits, a
+// prefix that is given to nobody (RFC 4291, section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Network {
-    V4([u8; 4]),
-    V6([u8; 8]),
-}
+struct Network(NonZeroU64);
 
 impl Admission {
     pub(crate) fn new(caps: Caps) -> Arc<Self> {
@@ -96,7 +97,7 @@ impl Admission {
             return Err(Full::Server);
         }
         counts.total += 1;
-        Ok(Ticket::Sole(Seat { admission: Arc::clone(self), address: OnceLock::new() }))
+        Ok(Ticket::Sole(Seat { admission: Arc::clone(self), address: AtomicU64::new(0) }))
     }
 }
 
@@ -150,8 +151,14 @@ impl Seat {
             visits.rested_at = rested_at;
         }
         visits.connections += 1;
-        let _ = self.address.set(address);
+        self.address.store(address.0.get(), Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl Seat {
+    fn address(&self) -> Option<Network> {
+        NonZeroU64::new(self.address.load(Ordering::Relaxed)).map(Network)
     }
 }
 
@@ -159,11 +166,11 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut counts = self.admission.counts.lock();
         counts.total -= 1;
-        let Some(address) = self.address.get() else { return };
-        if let Some(visits) = counts.by_address.get_mut(address) {
+        let Some(address) = self.address() else { return };
+        if let Some(visits) = counts.by_address.get_mut(&address) {
             visits.connections -= 1;
             if visits.connections == 0 && self.admission.caps.rate.is_none() {
-                counts.by_address.remove(address);
+                counts.by_address.remove(&address);
             }
         }
     }
@@ -171,10 +178,12 @@ impl Drop for Seat {
 
 impl Network {
     fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => Self::V6(((address.to_bits() >> 64) as u64).to_be_bytes()),
-        }
+        let bits = match address.to_canonical() {
+            IpAddr::V4(address) => 1 << 32 | u64::from(address.to_bits()),
+            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+        };
+        // The loopback and what is not specified are the only addresses of the prefix 0.
+        Self(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 }
 
@@ -205,7 +214,7 @@ mod tests {
         assert_eq!(enter(&admission, "127.0.0.1", now).err(), Some(Full::Server));
         drop(first);
         let mapped = enter(&admission, "::ffff:127.0.0.1", now).expect("a place is free again");
-        assert_eq!(mapped.address.get(), Some(&Network::V4([127, 0, 0, 1])));
+        assert_eq!(mapped.address(), Some(Network::of([127, 0, 0, 1].into())));
         assert_eq!(admission.counts.lock().by_address.len(), 3);
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Farewell {
 impl Farewell {
     /// Begins with the connections of the registry: whoever opens one later closes it itself.
     pub(crate) fn new(shared: &Shared, stop: Stop) -> Self {
-        let open: Vec<_> = shared.registry.writers().iter().map(Writer::downgrade).collect();
+        let open: Vec<_> = shared.books.registry.writers().iter().map(Writer::downgrade).collect();
         Self { stop, begun: Instant::now(), total: open.len(), open }
     }
 
@@ -40,7 +40,7 @@ impl Farewell {
     /// Closes those whose turn it is, and cuts all when the grace is over: `true`.
     pub(crate) fn advance(&mut self, shared: &Shared, now: Instant) -> bool {
         if now >= self.stop.cut_at {
-            shared.registry.writers().iter().for_each(|writer| writer.cut(Cause::Shutdown));
+            shared.books.registry.writers().iter().for_each(|writer| writer.cut(Cause::Shutdown));
             return true;
         }
         let time = self.stop.closed_by.saturating_duration_since(self.begun);

@@ -23,7 +23,7 @@ use crate::farewell::{Farewell, after};
 use crate::guest::{Guest, Next, Stage, locate};
 use crate::listener::{AcceptFailure, Listener, Spare};
 use crate::metrics::Refusal;
-use crate::registry::ConnectionId;
+use crate::registry::{ConnectionId, Place};
 use crate::request::Request;
 use crate::shared::{Service, Shared};
 
@@ -147,7 +147,7 @@ impl Host<'_> {
         }
         next = next.into_iter().chain(self.undecided.first_key_value().map(|((at, _), _)| *at)).min();
         if self.shared.service() != Service::On {
-            if self.shared.registry.is_empty() && self.guests.is_empty() {
+            if self.shared.books.registry.is_empty() && self.guests.is_empty() {
                 return None;
             }
             let late = self.farewell.as_mut().is_some_and(|farewell| farewell.advance(self.shared, now));
@@ -201,7 +201,7 @@ impl Host<'_> {
             }
         };
         let proxies = settings.proxies.as_ref().filter(|proxies| proxies.trust(peer.map(|peer| peer.ip())));
-        let (ticket, place) = (Some(ticket), Some(self.shared.registry.enter(peer)));
+        let (ticket, place) = (Some(ticket), Some(Place::enter(&self.shared.books, peer)));
         if proxies.is_none()
             && let Err(full) = locate(&ticket, &place, peer)
         {

@@ -1,5 +1,6 @@
 //! The registry: every connection of a server, by an id that is never given twice.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use raddle_socket::{Info, State, Traffic, WeakWriter, Writer};
+
+use crate::shared::Books;
 
 /// Names a connection of a server. The id of a connection that has ended names nothing, for ever.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,63 +94,68 @@ pub(crate) struct Registry {
 struct Slots {
     slots: Vec<Slot>,
     free: Vec<usize>,
+    /// The addresses, where they are known, of the connections in the opening handshake.
+    connecting: BTreeMap<usize, SocketAddr>,
 }
 
+// Of 16 bytes: there is one for each connection.
 #[derive(Debug)]
 struct Slot {
     /// Raised each time the slot is filled; never 0 in an id.
     generation: u32,
-    entry: Option<Entry>,
+    is_filled: bool,
+    /// Of an open connection. Weak, so that the connection ends with the application's handles.
+    writer: Option<WeakWriter>,
 }
 
-#[derive(Clone, Debug)]
+/// What is in a slot.
 enum Entry {
-    // Apart, because most connections of a table are open.
-    Connecting(Option<Box<SocketAddr>>),
-    /// Weak, so that the connection ends with the application's handles.
+    Connecting(Option<SocketAddr>),
     Open(WeakWriter),
 }
 
 /// A place in the registry, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    registry: Arc<Registry>,
+    pub(crate) books: Arc<Books>,
     pub(crate) id: ConnectionId,
 }
 
 impl Registry {
     /// Enters a connection that begins its opening handshake.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
+    fn enter(&self, peer: Option<SocketAddr>) -> ConnectionId {
         let slots = &mut *self.slots.lock();
         let index = slots.free.pop().unwrap_or_else(|| {
-            slots.slots.push(Slot { generation: 0, entry: None });
+            slots.slots.push(Slot { generation: 0, is_filled: false, writer: None });
             slots.slots.len() - 1
         });
         let slot = &mut slots.slots[index];
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
-        slot.entry = Some(Entry::Connecting(peer.map(Box::new)));
-        Place { registry: Arc::clone(self), id: ConnectionId::new(slot.generation, index) }
+        slot.is_filled = true;
+        let id = ConnectionId::new(slot.generation, index);
+        slots.connecting.extend(peer.map(|peer| (index, peer)));
+        id
     }
 
     /// Notes that the opening handshake of a connection is done.
     pub(crate) fn open(&self, id: ConnectionId, writer: &Writer) {
-        if let Some(entry) = self.slots.lock().get_mut(id) {
-            *entry = Entry::Open(writer.downgrade());
+        let slots = &mut *self.slots.lock();
+        if let Some(slot) = slots.get_mut(id) {
+            slot.writer = Some(writer.downgrade());
+            slots.connecting.remove(&id.parts().1);
         }
     }
 
     /// The writer of an open connection.
     pub(crate) fn writer(&self, id: ConnectionId) -> Option<Writer> {
-        match self.slots.lock().get_mut(id)? {
-            Entry::Open(writer) => writer.upgrade(),
-            Entry::Connecting(_) => None,
-        }
+        self.slots.lock().get_mut(id)?.writer.as_ref()?.upgrade()
     }
 
     /// What is known of a connection; `None` where the id names none any more.
     pub(crate) fn snapshot(&self, id: ConnectionId) -> Option<Snapshot> {
-        let entry = self.slots.lock().get_mut(id)?.clone();
-        snapshot(id, &entry)
+        let (generation, index) = id.parts();
+        let entry = self.slots.lock().entry(index).filter(|(filled, _)| filled.parts().0 == generation)?;
+        snapshot(id, &entry.1)
     }
 
     /// Connections, those in the opening handshake included.
@@ -175,24 +183,37 @@ impl Registry {
 
     fn entries(&self) -> Vec<(ConnectionId, Entry)> {
         let slots = self.slots.lock();
-        let filled =
-            |(index, slot): (usize, &Slot)| Some((ConnectionId::new(slot.generation, index), slot.entry.clone()?));
-        slots.slots.iter().enumerate().filter_map(filled).collect()
+        (0..slots.slots.len()).filter_map(|index| slots.entry(index)).collect()
     }
 }
 
 impl Slots {
-    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Entry> {
+    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Slot> {
         let (generation, index) = id.parts();
-        self.slots.get_mut(index).filter(|slot| slot.generation == generation)?.entry.as_mut()
+        self.slots.get_mut(index).filter(|slot| slot.is_filled && slot.generation == generation)
+    }
+
+    fn entry(&self, index: usize) -> Option<(ConnectionId, Entry)> {
+        let slot = self.slots.get(index).filter(|slot| slot.is_filled)?;
+        let entry = match &slot.writer {
+            Some(writer) => Entry::Open(writer.clone()),
+            None => Entry::Connecting(self.connecting.get(&index).copied()),
+        };
+        Some((ConnectionId::new(slot.generation, index), entry))
     }
 }
 
 impl Place {
+    /// A place for a connection that begins its opening handshake.
+    pub(crate) fn enter(books: &Arc<Books>, peer: Option<SocketAddr>) -> Self {
+        Self { books: Arc::clone(books), id: books.registry.enter(peer) }
+    }
+
     /// Notes the client's address, which a proxy has told.
     pub(crate) fn locate(&self, peer: SocketAddr) {
-        if let Some(Entry::Connecting(known)) = self.registry.slots.lock().get_mut(self.id) {
-            *known = Some(Box::new(peer));
+        let slots = &mut *self.books.registry.slots.lock();
+        if slots.get_mut(self.id).is_some_and(|slot| slot.writer.is_none()) {
+            slots.connecting.insert(self.id.parts().1, peer);
         }
     }
 }
@@ -200,11 +221,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let (_, index) = self.id.parts();
-        let mut slots = self.registry.slots.lock();
-        let entry = slots.slots[index].entry.take();
+        let mut slots = self.books.registry.slots.lock();
+        slots.slots[index].is_filled = false;
+        let writer = slots.slots[index].writer.take();
+        slots.connecting.remove(&index);
         slots.free.push(index);
         drop(slots);
-        drop(entry);
+        drop(writer);
     }
 }
 
@@ -214,7 +237,7 @@ fn snapshot(id: ConnectionId, entry: &Entry) -> Option<Snapshot> {
         Entry::Connecting(peer) => Snapshot {
             id,
             phase: Phase::Connecting,
-            peer: peer.as_deref().copied(),
+            peer: *peer,
             info: None,
             traffic: Traffic::default(),
             round_trip: None,
@@ -243,11 +266,12 @@ mod tests {
 
     #[test]
     fn the_id_of_a_connection_that_has_ended_names_nothing() {
-        let registry = Arc::new(Registry::default());
-        let first = registry.enter(None);
+        let books = Arc::new(Books::default());
+        let registry = &books.registry;
+        let first = Place::enter(&books, None);
         let old = first.id;
         drop(first);
-        let second = registry.enter(None);
+        let second = Place::enter(&books, None);
         assert_eq!(old.parts().1, second.id.parts().1, "the slot is used again");
         assert_ne!(old, second.id);
         assert!(registry.slots.lock().get_mut(old).is_none());

@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::pool::{Handler, Pool};
-use crate::registry::{ConnectionId, Snapshot};
+use crate::registry::{ConnectionId, Place, Snapshot};
 use crate::shared::{Arrival, Service, Shared};
 use crate::threads::{self, HandlerError};
 use crate::topics::Delivered;
@@ -71,7 +71,6 @@ impl Server {
         let shared = Shared {
             on_request,
             admission: Admission::new(caps),
-            registry: Arc::default(),
             identities: Identities::new(settings.identity_policy),
             books: Arc::default(),
             backplane,
@@ -192,7 +191,7 @@ impl Server {
         if let Some(peer) = info.peer {
             ticket.locate(peer.ip(), Instant::now()).map_err(|_| full())?;
         }
-        let place = shared.registry.enter(info.peer);
+        let place = Place::enter(&shared.books, info.peer);
         let id = place.id;
         let slot = shared.reserve(info.identity.as_ref(), id).map_err(|_| full())?;
         info.id = id.get();
@@ -259,24 +258,24 @@ impl Server {
 
     /// All connections, in no particular order.
     pub fn connections(&self) -> Vec<Snapshot> {
-        self.shared.registry.snapshots()
+        self.shared.books.registry.snapshots()
     }
 
     /// The open connections of an identity, as [`Acceptance::identity`](crate::Acceptance::identity) has named it; the oldest
     /// first.
     pub fn connections_of(&self, identity: &str) -> Vec<Snapshot> {
         let ids = self.shared.identities.of(identity);
-        ids.into_iter().filter_map(|id| self.shared.registry.snapshot(id)).collect()
+        ids.into_iter().filter_map(|id| self.shared.books.registry.snapshot(id)).collect()
     }
 
     /// What the server has counted so far, and how it stands.
     pub fn metrics(&self) -> Metrics {
-        self.shared.books.metrics.snapshot(&self.shared.registry)
+        self.shared.books.metrics.snapshot(&self.shared.books.registry)
     }
 
     /// A writer of an open connection; `None` where the id names none any more.
     pub fn connection(&self, id: ConnectionId) -> Option<Writer> {
-        self.shared.registry.writer(id)
+        self.shared.books.registry.writer(id)
     }
 
     /// Stops the server: no new connections, Close 1001 to all, and after `grace` those that are left are cut.

@@ -33,7 +33,6 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) on_request: Option<Box<OnRequest>>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) registry: Arc<Registry>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) books: Arc<Books>,
     pub(crate) backplane: Box<dyn Backplane>,
@@ -50,6 +49,7 @@ pub(crate) struct Shared {
 /// What the end of a connection is entered in, be it after the server's. In one place, to which each connection has one pointer.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
+    pub(crate) registry: Registry,
     pub(crate) metrics: Counter,
     pub(crate) topics: Topics,
 }
@@ -199,7 +199,7 @@ impl Shared {
         let Some(identity) = identity else { return Ok(None) };
         let (slot, replaced) = self.identities.reserve(identity, id)?;
         // One that is still being opened finds out by itself that it was replaced.
-        for writer in replaced.into_iter().filter_map(|id| self.registry.writer(id)) {
+        for writer in replaced.into_iter().filter_map(|id| self.books.registry.writer(id)) {
             farewell::replace(&writer);
         }
         Ok(Some(slot))
@@ -208,8 +208,9 @@ impl Shared {
     /// What happens at the end of an open connection: its places are given back, and it is counted.
     pub(crate) fn on_end(&self, place: Place, ticket: Ticket, slot: Option<Slot>) -> Option<OnEnd> {
         // There is one for each connection, however idle: few have an identity.
-        let (books, slot) = (Arc::clone(&self.books), slot.map(Box::new));
+        let slot = slot.map(Box::new);
         Some(Box::new(move |end, traffic| {
+            let books = Arc::clone(&place.books);
             books.topics.leave(place.id);
             // Whoever finds it in the registry no more finds its other places free.
             drop((slot, ticket));
@@ -229,7 +230,7 @@ impl Shared {
     /// Enters a connection in the registry, before its client learns that it is open.
     pub(crate) fn opened(&self, id: ConnectionId, writer: &Writer) {
         self.books.metrics.opened();
-        self.registry.open(id, writer);
+        self.books.registry.open(id, writer);
         // `stop`, and whoever takes the place of an identity's oldest connection, close what they find in the registry: they
         // may have missed this one.
         if matches!(self.service(), Service::Stopping(_)) {
@@ -352,7 +353,7 @@ impl Shared {
             // Nothing was started, and nothing will be. Connections may have been adopted.
             None => {
                 if let Service::Stopping(stop) = self.service() {
-                    farewell::without_lobby(&self.registry.writers(), stop);
+                    farewell::without_lobby(&self.books.registry.writers(), stop);
                 }
             }
         }
