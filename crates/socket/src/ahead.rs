@@ -123,7 +123,7 @@ impl Link {
         if has_ended || self.overtime.load(Ordering::Relaxed) {
             return Break(Stop::Enough);
         }
-        let wanted = self.reader_exists.load(Ordering::Relaxed);
+        let wanted = self.outgoing.lock().reader_exists;
         loop {
             let (messages, bytes) = deputy.waiting();
             if messages >= MESSAGES_AHEAD || bytes as u64 >= self.options.limits.message {

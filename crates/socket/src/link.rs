@@ -50,8 +50,6 @@ pub(crate) struct Link {
     pub(crate) is_leaving: AtomicBool,
     /// More waits to be written than should, and the event loop reads no more until it has left.
     pub(crate) is_overfull: AtomicBool,
-    /// The connection's reader was not dropped. Changed under the lock of `outgoing`.
-    pub(crate) reader_exists: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) key: usize,
     pub(crate) timer: TimerSlot,
@@ -110,7 +108,6 @@ impl Link {
             is_driven: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
-            reader_exists: AtomicBool::new(true),
             counters,
             key: attendant.new_key(),
             timer: TimerSlot::new(),

@@ -36,6 +36,8 @@ pub(crate) struct Outgoing {
     pub(crate) cause: Option<Cause>,
     /// The stream is shut down.
     pub(crate) ended: bool,
+    /// The connection's reader was not dropped.
+    pub(crate) reader_exists: bool,
     /// `None`: as when it is empty.
     pub(crate) aside: Option<Box<Aside>>,
     /// The event loop was told that there is output to be written.
@@ -84,6 +86,7 @@ impl Outgoing {
             round_trip: 0,
             cause: None,
             ended: false,
+            reader_exists: true,
             aside: Some(Box::new(Aside { rest, ..Aside::default() })),
             is_summoned: false,
             driver: None,

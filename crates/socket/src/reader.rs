@@ -78,10 +78,10 @@ impl Reader {
     /// Waits until the reader of a connection is dropped, and takes its place.
     pub(crate) fn succeed(link: &Arc<Link>) -> Self {
         let mut outgoing = link.outgoing.lock();
-        while link.reader_exists.load(Ordering::Relaxed) {
+        while outgoing.reader_exists {
             link.turn.wait(&mut outgoing);
         }
-        link.reader_exists.store(true, Ordering::Relaxed);
+        outgoing.reader_exists = true;
         let ended = outgoing.ended;
         drop(outgoing);
         let kept = ended.then(|| Box::new(Kept { lent: None, done: Some(link.end()) }));
@@ -324,8 +324,8 @@ impl Drop for Reader {
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
         inbound.receiver.shrink();
-        let outgoing = link.outgoing.lock();
-        link.reader_exists.store(false, Ordering::Relaxed);
+        let mut outgoing = link.outgoing.lock();
+        outgoing.reader_exists = false;
         link.inbound.leave();
         drop(outgoing);
         link.turn.notify_all();
