@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn of(target: &str) -> Info {
-        let mut info = Info::default();
+        let mut info = Info { id: 1, ..Info::default() };
         info.target = target.into();
         info.shared()
     }
