@@ -28,7 +28,6 @@ pub(crate) struct Resident<S> {
     pub(crate) driven: Driven,
     pub(crate) state: S,
     watched: Watched,
-    _claim: Claim,
 }
 
 /// What a socket is watched for.
@@ -70,7 +69,8 @@ impl<S> Berths<S> {
             log::error!("a connection cannot be watched: {error}");
             driven.writer().cut(Cause::Io(error.kind()));
         }
-        berth.resident = Some(Resident { driven, state, watched: Watched::Input, _claim: claim });
+        berth.resident = Some(Resident { driven, state, watched: Watched::Input });
+        claim.keep();
         key
     }
 
@@ -91,6 +91,7 @@ impl<S> Berths<S> {
         // So no key is `usize::MAX`, which the poller keeps for itself.
         berth.generation = berth.generation.wrapping_add(1) & (u32::MAX >> 1);
         self.free.push(key & INDEX);
+        home.give_up_claim();
         if let Some(socket) = resident.driven.descriptor() {
             home.watch.remove(socket);
         }

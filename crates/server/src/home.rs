@@ -74,6 +74,11 @@ impl Home {
         self.watch.wake();
     }
 
+    /// For what was claimed and kept: the connection has left.
+    pub(crate) fn give_up_claim(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Has a request decided on by the worker.
     pub(crate) fn decide(&self, request: Request) {
         self.post(Task::Decide(request));
@@ -152,16 +157,22 @@ impl Driver for Home {
 /// A claim to a berth in a worker, given back when dropped.
 pub(crate) struct Claim {
     home: Arc<Home>,
+    is_kept: bool,
 }
 
 impl Claim {
     pub(crate) fn new(home: &Arc<Home>) -> Self {
         home.load.fetch_add(1, Ordering::Relaxed);
-        Self { home: Arc::clone(home) }
+        Self { home: Arc::clone(home), is_kept: false }
     }
 
     pub(crate) fn home(&self) -> &Arc<Home> {
         &self.home
+    }
+
+    /// Leaves it to the worker, which has the connection, to give the claim up.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
     }
 
     /// Gives an open connection to the worker.
@@ -173,7 +184,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.home.load.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_kept {
+            self.home.give_up_claim();
+        }
     }
 }
 
