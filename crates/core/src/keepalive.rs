@@ -28,8 +28,10 @@ pub struct Keepalive {
     heard: Nanos,
     /// When the newest Ping was sent.
     pinged: Nanos,
+    /// The last that was measured, in microseconds; 0: none was.
+    round_trip: u32,
     /// The number of the newest Ping, which is its payload.
-    number: u32,
+    number: u16,
     /// No byte has followed that Ping yet.
     is_silent: bool,
     /// No Pong has answered that Ping yet.
@@ -59,7 +61,7 @@ impl Keepalive {
     /// Pings after `interval` of silence, and allows `timeout` for an answer.
     pub fn new(interval: Duration, timeout: Duration, now: Duration) -> Self {
         let (interval, timeout, heard) = (Millis::of(interval), Millis::of(timeout), Nanos::of(now));
-        Self { interval, timeout, heard, pinged: heard, number: 0, is_silent: false, is_asked: false }
+        Self { interval, timeout, heard, pinged: heard, round_trip: 0, number: 0, is_silent: false, is_asked: false }
     }
 
     /// Notes that bytes were received at `at`.
@@ -91,7 +93,14 @@ impl Keepalive {
             return None;
         }
         (self.is_silent, self.is_asked) = (false, false);
-        Some(now.saturating_sub(self.pinged.get()))
+        let time = now.saturating_sub(self.pinged.get());
+        self.round_trip = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
+        Some(time)
+    }
+
+    /// The last round-trip time that a Pong has told, to the microsecond. `None`: none has.
+    pub fn round_trip(&self) -> Option<Duration> {
+        (self.round_trip > 0).then(|| Duration::from_micros(self.round_trip.into()))
     }
 
     fn payload(&self) -> [u8; 8] {

@@ -20,7 +20,7 @@ pub struct Sender {
     /// Whole frames.
     output: Vec<u8>,
     /// Bytes at the start of the output that were written.
-    written: usize,
+    written: u32,
     /// The driver has taken output, or could not write all of it: the peer may be slow.
     behind: bool,
     /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3). Apart, because nearly no
@@ -176,22 +176,25 @@ impl Sender {
         if self.output.is_empty() {
             let _ = self.flush_pong();
         }
-        &self.output[self.written..]
+        &self.output[self.written as usize..]
     }
 
     /// Bytes that wait to be written.
     pub fn queued(&self) -> usize {
-        self.output.len() - self.written + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
+        self.output.len() - self.written as usize + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
     }
 
     /// Takes `count` bytes off the output, after they were written. 0 says that the peer takes none now.
     pub fn written(&mut self, count: usize) {
-        self.written += count;
-        assert!(self.written <= self.output.len(), "more bytes were written than there were");
+        let written = self.written as usize + count;
+        assert!(written <= self.output.len(), "more bytes were written than there were");
         // An output that never runs empty must not keep all that was ever written; what is moved is less than what left.
-        if self.written > self.output.len() / 2 {
-            self.output.drain(..self.written);
-            self.written = 0;
+        match u32::try_from(written) {
+            Ok(few) if written <= self.output.len() / 2 => self.written = few,
+            _ => {
+                self.output.drain(..written);
+                self.written = 0;
+            }
         }
         self.behind = !self.output.is_empty();
     }
@@ -206,7 +209,7 @@ impl Sender {
         if to.is_empty() && self.written == 0 {
             std::mem::swap(to, &mut self.output);
         } else {
-            to.extend_from_slice(&self.output[self.written..]);
+            to.extend_from_slice(&self.output[self.written as usize..]);
             self.output.clear();
             self.written = 0;
         }

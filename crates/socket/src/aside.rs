@@ -7,6 +7,7 @@ use std::time::Duration;
 use raddle_core::CloseCode;
 
 use crate::arriving::Arriving;
+use crate::end::Cause;
 use crate::outgoing::Outgoing;
 use crate::publication::Publication;
 
@@ -23,6 +24,8 @@ pub(crate) struct Aside {
     pub(crate) close_deadline: Option<Duration>,
     /// The connection is cut then, whatever happens until then.
     pub(crate) cut_at: Option<Duration>,
+    /// What has ended the connection, or is about to: the first that has.
+    pub(crate) cause: Option<Cause>,
     pub(crate) received: Option<(CloseCode, String)>,
     pub(crate) sent: Option<CloseCode>,
     /// What many connections get, and had to wait for the end of a message.
@@ -84,6 +87,11 @@ impl Outgoing {
         *cut_at = Some(cut_at.map_or(deadline, |before| before.min(deadline)));
     }
 
+    /// What has ended the connection, or is about to.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.aside.as_ref()?.cause
+    }
+
     /// The peer's Close.
     pub(crate) fn received(&self) -> Option<&(CloseCode, String)> {
         self.aside.as_ref()?.received.as_ref()
@@ -120,9 +128,10 @@ impl Outgoing {
 
 impl Aside {
     fn is_empty(&self) -> bool {
-        let Self { rest, amid, stalled_until, close_deadline, cut_at, received, sent, postponed, arriving } = self;
+        let Self { rest, amid, stalled_until, close_deadline, cut_at, cause, received, sent, postponed, arriving } =
+            self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
-        let is_ending = received.is_some() || sent.is_some();
+        let is_ending = cause.is_some() || received.is_some() || sent.is_some();
         let is_amid = amid.is_some() || arriving.is_some();
         rest.bytes.capacity() == 0 && postponed.is_empty() && !is_amid && !has_deadline && !is_ending
     }

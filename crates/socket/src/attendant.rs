@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -21,12 +21,13 @@ use crate::watch::{Event, Events, Mode, Watch};
 pub(crate) struct Attendant {
     watch: Watch,
     tasks: Mutex<Tasks>,
-    next_key: AtomicUsize,
 }
 
 struct Tasks {
     timers: Timers<Weak<Link>>,
     /// Connections whose socket is watched, by their key.
+    ///
+    /// An event of one that has ended in the same moment may find another of the same key: it is looked after without need.
     watched: HashMap<usize, Watched>,
     /// Connections that have, or had a moment ago, corked bytes.
     corked: Vec<Corked>,
@@ -85,7 +86,7 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
             sweep: None,
             wakes: Some(Duration::ZERO),
         };
-        let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks), next_key: AtomicUsize::new(0) };
+        let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks) };
         // The thread waits for the place to be filled, which is done only once the thread is known to run.
         let (ready, filled) = std::sync::mpsc::channel::<()>();
         sys::spawn("raddle attendant".into(), None, move || {
@@ -109,11 +110,6 @@ impl Attendant {
     /// For connections, which are made once it is there.
     pub(crate) fn get() -> &'static Self {
         ATTENDANT.get().expect("a connection has found it")
-    }
-
-    /// A key for a connection, never given again.
-    pub(crate) fn new_key(&self) -> usize {
-        self.next_key.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Has [`Link::tick`] called at `at`, or before.
@@ -165,16 +161,16 @@ impl Attendant {
     fn watch(&self, link: &Arc<Link>, change: impl FnOnce(&mut Watched)) -> io::Result<()> {
         let Some(socket) = link.transport.descriptor() else { return Ok(()) };
         let tasks = &mut *self.tasks.lock();
-        match tasks.watched.entry(link.key) {
+        match tasks.watched.entry(link.key()) {
             Entry::Vacant(place) => {
                 let mut watched = Watched { link: Arc::downgrade(link), input: None, output: None };
                 change(&mut watched);
-                self.watch.add(socket, watched.event(link.key), Mode::Once)?;
+                self.watch.add(socket, watched.event(link.key()), Mode::Once)?;
                 place.insert(watched);
             }
             Entry::Occupied(mut place) => {
                 change(place.get_mut());
-                self.watch.change(socket, place.get().event(link.key), Mode::Once)?;
+                self.watch.change(socket, place.get().event(link.key()), Mode::Once)?;
             }
         }
         Ok(())
@@ -188,7 +184,7 @@ impl Attendant {
             link.timer.set(None);
             tasks.timers.give_up(|link| link.strong_count() == 0);
         }
-        let watched = tasks.watched.remove(&link.key);
+        let watched = tasks.watched.remove(&link.key());
         if let Some(socket) = link.transport.descriptor().filter(|_| watched.is_some()) {
             self.watch.remove(socket);
         }

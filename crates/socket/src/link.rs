@@ -51,7 +51,6 @@ pub(crate) struct Link {
     /// More waits to be written than should, and the event loop reads no more until it has left.
     pub(crate) is_overfull: AtomicBool,
     pub(crate) counters: Counters,
-    pub(crate) key: usize,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
     pub(crate) listing: Listing,
@@ -83,7 +82,7 @@ impl Link {
     pub(crate) fn new(transport: Stream, opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let Opening { role, received, greeting, options, info, on_end } = opening;
         let (options, info) = (options.usable(), info.shared());
-        let attendant = attendant()?;
+        attendant()?;
         let now = sys::now();
         let mut receiver = receiver(role, &options, &info);
         let sender = match role {
@@ -109,7 +108,6 @@ impl Link {
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
             counters,
-            key: attendant.new_key(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
             options,
@@ -123,6 +121,11 @@ impl Link {
         self.tick(sys::now());
         // Its owner may never read.
         Attendant::get().list_reader(self);
+    }
+
+    /// Where it is in memory: no other connection has this number as long as there is this one.
+    pub(crate) fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Inbound state of which nothing has come yet.
@@ -144,12 +147,12 @@ impl Link {
     /// How the connection has ended, or would be said to have ended now.
     pub(crate) fn end(&self) -> End {
         let outgoing = self.outgoing.lock();
-        self.counters.end(&outgoing, outgoing.cause.unwrap_or(Cause::EndOfStream))
+        self.counters.end(&outgoing, outgoing.cause().unwrap_or(Cause::EndOfStream))
     }
 
     /// Ends the connection: wakes all that wait for it. The first cause is kept.
     pub(crate) fn cut(&self, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause) {
-        let cause = *outgoing.cause.get_or_insert(cause);
+        let cause = *outgoing.aside().cause.get_or_insert(cause);
         if !outgoing.ended {
             outgoing.ended = true;
             if outgoing.queued() > 0 {
@@ -184,7 +187,7 @@ impl Link {
             return Err(raddle_core::SendError::Closed);
         }
         outgoing.sender.close(close)?;
-        outgoing.cause.get_or_insert(cause);
+        outgoing.aside().cause.get_or_insert(cause);
         outgoing.aside().sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
         let deadline = sys::now().saturating_add(self.options.close_timeout);
         outgoing.aside().close_deadline = Some(deadline);
@@ -206,7 +209,7 @@ impl Link {
     /// Fails the connection (section 7.1.7): puts a Close in the output, if none was sent.
     pub(crate) fn fail(&self, error: Error) {
         let mut outgoing = self.outgoing.lock();
-        outgoing.cause.get_or_insert(Cause::Failed(error));
+        outgoing.aside().cause.get_or_insert(Cause::Failed(error));
         if !outgoing.sender.is_closed() {
             outgoing.sender.fail(error);
             outgoing.aside().sent = Some(error.close_code());
@@ -236,7 +239,9 @@ impl Link {
                 self.cork.hold();
             }
             Event::Pong(payload) => {
-                self.outgoing.lock().pong(payload);
+                if let Some(keepalive) = &mut self.outgoing.lock().keepalive {
+                    keepalive.pong(payload, sys::now());
+                }
             }
             Event::Close(close) => {
                 let mut outgoing = self.outgoing.lock();
@@ -244,7 +249,7 @@ impl Link {
                     Some(close) => (close.code, close.reason.to_owned()),
                     None => (CloseCode::NO_STATUS, String::new()),
                 });
-                outgoing.cause.get_or_insert(Cause::PeerClose);
+                outgoing.aside().cause.get_or_insert(Cause::PeerClose);
                 if !outgoing.sender.is_closed() {
                     outgoing.sender.react(event);
                     outgoing.aside().sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
@@ -307,7 +312,7 @@ impl Link {
     /// still comes for a while, so that the peer gets our Close and not a reset.
     fn give_message_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, now: Duration) {
         self.overtime.store(true, Ordering::Relaxed);
-        outgoing.cause.get_or_insert(Cause::MessageTimeout);
+        outgoing.aside().cause.get_or_insert(Cause::MessageTimeout);
         let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
         if outgoing.sender.close(Some(close)).is_ok() {
             outgoing.aside().sent = Some(CloseCode::POLICY);
@@ -352,7 +357,7 @@ impl Drop for Link {
         Attendant::get().forget(self);
         let outgoing = self.outgoing.get_mut();
         if let Some(on_end) = outgoing.on_end.take() {
-            let end = self.counters.end(outgoing, outgoing.cause.unwrap_or(Cause::Dropped));
+            let end = self.counters.end(outgoing, outgoing.cause().unwrap_or(Cause::Dropped));
             on_end(end, self.counters.traffic(outgoing));
         }
     }
@@ -416,6 +421,6 @@ fn add(counter: &AtomicU64, count: u64) {
 impl fmt::Debug for Link {
     // Without payloads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("key", &self.key).field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("Link").field("key", &self.key()).field("role", &self.role).finish_non_exhaustive()
     }
 }

@@ -31,9 +31,6 @@ pub(crate) struct Outgoing {
     /// Bytes that a thread is trying to write without waiting: what does not fit comes back. At most `u32::MAX`.
     tried: u32,
     pub(crate) keepalive: Option<Keepalive>,
-    /// The last that was measured, in microseconds; 0: none was.
-    round_trip: u32,
-    pub(crate) cause: Option<Cause>,
     /// The stream is shut down.
     pub(crate) ended: bool,
     /// The connection's reader was not dropped.
@@ -83,8 +80,6 @@ impl Outgoing {
             baton: false,
             tried: 0,
             keepalive,
-            round_trip: 0,
-            cause: None,
             ended: false,
             reader_exists: true,
             aside: Some(Box::new(Aside { rest, ..Aside::default() })),
@@ -109,18 +104,6 @@ impl Outgoing {
     /// Bytes that a thread is trying to write without waiting.
     pub(crate) fn tried(&self) -> usize {
         self.tried as usize
-    }
-
-    /// The last round-trip time that keepalive has measured.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        (self.round_trip > 0).then(|| Duration::from_micros(self.round_trip.into()))
-    }
-
-    /// Takes a Pong.
-    pub(crate) fn pong(&mut self, payload: &[u8]) {
-        if let Some(time) = self.keepalive.as_mut().and_then(|keepalive| keepalive.pong(payload, sys::now())) {
-            self.round_trip = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
-        }
     }
 
     /// Tells whether nothing can be sent any more.
@@ -507,7 +490,8 @@ impl Link {
         }
         match result {
             Ok(()) if head.len() == 0 => {
-                if let Some(mut bytes) = keep_memory(head.bytes)
+                // A connection of an event loop keeps none, whoever has written.
+                if let Some(mut bytes) = keep_memory(head.bytes).filter(|_| outgoing.driver.is_none())
                     && bytes.capacity() > 0
                 {
                     bytes.clear();

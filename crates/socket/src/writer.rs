@@ -116,7 +116,7 @@ impl Writer {
     pub fn cut(&self, cause: Cause) {
         let mut outgoing = self.link.outgoing.lock();
         // Whoever finds the connection abandoned finds the cause as well.
-        let cause = *outgoing.cause.get_or_insert(cause);
+        let cause = *outgoing.aside().cause.get_or_insert(cause);
         self.link.abandoned.store(true, Ordering::Relaxed);
         self.link.cut(&mut outgoing, cause);
     }
@@ -148,7 +148,7 @@ impl Writer {
 
     /// The last round-trip time that keepalive has measured.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.link.outgoing.lock().round_trip()
+        self.link.outgoing.lock().keepalive.as_ref()?.round_trip()
     }
 
     /// What has passed on this connection so far.
