@@ -59,4 +59,4 @@ pub use frame::{Header, OpCode, Role, Rsv1};
 pub use keepalive::{Due, Keepalive};
 pub use limits::Limits;
 pub use receiver::Receiver;
-pub use sender::{MaskingKeys, Sender};
+pub use sender::{MaskingKeys, Memory, Sender};

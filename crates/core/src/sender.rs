@@ -17,10 +17,8 @@ pub trait MaskingKeys: Send {
 pub struct Sender {
     /// A client's source of masking keys.
     masking: Option<Box<Masking>>,
-    /// Whole frames.
-    output: Vec<u8>,
-    /// Bytes at the start of the output that were written.
-    written: u32,
+    /// Whole frames. Apart, because a sender that has nothing to write does without.
+    output: Option<Box<Output>>,
     /// The driver has taken output, or could not write all of it: the peer may be slow.
     behind: bool,
     /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3). Apart, because nearly no
@@ -31,6 +29,20 @@ pub struct Sender {
     closed: bool,
 }
 
+/// Memory for what a [`Sender`] has to write, which many that write one after the other can share: see
+/// [`lend`](Sender::lend).
+#[derive(Debug, Default)]
+pub struct Memory {
+    output: Box<Output>,
+}
+
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// Bytes at the start that were written.
+    written: usize,
+}
+
 // Apart, because a server's senders, of which there are many, have none.
 struct Masking {
     keys: Box<dyn MaskingKeys>,
@@ -39,7 +51,7 @@ struct Masking {
 impl Sender {
     /// The sender of a server: its frames are not masked.
     pub fn server() -> Self {
-        Self { masking: None, output: Vec::new(), written: 0, behind: false, pong: None, message: None, closed: false }
+        Self { masking: None, output: None, behind: false, pong: None, message: None, closed: false }
     }
 
     /// The sender of a client: every frame is masked with a key from `keys`.
@@ -86,7 +98,7 @@ impl Sender {
         let length = fragment.payload.len() as u64;
         // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
         let rsv1 = fragment.compressed && opcode != OpCode::Continuation;
-        Header { fin, rsv1, opcode, mask: None, length }.encode(&mut self.output);
+        Header { fin, rsv1, opcode, mask: None, length }.encode(self.end());
         self.message = (progress == Progress::More).then_some((fragment.kind, fragment.compressed));
         Ok(())
     }
@@ -103,7 +115,7 @@ impl Sender {
         if self.message.is_some() {
             return Err(SendError::MessageOpen);
         }
-        self.output.extend_from_slice(frames);
+        self.end().extend_from_slice(frames);
         Ok(())
     }
 
@@ -173,30 +185,29 @@ impl Sender {
     /// What is to be written, frame by frame in the order of the calls; behind all that, the Pong that waits.
     pub fn output(&mut self) -> &[u8] {
         // Not sooner: a peer that takes nothing would have one more with each attempt to write.
-        if self.output.is_empty() {
+        if self.is_empty() {
             let _ = self.flush_pong();
         }
-        &self.output[self.written as usize..]
+        self.output.as_ref().map_or(&[], |output| &output.bytes[output.written..])
     }
 
     /// Bytes that wait to be written.
     pub fn queued(&self) -> usize {
-        self.output.len() - self.written as usize + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
+        let output = self.output.as_ref().map_or(0, |output| output.bytes.len() - output.written);
+        output + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
     }
 
     /// Takes `count` bytes off the output, after they were written. 0 says that the peer takes none now.
     pub fn written(&mut self, count: usize) {
-        let written = self.written as usize + count;
-        assert!(written <= self.output.len(), "more bytes were written than there were");
+        let output = self.output.get_or_insert_default();
+        output.written += count;
+        assert!(output.written <= output.bytes.len(), "more bytes were written than there were");
         // An output that never runs empty must not keep all that was ever written; what is moved is less than what left.
-        match u32::try_from(written) {
-            Ok(few) if written <= self.output.len() / 2 => self.written = few,
-            _ => {
-                self.output.drain(..written);
-                self.written = 0;
-            }
+        if output.written > output.bytes.len() / 2 {
+            output.bytes.drain(..output.written);
+            output.written = 0;
         }
-        self.behind = !self.output.is_empty();
+        self.behind = !self.is_empty();
     }
 
     /// Moves the whole output to the end of `to`, for a driver that writes while others send. Where `to` is empty, its
@@ -206,12 +217,14 @@ impl Sender {
         if to.is_empty() {
             let _ = self.flush_pong();
         }
-        if to.is_empty() && self.written == 0 {
-            std::mem::swap(to, &mut self.output);
-        } else {
-            to.extend_from_slice(&self.output[self.written as usize..]);
-            self.output.clear();
-            self.written = 0;
+        if let Some(output) = &mut self.output {
+            if to.is_empty() && output.written == 0 {
+                std::mem::swap(to, &mut output.bytes);
+            } else {
+                to.extend_from_slice(&output.bytes[output.written..]);
+                output.bytes.clear();
+                output.written = 0;
+            }
         }
         self.behind = true;
     }
@@ -221,19 +234,28 @@ impl Sender {
         self.behind = false;
     }
 
-    /// Takes memory for the output, where it has none: many senders that write one after the other can do with one.
-    pub fn lend(&mut self, memory: impl FnOnce() -> Vec<u8>) {
-        if self.output.capacity() == 0 {
-            self.output = memory();
-            self.output.clear();
-        }
+    /// Takes memory for the output, where it has none.
+    pub fn lend(&mut self, memory: impl FnOnce() -> Memory) {
+        self.output.get_or_insert_with(|| memory().output);
+    }
+
+    /// Gives the memory of an empty output back, for another sender. `None`: there is none, or it is not empty.
+    pub fn reclaim(&mut self) -> Option<Memory> {
+        self.output.take_if(|output| output.bytes.is_empty()).map(|output| Memory { output })
     }
 
     /// Gives back the memory of an empty output.
     pub fn shrink(&mut self) {
-        if self.output.is_empty() {
-            self.output = Vec::new();
-        }
+        drop(self.reclaim());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.output.as_ref().is_none_or(|output| output.bytes.is_empty())
+    }
+
+    /// Where the next frame goes.
+    fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.output.get_or_insert_default().bytes
     }
 
     /// The opcode of the next data frame, or why none can be sent now.
@@ -274,12 +296,21 @@ impl Sender {
         // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
         let rsv1 = compressed && opcode != OpCode::Continuation;
         let header = Header { fin, rsv1, opcode, mask, length: payload.len() as u64 };
-        header.encode(&mut self.output);
+        let output = self.end();
+        header.encode(output);
         match mask {
-            Some(key) => mask::append(&mut self.output, payload, key),
-            None => self.output.extend_from_slice(payload),
+            Some(key) => mask::append(output, payload, key),
+            None => output.extend_from_slice(payload),
         }
         Ok(())
+    }
+}
+
+impl Memory {
+    /// Takes the memory of what was written, to be used again.
+    pub fn hold(&mut self, mut written: Vec<u8>) {
+        written.clear();
+        *self.output = Output { bytes: written, written: 0 };
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use raddle_core::{Event, Message};
+use raddle_core::{Event, Memory, Message};
 
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
@@ -93,13 +93,11 @@ impl Outgoing {
     }
 }
 
-/// Keeps the memory of what was written for the next output, where this thread drives many connections. `Some`: it does not.
-pub(crate) fn keep_memory(memory: Vec<u8>) -> Option<Vec<u8>> {
-    if DRIVES.get() == Drives::Nothing {
-        return Some(memory);
+/// Keeps the memory of what was written to one connection for the next, where this thread drives many.
+pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) {
+    if DRIVES.get() != Drives::Nothing {
+        spares::keep_output(memory, written);
     }
-    spares::keep_output(memory);
-    None
 }
 
 thread_local!(static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) });

@@ -145,7 +145,9 @@ impl Outgoing {
 
     /// Puts a whole message in the output, in fragments where it is large.
     fn queue(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
-        self.sender.lend(spares::output);
+        if self.driver.is_some() {
+            self.sender.lend(spares::output);
+        }
         if message.as_bytes().len() <= fragment_size {
             self.sender.send(message)?;
         } else {
@@ -490,13 +492,13 @@ impl Link {
         }
         match result {
             Ok(()) if head.len() == 0 => {
-                // A connection of an event loop keeps none, whoever has written.
-                if let Some(mut bytes) = keep_memory(head.bytes).filter(|_| outgoing.driver.is_none())
-                    && bytes.capacity() > 0
-                {
-                    bytes.clear();
-                    bytes.shrink_to(KEPT);
-                    outgoing.aside().rest = Unwritten { bytes, start: 0 };
+                if outgoing.driver.is_some() {
+                    // It keeps none, whoever has written.
+                    keep_memory(outgoing.sender.reclaim(), head.bytes);
+                } else if head.bytes.capacity() > 0 {
+                    head.bytes.clear();
+                    head.bytes.shrink_to(KEPT);
+                    outgoing.aside().rest = Unwritten { bytes: head.bytes, start: 0 };
                 }
                 outgoing.sender.taken_written();
                 outgoing.is_on_its_way();

@@ -4,11 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 
+use raddle_core::Memory;
+
 use crate::lease::Inbound;
 
 /// Memory for output that this thread has written before, and that its processor still has at hand.
-pub(crate) fn output() -> Vec<u8> {
-    SPARES.with(|spares| spares.output.take())
+pub(crate) fn output() -> Memory {
+    SPARES.with(|spares| spares.output.take()).unwrap_or_default()
 }
 
 /// Memory for `more` bytes behind those of `output`.
@@ -22,15 +24,17 @@ pub(crate) fn make_room(output: &mut Vec<u8>, more: usize) {
     }
 }
 
-/// Keeps the memory of output that was written.
-pub(crate) fn keep_output(mut memory: Vec<u8>) {
-    memory.clear();
+/// Keeps the memory of output that was `written`, in that which its sender had.
+pub(crate) fn keep_output(memory: Option<Memory>, mut written: Vec<u8>) {
+    written.clear();
     SPARES.with(|spares| {
-        if memory.capacity() <= SMALL {
-            spares.output.set(memory);
+        let mut memory = memory.or_else(|| spares.output.take()).unwrap_or_default();
+        if written.capacity() <= SMALL {
+            memory.hold(written);
         } else {
-            keep(&mut spares.large_output.borrow_mut(), memory);
+            keep(&mut spares.large_output.borrow_mut(), written);
         }
+        spares.output.set(Some(memory));
     });
 }
 
@@ -72,7 +76,7 @@ pub fn drop_large_spares() {
 #[derive(Default)]
 struct Spares {
     inbound: Cell<Option<Box<Inbound>>>,
-    output: Cell<Vec<u8>>,
+    output: Cell<Option<Memory>>,
     large_output: RefCell<Vec<Vec<u8>>>,
     large_input: RefCell<Vec<Vec<u8>>>,
 }
