@@ -180,10 +180,7 @@ impl Attendant {
     pub(crate) fn forget(&self, link: &Link) {
         let mut tasks = self.tasks.lock();
         link.listing.0.store(ENDED, Ordering::Relaxed);
-        if link.timer.get().is_some() {
-            link.timer.set(None);
-            tasks.timers.give_up(|link| link.strong_count() == 0);
-        }
+        link.timer.set(None);
         let watched = tasks.watched.remove(&link.key());
         if let Some(socket) = link.transport.descriptor().filter(|_| watched.is_some()) {
             self.watch.remove(socket);
@@ -191,6 +188,12 @@ impl Attendant {
         drop(tasks);
         // Dropped last: it may be the last handle, whose drop comes back here.
         drop(watched);
+    }
+
+    /// Forgets a connection that is being dropped, and is dead from now on.
+    pub(crate) fn bury(&self, link: &Link) {
+        self.forget(link);
+        self.tasks.lock().timers.give_up(|link| link.strong_count() == 0);
     }
 
     /// Wakes the thread, if it would sleep beyond `at`. Without the lock, which is the first thing that it takes.

@@ -354,7 +354,7 @@ impl Drop for Link {
             }
             let _ = self.transport.shutdown(Shutdown::Both);
         }
-        Attendant::get().forget(self);
+        Attendant::get().bury(self);
         let outgoing = self.outgoing.get_mut();
         if let Some(on_end) = outgoing.on_end.take() {
             let end = self.counters.end(outgoing, outgoing.cause().unwrap_or(Cause::Dropped));
