@@ -3,6 +3,8 @@
 // Each test uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+#[path = "../../../socket/tests/common/allocator.rs"]
+pub(crate) mod allocator;
 mod http;
 #[path = "../../../socket/tests/common/peer.rs"]
 mod peer;
