@@ -37,7 +37,10 @@ impl Link {
     /// For the attendant: looks after a connection whose reader has been away for some time, from now until it is back.
     pub(crate) fn attend(self: &Arc<Self>) {
         let visit = self.inbound.visits();
-        let parsed = self.inbound.deputise(|deputy| self.parse_ahead(deputy));
+        let parsed = self.inbound.deputise(|deputy| {
+            // What a layer has received already, no poller would tell.
+            if self.transport.has_input() { self.receive_ahead(deputy) } else { self.parse_ahead(deputy) }
+        });
         self.go_on(visit, parsed.unwrap_or(Break(Stop::Enough)));
     }
 
@@ -88,7 +91,10 @@ impl Link {
 
     /// Receives and parses until the socket has no more, there is enough, or others have waited long enough for this thread.
     fn receive_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
-        for _ in 0..READS {
+        let mut reads = 0;
+        // What a layer has received already is not of the socket, and not much.
+        while reads < READS || self.transport.has_input() {
+            reads += 1;
             let closed = matches!(deputy.ahead.back(), Some(Ahead::Close));
             if !closed {
                 self.parse_ahead(deputy)?;

@@ -197,6 +197,8 @@ impl Driven {
             // What was held back is parsed first.
             let turn = if seat.inbound().receiver.has_frame() { Turn::Done } else { seat.receive()? };
             Ok(match seat.parse(|message| deliver(writer, message))? {
+                // What a layer has received already, no poller would tell.
+                Parsed::All if link.transport.has_input() => Turn::More,
                 Parsed::All => turn,
                 Parsed::Enough => Turn::More,
                 Parsed::Held => Turn::Held,

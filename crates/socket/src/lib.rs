@@ -28,6 +28,10 @@ mod spares;
 mod stream;
 mod sys;
 mod timers;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_state;
 mod transport;
 mod watch;
 mod writer;
@@ -45,10 +49,14 @@ pub use options::{Options, WhenFull};
 pub use publication::{Delivery, Publication};
 pub use raddle_core::{Close, CloseCode, Deflate, Error, Limits, Message, Progress, Role};
 pub use reader::{Next, Part, Reader};
+#[cfg(feature = "tls")]
+pub use rustls;
 #[doc(hidden)]
 pub use spares::{drop_large_spares, has_large_spares};
 #[doc(hidden)]
 pub use sys::spawn;
+#[cfg(feature = "tls")]
+pub use tls::{Handshake, TlsStream};
 pub use transport::{Interest, Patience, Readiness, Socket, Transport};
 #[doc(hidden)]
 pub use watch::{Event, Events, Mode, Watch};

@@ -43,14 +43,16 @@ pub struct Readiness {
 /// A byte stream in both directions, used by several threads at once: one reads, one writes, any may shut it down.
 ///
 /// Implemented for sockets by [`Socket`]. A layer such as TLS implements it too: its reads may produce output of its own,
-/// which [`has_output`](Self::has_output) announces and the next [`send`](Self::send) takes along.
+/// which [`has_output`](Self::has_output) announces and the next [`send`](Self::send) takes along, and may bring more than
+/// there is space for, which [`has_input`](Self::has_input) announces and the next [`receive`](Self::receive) gives.
 pub trait Transport: Send + Sync + 'static {
-    /// Reads into `space`; 0 is the end of the stream.
+    /// Reads into `space`; 0 is the end of the stream. One thread at a time.
     fn receive(&self, space: &mut [u8], patience: Patience) -> io::Result<usize>;
 
     /// Writes the start of `parts`, as much as fits without waiting, and gives the number of bytes taken.
     ///
-    /// Fails with [`io::ErrorKind::WouldBlock`] where nothing fits, and never raises a signal.
+    /// Fails with [`io::ErrorKind::WouldBlock`] where nothing fits, and never raises a signal. What was not taken comes
+    /// first in the next call: a layer may have begun to send it.
     fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Waits for one of `interest`, at most for `timeout`.
@@ -61,6 +63,12 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Tells whether the layer has bytes of its own to send.
     fn has_output(&self) -> bool {
+        false
+    }
+
+    /// Tells whether a [`receive`](Self::receive) has something to give that a poller of the [descriptor](Self::descriptor)
+    /// would not see.
+    fn has_input(&self) -> bool {
         false
     }
 

@@ -9,6 +9,8 @@ mod flood;
 mod peer;
 mod process;
 mod tap;
+#[cfg(feature = "tls")]
+mod tls;
 mod wait;
 
 use std::net::{TcpListener, TcpStream};
@@ -23,6 +25,8 @@ pub(crate) use flood::Flood;
 pub(crate) use peer::*;
 pub(crate) use process::*;
 pub(crate) use tap::{Seen, Tap, Write};
+#[cfg(feature = "tls")]
+pub(crate) use tls::*;
 pub(crate) use wait::{eventually, join, pattern, within};
 
 /// The default options, changed.

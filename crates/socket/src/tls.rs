@@ -1,0 +1,301 @@
+//! TLS (RFC 5246, RFC 8446) between a connection and its socket: records in and out, bytes out and in.
+//!
+//! The state of TLS is locked for work on buffers and for calls that do not wait, never while a thread waits for the socket.
+//! So one thread reads while another writes, and what the one finds that it has to say leaves in the order of the records.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+
+use crate::tls_state::State;
+use crate::transport::{Interest, Patience, Readiness, Socket, Transport};
+
+/// A socket with TLS on it. Its handshake is done by [`handshake`](Self::handshake), before anything else.
+///
+/// As a [`Transport`], it tells a stream that was cut from one that was ended: the end of the socket without the peer's
+/// close_notify is an error of kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). What breaks the rules of TLS is one of
+/// kind [`InvalidData`](io::ErrorKind::InvalidData), with a [`rustls::Error`] in it.
+pub struct TlsStream {
+    socket: Socket,
+    state: Mutex<Box<State>>,
+    /// Memory for reads that wait; it is away while one does.
+    memory: Mutex<Vec<u8>>,
+    /// Of the state, as it was left: bytes that were received, or the end, and records that are to be sent.
+    has_input: AtomicBool,
+    has_output: AtomicBool,
+}
+
+/// How far a TLS handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It is done.
+    Done,
+    /// It goes on once the socket is ready for this.
+    Waits(Interest),
+}
+
+impl TlsStream {
+    /// The server's side, on a socket from which `received` was read already.
+    pub fn server(socket: Socket, config: Arc<ServerConfig>, received: &[u8]) -> io::Result<Self> {
+        let connection = ServerConnection::new(config).map_err(invalid)?;
+        Ok(Self::new(socket, connection.into(), received))
+    }
+
+    /// The client's side, of a connection to the server of this name or address.
+    pub fn client(socket: Socket, config: Arc<ClientConfig>, server: ServerName<'static>) -> io::Result<Self> {
+        let connection = ClientConnection::new(config, server).map_err(invalid)?;
+        Ok(Self::new(socket, connection.into(), &[]))
+    }
+
+    fn new(socket: Socket, connection: rustls::Connection, received: &[u8]) -> Self {
+        Self {
+            socket,
+            state: Mutex::new(Box::new(State::new(connection, received))),
+            memory: Mutex::default(),
+            has_input: AtomicBool::new(false),
+            has_output: AtomicBool::new(false),
+        }
+    }
+
+    /// Goes on with the handshake as far as the socket lets it, and does not wait.
+    ///
+    /// An error is final. Its alert was sent, as far as there was room.
+    pub fn handshake(&self) -> io::Result<Handshake> {
+        let mut state = self.state.lock();
+        let step = self.advance_handshake(&mut state);
+        self.note(&state);
+        step
+    }
+
+    /// The certificates that the peer has shown, its own first.
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        let state = self.state.lock();
+        let chain = state.connection.peer_certificates().unwrap_or_default();
+        chain.iter().map(|certificate| certificate.clone().into_owned()).collect()
+    }
+
+    /// The protocol that was agreed on (ALPN, RFC 7301).
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.state.lock().connection.alpn_protocol().map(<[u8]>::to_vec)
+    }
+
+    /// What the handshake has agreed on, as TLS 1.3 with a name of a cipher suite.
+    pub fn protocol(&self) -> Option<(rustls::ProtocolVersion, rustls::CipherSuite)> {
+        let state = self.state.lock();
+        let suite = state.connection.negotiated_cipher_suite()?;
+        Some((state.connection.protocol_version()?, suite.suite()))
+    }
+
+    /// Sends from now on with other keys (TLS 1.3), and asks the peer for the same.
+    pub fn update_keys(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let updated = state.connection.refresh_traffic_keys().map_err(invalid);
+        self.note(&state);
+        updated
+    }
+
+    fn advance_handshake(&self, state: &mut State) -> io::Result<Handshake> {
+        state.feed(&[], &mut [])?;
+        for _ in 0..READS {
+            state.flush(&self.socket)?;
+            if state.connection.wants_write() {
+                return Ok(Handshake::Waits(Interest::Write));
+            }
+            if !state.connection.is_handshaking() {
+                return Ok(Handshake::Done);
+            }
+            let mut records = Lent::take();
+            match self.socket.receive(&mut records.0, Patience::DontWait) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    let fed = state.feed(&records.0[..count], &mut []);
+                    // The alert, where it has failed.
+                    state.flush(&self.socket)?;
+                    fed?;
+                }
+                Err(error) if is_nothing(&error) => return Ok(Handshake::Waits(Interest::Read)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Handshake::Waits(Interest::Read))
+    }
+
+    /// Gives what is there, or what `records` bring. `None`: nothing.
+    fn take_in(&self, records: &[u8], space: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut state = self.state.lock();
+        let taken = state.feed(records, space);
+        if state.connection.wants_write() {
+            // The alert, where it has failed. It leaves with what is sent next, if there is no room.
+            let _ = state.flush(&self.socket);
+        }
+        self.note(&state);
+        match taken {
+            Ok(0) => state.end(),
+            taken => Some(taken),
+        }
+    }
+
+    /// Reads records from the socket while others use the connection, and gives what they bring.
+    fn receive_waiting(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
+        let mut memory = mem::take(&mut *self.memory.lock());
+        loop {
+            if memory.is_empty() {
+                memory = vec![0; SMALL];
+            }
+            let spared = memory.len() > SMALL;
+            let patience = if spared && patience == Patience::Block { Patience::BlockFor(IDLE) } else { patience };
+            let received = match self.socket.receive(&mut memory, patience) {
+                Ok(0) => {
+                    self.end_of_socket();
+                    0
+                }
+                Ok(count) => count,
+                // What has been needed for many records is not kept while none come.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && spared => {
+                    memory = Vec::new();
+                    continue;
+                }
+                Err(error) => {
+                    *self.memory.lock() = memory;
+                    return Err(error);
+                }
+            };
+            let taken = self.take_in(&memory[..received], space);
+            if received == memory.len() && received < LARGE {
+                memory = vec![0; LARGE.min(memory.len() * GROWTH)];
+            }
+            if let Some(taken) = taken {
+                *self.memory.lock() = memory;
+                return taken;
+            }
+        }
+    }
+
+    fn end_of_socket(&self) {
+        let mut state = self.state.lock();
+        state.is_cut = true;
+        self.note(&state);
+    }
+
+    /// Notes for those who do not lock the state what it has.
+    fn note(&self, state: &MutexGuard<'_, Box<State>>) {
+        self.has_input.store(state.has_input(), Ordering::Relaxed);
+        self.has_output.store(state.connection.wants_write(), Ordering::Relaxed);
+    }
+}
+
+impl Transport for TlsStream {
+    fn receive(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
+        if space.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if self.has_input()
+            && let Some(taken) = self.take_in(&[], space)
+        {
+            return taken;
+        }
+        if patience != Patience::DontWait {
+            return self.receive_waiting(space, patience);
+        }
+        // One read of the socket, whatever comes of it: a peer that sends records with nothing in them keeps nobody here.
+        let mut records = Lent::take();
+        let most = records.0.len().min(space.len().max(SMALL));
+        let received = self.socket.receive(&mut records.0[..most], Patience::DontWait)?;
+        if received == 0 {
+            self.end_of_socket();
+        }
+        self.take_in(&records.0[..received], space).unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.state.lock();
+        let sent = state.send(parts, &self.socket);
+        self.note(&state);
+        sent
+    }
+
+    fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<Readiness> {
+        if interest != Interest::Write && self.has_input() {
+            return Ok(Readiness { read: true, write: false });
+        }
+        self.socket.wait(interest, timeout)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read {
+            let mut state = self.state.lock();
+            state.say_goodbye(&self.socket);
+            self.note(&state);
+        }
+        self.socket.shutdown(how)
+    }
+
+    fn has_output(&self) -> bool {
+        self.has_output.load(Ordering::Relaxed)
+    }
+
+    fn has_input(&self) -> bool {
+        self.has_input.load(Ordering::Relaxed)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.descriptor()
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    // Without keys, certificates and what has passed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// Memory for a read that does not wait: one of a few that the process shares.
+struct Lent(Vec<u8>);
+
+static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+impl Lent {
+    fn take() -> Self {
+        let spare = SPARE.lock().pop();
+        Self(spare.unwrap_or_else(|| vec![0; LARGE]))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut spare = SPARE.lock();
+        if spare.len() < MOST_SPARE {
+            spare.push(mem::take(&mut self.0));
+        }
+    }
+}
+
+pub(crate) fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Reads in a row for one handshake.
+const READS: u32 = 4;
+/// Memory for the records of a connection that waits for its peer, in bytes.
+const SMALL: usize = 2 * 1024;
+/// The same where many come.
+const LARGE: usize = 64 * 1024;
+/// Memory that was filled is replaced by so many times as much.
+const GROWTH: usize = 8;
+const MOST_SPARE: usize = 8;
+/// Memory for many records is given back after this time without any.
+const IDLE: Duration = Duration::from_millis(250);

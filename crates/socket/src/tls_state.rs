@@ -1,0 +1,209 @@
+//! The state of TLS on one connection, and its pump: received records go in, their bytes come out; bytes go in, records go
+//! to the socket. No call waits.
+
+use std::io::{self, BufRead, IoSlice, Read, Write};
+
+use rustls::Connection;
+
+use crate::tls::invalid;
+use crate::transport::{Socket, Transport};
+
+pub(crate) struct State {
+    pub(crate) connection: Connection,
+    /// Records that were received, and that the connection has not taken: its own bytes have to be fetched first.
+    unfed: Vec<u8>,
+    /// Bytes that it has decrypted and that were not fetched.
+    decrypted: usize,
+    /// Bytes that are encrypted, and whose records are not all written. They count as taken when those are.
+    owed: usize,
+    /// Bytes of records since the last that had something in it.
+    barren: usize,
+    /// The socket has ended.
+    pub(crate) is_cut: bool,
+    /// The peer has said that nothing more comes.
+    is_ended: bool,
+    /// Nothing more is sent.
+    is_closed: bool,
+    failed: Option<rustls::Error>,
+}
+
+impl State {
+    pub(crate) fn new(connection: Connection, received: &[u8]) -> Self {
+        Self {
+            connection,
+            unfed: received.to_vec(),
+            decrypted: 0,
+            owed: 0,
+            barren: 0,
+            is_cut: false,
+            is_ended: false,
+            is_closed: false,
+            failed: None,
+        }
+    }
+
+    /// Decrypts what waits and then `records`, and moves their bytes to `space`, as far as they fit; the number of them.
+    ///
+    /// A failure comes behind all that was received before it, and is final.
+    pub(crate) fn feed(&mut self, records: &[u8], space: &mut [u8]) -> io::Result<usize> {
+        let waiting = std::mem::take(&mut self.unfed);
+        let mut given = self.fetch(space, 0);
+        for mut records in [&waiting[..], records] {
+            while !records.is_empty() && self.failed.is_none() {
+                if self.decrypted > 0 {
+                    self.unfed.extend_from_slice(records);
+                    break;
+                }
+                // It takes some of them, and nothing only where the peer has said that it was all.
+                match self.connection.read_tls(&mut records) {
+                    Ok(0) => break,
+                    Ok(count) => self.process(count),
+                    Err(error) => self.failed = Some(rustls::Error::General(error.to_string())),
+                }
+                given = self.fetch(space, given);
+            }
+        }
+        match &self.failed {
+            Some(error) if given == 0 && self.decrypted == 0 => Err(invalid(error.clone())),
+            _ => Ok(given),
+        }
+    }
+
+    fn process(&mut self, count: usize) {
+        match self.connection.process_new_packets() {
+            Ok(found) => {
+                self.decrypted = found.plaintext_bytes_to_read();
+                self.is_ended |= found.peer_has_closed();
+                let is_barren = self.decrypted == 0 && !self.connection.is_handshaking();
+                self.barren = if is_barren { self.barren + count } else { 0 };
+                if self.barren > MOST_BARREN {
+                    self.failed = Some(rustls::Error::General("too many records without data".into()));
+                }
+            }
+            Err(error) => {
+                // How much came before it is not told.
+                let has_more = self.connection.reader().fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+                self.decrypted = if has_more { usize::MAX } else { 0 };
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    /// Moves decrypted bytes to `space`, where `given` are already.
+    fn fetch(&mut self, space: &mut [u8], mut given: usize) -> usize {
+        while given < space.len() && self.decrypted > 0 {
+            match self.connection.reader().read(&mut space[given..]) {
+                Ok(count @ 1..) => {
+                    given += count;
+                    self.decrypted = self.decrypted.saturating_sub(count);
+                }
+                Ok(0) | Err(_) => self.decrypted = 0,
+            }
+        }
+        given
+    }
+
+    /// What the stream has come to where nothing of it is left; `None`: it goes on.
+    pub(crate) fn end(&self) -> Option<io::Result<usize>> {
+        match &self.failed {
+            _ if self.decrypted > 0 => None,
+            Some(error) => Some(Err(invalid(error.clone()))),
+            None if self.is_ended => Some(Ok(0)),
+            None if self.is_cut => Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT))),
+            None => None,
+        }
+    }
+
+    /// Tells whether there is something to be had without the socket.
+    pub(crate) fn has_input(&self) -> bool {
+        self.decrypted > 0 || !self.unfed.is_empty() || self.is_ended || self.is_cut || self.failed.is_some()
+    }
+
+    /// Encrypts and writes the start of `parts`, as much as the socket takes.
+    ///
+    /// Of what the socket has taken in part only, at least one byte does not count as taken, and is offered again: so whoever
+    /// sends knows that there is something left to be written, and waits for room.
+    pub(crate) fn send(&mut self, parts: &[IoSlice<'_>], socket: &Socket) -> io::Result<usize> {
+        if self.connection.is_handshaking() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let parts = &parts[..parts.len().min(MOST_PARTS)];
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        let mut taken = 0;
+        loop {
+            let written = self.flush(socket)?;
+            if self.connection.wants_write() {
+                // About as much as has gone on its way.
+                let some = written.min(self.owed.saturating_sub(1)).min(total - taken);
+                self.owed -= some;
+                taken += some;
+                return if taken > 0 { Ok(taken) } else { Err(io::ErrorKind::WouldBlock.into()) };
+            }
+            taken += std::mem::take(&mut self.owed).min(total - taken);
+            if taken == total {
+                return Ok(taken);
+            }
+            if self.is_closed {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            let mut rest = [IoSlice::new(&[]); MOST_PARTS];
+            rest[..parts.len()].copy_from_slice(parts);
+            let mut rest = &mut rest[..parts.len()];
+            IoSlice::advance_slices(&mut rest, taken);
+            self.owed = self.connection.writer().write_vectored(rest)?;
+            if self.owed == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+    }
+
+    /// Writes records while the socket takes them; the number of bytes written.
+    pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<usize> {
+        let mut written = 0;
+        while self.connection.wants_write() {
+            match self.connection.write_tls(&mut Records(socket)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Says that nothing more comes, where there is room to say it.
+    pub(crate) fn say_goodbye(&mut self, socket: &Socket) {
+        if !self.is_closed && !self.connection.is_handshaking() {
+            self.is_closed = true;
+            self.connection.send_close_notify();
+            // The peer may have gone already.
+            let _ = self.flush(socket);
+        }
+    }
+}
+
+/// Where records are written to.
+struct Records<'a>(&'a Socket);
+
+impl Write for Records<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.send(records)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What an error says where the stream was cut.
+const CUT: &str = "the stream has ended without close_notify";
+/// A message leaves in two parts at most.
+const MOST_PARTS: usize = 4;
+/// So many bytes of records may have nothing in them: key updates, session tickets, padding. A peer that sends more keeps us busy for
+/// nothing.
+const MOST_BARREN: usize = 256 * 1024;

@@ -1,0 +1,352 @@
+//! Connections over TLS: the same as over a plain socket, whatever the records are.
+#![cfg(feature = "tls")]
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use common::*;
+use raddle_socket::rustls::version::{TLS12, TLS13};
+use raddle_socket::rustls::{ClientConnection, SupportedProtocolVersion};
+use raddle_socket::{
+    Cause, Close, CloseCode, Connection, Message, Next, Options, Role, SendStatus, Socket, TlsStream, Transport,
+};
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+const MIB: usize = 1 << 20;
+
+/// Both ends of one connection: the client, and the server.
+fn both_tls(version: &'static SupportedProtocolVersion, change: impl Fn(&mut Options)) -> (Connection, Connection) {
+    let (client, server) = tls_pair(version);
+    let open = |stream, role| Connection::new(stream, role, b"", options(&change)).expect("a connection");
+    (open(client, Role::Client), open(server, Role::Server))
+}
+
+/// A connection of a server, and rustls itself as its peer, whose frames are bytes.
+struct Raw {
+    tls: ClientConnection,
+    stream: TcpStream,
+}
+
+impl Raw {
+    fn against(change: impl Fn(&mut Options)) -> (Connection, Self) {
+        let (one, other) = tcp_pair();
+        one.set_read_timeout(Some(LIMIT)).expect("a socket");
+        let (server, client) = settings(&TLS13);
+        let accepted = TlsStream::server(Socket::tcp(other).expect("a socket"), server, b"").expect("a server");
+        let handshake = thread::spawn(move || {
+            shake_hands(&[&accepted]);
+            accepted
+        });
+        let mut tls = ClientConnection::new(client, "localhost".try_into().expect("a name")).expect("a client");
+        let mut stream = one;
+        tls.complete_io(&mut stream).expect("a handshake");
+        let stream_of_server = join(handshake, LIMIT);
+        let connection = Connection::new(stream_of_server, Role::Server, b"", options(change)).expect("a connection");
+        (connection, Self { tls, stream })
+    }
+
+    /// Encrypts `bytes`, and gives the records.
+    fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.tls.writer().write_all(bytes).expect("it is little");
+        let mut records = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut records).expect("memory");
+        }
+        records
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let records = self.seal(bytes);
+        self.stream.write_all(&records).expect("the server reads");
+    }
+
+    /// What the server sends until it has ended the stream.
+    fn read_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            match self.tls.reader().read_to_end(&mut bytes) {
+                Ok(_) => return bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+            self.tls.read_tls(&mut self.stream).expect("the stream goes on");
+            self.tls.process_new_packets().expect("the server plays by the rules");
+        }
+    }
+}
+
+/// A text as a client sends it, with a masking key of zeros.
+fn masked(text: &str) -> Vec<u8> {
+    assert!(text.len() < 126);
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+#[test]
+fn messages_of_every_size_pass_both_ways_and_the_closing_handshake_is_clean() {
+    for version in VERSIONS {
+        let (mut client, server) = both_tls(version, |options| options.limits = large(8 * MIB as u64));
+        let echo = thread::spawn(move || {
+            let (mut reader, writer) = server.split();
+            while let Some(message) = reader.next_message()? {
+                writer.send(message).expect("the client takes it");
+            }
+            Ok::<_, raddle_socket::End>(reader.end().cloned().expect("it was seen"))
+        });
+        for size in [0, 1, 125, 126, 4096, 16_383, 16_384, 16_385, 70_000, 5 * MIB] {
+            let sent = pattern(size, size as u64);
+            client.send(&sent).expect("the server takes it");
+            assert!(client.next_message().expect("open") == Some(Message::Binary(&sent)), "{size} bytes, {version:?}");
+        }
+        let end = client.close(Close::code(CloseCode::NORMAL));
+        assert!(end.is_clean() && end.cause == Cause::LocalClose, "{end:?}");
+        let end = join(echo, LIMIT).expect("a clean end");
+        assert!(end.is_clean() && end.cause == Cause::PeerClose, "{end:?}");
+    }
+}
+
+#[test]
+fn both_sides_send_before_they_read_and_neither_locks_up() {
+    // Hostile input 346: records that cannot be written, while records wait to be read.
+    for version in VERSIONS {
+        let (client, server) = both_tls(version, |options| options.limits = large(16 * MIB as u64));
+        let exchange = |mut connection: Connection, seed: u64| {
+            move || {
+                let sent = pattern(8 * MIB, seed);
+                connection.send(&sent).expect("the peer takes it");
+                let expected = pattern(8 * MIB, 3 - seed);
+                let received = connection.next_message().expect("the connection is open");
+                assert!(received == Some(Message::Binary(&expected)), "it is not what was sent");
+                connection
+            }
+        };
+        let (one, other) = (thread::spawn(exchange(client, 1)), thread::spawn(exchange(server, 2)));
+        let _both = (join(one, LIMIT), join(other, LIMIT));
+    }
+}
+
+#[test]
+fn a_reader_and_two_writers_on_each_side_mix_no_records_while_keys_change() {
+    let (client, server) = tls_pair(&TLS13);
+    let (client, server) = (Arc::new(client), Arc::new(server));
+    let mut threads = Vec::new();
+    for (stream, seed) in [(client, 1_u64), (server, 2)] {
+        let shared = Shared(Arc::clone(&stream));
+        let role = if seed == 1 { Role::Client } else { Role::Server };
+        let (mut reader, writer) = Connection::new(shared, role, b"", options(|_| ())).expect("a connection").split();
+        for thread in 0..2_u64 {
+            let writer = writer.clone();
+            let stream = Arc::clone(&stream);
+            threads.push(thread::spawn(move || {
+                for round in 0..300_u64 {
+                    let size = (round * 977 % 40_000) as usize;
+                    let message = [&[thread as u8][..], &pattern(size, seed * 1000 + round)].concat();
+                    writer.send(&message).expect("the peer takes it");
+                    if round % 50 == 7 {
+                        stream.update_keys().expect("it is TLS 1.3");
+                    }
+                }
+            }));
+        }
+        threads.push(thread::spawn(move || {
+            let mut rounds = [0_u64; 2];
+            while rounds != [300, 300] {
+                let message = reader.next_message().expect("the connection is open").expect("it is not closed");
+                let [thread, bytes @ ..] = message.as_bytes() else { panic!("an empty message") };
+                let round = &mut rounds[usize::from(*thread)];
+                let size = (*round * 977 % 40_000) as usize;
+                assert!(bytes == pattern(size, (3 - seed) * 1000 + *round), "message {round} of thread {thread}");
+                *round += 1;
+            }
+        }));
+    }
+    threads.into_iter().for_each(|thread| join(thread, LIMIT));
+}
+
+/// One stream, as a connection's and as the test's.
+struct Shared(Arc<TlsStream>);
+
+impl Transport for Shared {
+    fn receive(&self, space: &mut [u8], patience: raddle_socket::Patience) -> std::io::Result<usize> {
+        self.0.receive(space, patience)
+    }
+    fn send(&self, parts: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        self.0.send(parts)
+    }
+    fn wait(
+        &self,
+        interest: raddle_socket::Interest,
+        timeout: Option<Duration>,
+    ) -> std::io::Result<raddle_socket::Readiness> {
+        self.0.wait(interest, timeout)
+    }
+    fn shutdown(&self, how: Shutdown) -> std::io::Result<()> {
+        self.0.shutdown(how)
+    }
+    fn has_output(&self) -> bool {
+        self.0.has_output()
+    }
+    fn has_input(&self) -> bool {
+        self.0.has_input()
+    }
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.0.descriptor()
+    }
+}
+
+#[test]
+fn what_a_peer_does_not_take_is_queued_and_leaves_when_it_does() {
+    let (client, server) = both_tls(&TLS13, |options| {
+        options.limits = large(MIB as u64);
+        options.outgoing_limit = 64 * MIB;
+    });
+    let writer = server.writer();
+    let message = pattern(MIB, 5);
+    let mut queued = 0;
+    while queued < 4 {
+        match writer.try_send(&message).expect("there is room in the output") {
+            SendStatus::Queued => queued += 1,
+            SendStatus::Sent => assert_eq!(queued, 0, "it has left before those that wait"),
+        }
+    }
+    let total = writer.traffic().sent_messages;
+    assert!(writer.queued() > 3 * MIB);
+    let mut client = client;
+    for _ in 0..total {
+        assert!(client.next_message().expect("open") == Some(Message::Binary(&message)));
+    }
+    eventually("all has left", || writer.queued() == 0);
+}
+
+#[test]
+fn records_that_come_byte_by_byte_are_put_together() {
+    // Hostile input 335: of a session that stands. Its handshake comes so to a server's lobby.
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    let records = [raw.seal(&masked("Hello")), raw.seal(&masked("again"))].concat();
+    let mut stream = raw.stream.try_clone().expect("a descriptor");
+    stream.set_nodelay(true).expect("a socket");
+    let drip = thread::spawn(move || records.iter().for_each(|byte| stream.write_all(&[*byte]).expect("it is read")));
+    assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+    assert_eq!(connection.next_message(), Ok(Some(Message::Text("again"))));
+    join(drip, LIMIT);
+}
+
+#[test]
+fn what_came_in_one_record_is_there_for_a_reader_that_looks_without_waiting() {
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    let many: Vec<u8> = (0..1000).flat_map(|number| masked(&format!("{number:08}"))).collect();
+    raw.send(&many);
+    for number in 0..1000 {
+        let timeout = if number == 0 { LIMIT } else { Duration::ZERO };
+        let next = connection.next_message_within(timeout).expect("open");
+        assert_eq!(next, Next::Message(Message::Text(&format!("{number:08}"))));
+    }
+    assert_eq!(connection.next_message_within(Duration::ZERO), Ok(Next::Timeout));
+}
+
+#[test]
+fn a_reader_that_is_away_has_pings_answered_that_came_with_more_than_it_has_taken() {
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    // One record: the message, and behind it what does not fit in the buffer of a connection that was idle.
+    let mut bytes = masked("first");
+    bytes.extend((0..12).flat_map(|_| [&[0x82, 0xfe, 4, 0, 0, 0, 0, 0][..], &[7; 1024]].concat()));
+    bytes.extend([0x89, 0x81, 0, 0, 0, 0, b'?']);
+    raw.send(&bytes);
+    assert_eq!(connection.next_message(), Ok(Some(Message::Text("first"))));
+    // The reader stays away, and nothing more comes through the socket.
+    raw.tls.read_tls(&mut raw.stream).expect("a Pong");
+    raw.tls.process_new_packets().expect("the server plays by the rules");
+    let mut pong = [0; 16];
+    let count = loop {
+        match raw.tls.reader().read(&mut pong) {
+            Ok(count) => break count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                raw.tls.read_tls(&mut raw.stream).expect("a Pong");
+                raw.tls.process_new_packets().expect("the server plays by the rules");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(pong[..count], [0x8a, 1, b'?']);
+    for _ in 0..12 {
+        assert_eq!(connection.next_message(), Ok(Some(Message::Binary(&[7; 1024]))));
+    }
+}
+
+#[test]
+fn an_end_that_is_said_is_told_from_one_that_is_not() {
+    // Hostile inputs 336 and 337: between frames, and amid one.
+    for sent in [&b""[..], &[0x81, 0x85, 0, 0]] {
+        let (mut connection, mut raw) = Raw::against(|_| ());
+        raw.send(sent);
+        raw.tls.send_close_notify();
+        raw.tls.write_tls(&mut raw.stream).expect("the server reads");
+        // The stream itself goes on: the word is enough.
+        let end = connection.next_message().expect_err("no Close was sent");
+        assert_eq!((end.cause, end.code()), (Cause::EndOfStream, CloseCode::ABNORMAL), "after {sent:?}");
+
+        let (mut connection, mut raw) = Raw::against(|_| ());
+        raw.send(sent);
+        raw.stream.shutdown(Shutdown::Write).expect("it is open");
+        let end = connection.next_message().expect_err("no Close was sent");
+        let cut = Cause::Io(ErrorKind::UnexpectedEof);
+        assert_eq!((end.cause, end.code()), (cut, CloseCode::ABNORMAL), "after {sent:?}");
+    }
+    // Behind the Close frames nothing is lost.
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    raw.send(&[0x88, 0x82, 0, 0, 0, 0, 3, 0xe8]);
+    raw.stream.shutdown(Shutdown::Write).expect("it is open");
+    assert_eq!(connection.next_message(), Ok(None));
+    assert!(connection.next_message().is_ok(), "it is clean");
+    // Ours was answered, and its end was said: `read_to_end` fails otherwise.
+    assert_eq!(raw.read_to_end(), [0x88, 2, 3, 0xe8]);
+}
+
+#[test]
+fn a_record_that_was_changed_ends_the_connection_behind_what_came_before_it() {
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    let mut records = raw.seal(&masked("Hello"));
+    let whole = records.len();
+    records.extend(raw.seal(&masked("again")));
+    records[whole + 9] ^= 1;
+    raw.stream.write_all(&records).expect("the server reads");
+    assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+    let end = connection.next_message().expect_err("it was changed");
+    assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
+    // The peer is told why.
+    let mut alert = Vec::new();
+    let told = loop {
+        match raw.tls.read_tls(&mut raw.stream).expect("an alert comes before the end") {
+            0 => break "nothing".to_owned(),
+            _ => match raw.tls.process_new_packets() {
+                Ok(_) => drop(raw.tls.reader().read_to_end(&mut alert)),
+                Err(error) => break error.to_string(),
+            },
+        }
+    };
+    assert!(told.contains("BadRecordMac") || told.contains("DecryptError"), "{told}");
+}
+
+#[test]
+fn a_flood_of_key_updates_ends_the_connection() {
+    // Hostile input 340: those with data between them may go on for ever.
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    for _ in 0..100 {
+        raw.tls.refresh_traffic_keys().expect("it is TLS 1.3");
+        raw.send(&masked("Hello"));
+        assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+    }
+    let mut flood = Vec::new();
+    for _ in 0..1000 {
+        raw.tls.refresh_traffic_keys().expect("it is TLS 1.3");
+        flood.extend(raw.seal(b""));
+    }
+    // It may be cut before all is written.
+    let _ = raw.stream.write_all(&flood);
+    let end = connection.next_message().expect_err("they bring nothing");
+    assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
+}
