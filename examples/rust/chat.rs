@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lexopt::{Arg, Parser, ValueExt};
 use raddle::{
     Close, CloseCode, ConnectionId, DecisionError, End, Handler, HandlerError, Message, Phase, Request, Response,
-    ResponseError, SendError, Server, WhenFull, Writer,
+    ResponseError, SendError, Server, ServerTls, WhenFull, Writer,
 };
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -40,12 +40,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some(listen) = listen_address(Parser::from_env())? else {
-        println!("chat [--listen HOST:PORT]: serves a chat, by default on 127.0.0.1:9001; port 0 picks one");
+    let Some(Command { listen, tls }) = parse(Parser::from_env())? else {
+        println!("chat [--listen HOST:PORT] [--tls]: serves a chat, by default on 127.0.0.1:9001; port 0 picks one");
         return Ok(());
     };
-    let server = Server::builder()
-        .bind(&listen)
+    let builder = Server::builder();
+    let bound = if tls { builder.bind_tls(&listen, &self_signed(&listen)?) } else { builder.bind(&listen) };
+    let server = bound
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?
         .with_options(|options| {
             options.when_full = WhenFull::Close;
@@ -56,24 +57,40 @@ fn run() -> Result<(), Box<dyn Error>> {
     // Before anybody is told that we serve: a signal that comes right after that ends us cleanly too.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     server.start_pool(Room { server: server.clone(), state: Mutex::default() })?;
-    println!("listening on http://{}", server.local_addr());
+    println!("listening on {}://{}", if tls { "https" } else { "http" }, server.local_addr());
     signals.forever().next();
     server.stop(Duration::from_secs(5));
     server.join(Duration::from_secs(10))?;
     Ok(())
 }
 
-/// Where the command line says to listen; `None`: it asks for help.
-fn listen_address(mut arguments: Parser) -> Result<Option<String>, Box<dyn Error>> {
-    let mut address = String::from("127.0.0.1:9001");
+/// What the command line asks for.
+struct Command {
+    listen: String,
+    tls: bool,
+}
+
+/// What the command line asks for; `None`: its help.
+fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
+    let (mut listen, mut tls) = (String::from("127.0.0.1:9001"), false);
     while let Some(argument) = arguments.next()? {
         match argument {
-            Arg::Long("listen") => address = arguments.value()?.string()?,
+            Arg::Long("listen") => listen = arguments.value()?.string()?,
+            Arg::Long("tls") => tls = true,
             Arg::Long("help") => return Ok(None),
             _ => return Err(argument.unexpected().into()),
         }
     }
-    Ok(Some(address))
+    Ok(Some(Command { listen, tls }))
+}
+
+/// TLS with a certificate that is made here, for this machine's names and for the host of `listen`. A browser asks before it
+/// goes on.
+fn self_signed(listen: &str) -> Result<ServerTls, Box<dyn Error>> {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host).trim_matches(['[', ']']);
+    let names = ["localhost", "127.0.0.1", "::1", host].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names)?;
+    Ok(ServerTls::from_pem(made.cert.pem(), made.signing_key.serialize_pem())?)
 }
 
 /// Serves the page, and opens WebSockets at `/chat`; what asks for something else there is told so by `accept`.

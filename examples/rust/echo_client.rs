@@ -7,12 +7,13 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser, ValueExt};
-use raddle::{Client, Deflate};
+use raddle::{Client, ClientTls, Deflate};
 
 const HELP: &str = "\
-echo_client ws://HOST:PORT [FLAGS]: runs all cases of the conformance suite that is served there
+echo_client ws[s]://HOST:PORT [FLAGS]: runs all cases of the conformance suite that is served there
 
   --max-message BYTES            the largest message  [16777216]
+  --ca PEM                       the roots that certificates lead to  [the system's]
   --max-fragments N              the most frames of one message  [100000]
 ";
 
@@ -74,7 +75,11 @@ fn parse(mut arguments: Parser) -> Result<Option<(Client, String)>, Box<dyn Erro
             }
             // Everything is compressed, so that the suite sees it.
             Arg::Long("deflate") => client = client.deflate(Deflate { threshold: 0, ..Deflate::default() }),
-            Arg::Long("ca") => return Err("--ca is not supported by this version".into()),
+            Arg::Long("ca") => {
+                let path = arguments.value()?;
+                let roots = std::fs::read(&path).map_err(|error| format!("--ca {}: {error}", path.display()))?;
+                client = client.tls(ClientTls::new().without_system_roots().add_roots_pem(roots)?);
+            }
             argument => return Err(argument.unexpected().into()),
         }
     }

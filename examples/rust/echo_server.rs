@@ -23,11 +23,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some(Command { builder, engine, paths }) = flags::parse(Parser::from_env())? else {
+    let Some(Command { builder, engine, places }) = flags::parse(Parser::from_env())? else {
         print!("echo_server [FLAGS]: sends every message back\n{FLAGS}");
         return Ok(());
     };
-    let signals = flags::stop_signals()?;
+    let signals = flags::signals(&places)?;
     let server = builder.build()?;
     match engine {
         Engine::Threads => server.start(|mut reader, writer| {
@@ -41,5 +41,5 @@ fn run() -> Result<(), Box<dyn Error>> {
             Ok(())
         })?,
     }
-    flags::serve(&server, &paths, signals)
+    flags::serve(&server, &places, signals)
 }

@@ -23,11 +23,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some(Command { builder, engine, paths }) = flags::parse(Parser::from_env())? else {
+    let Some(Command { builder, engine, places }) = flags::parse(Parser::from_env())? else {
         print!("publish_server [FLAGS]: sends every message to all connections\n{FLAGS}");
         return Ok(());
     };
-    let signals = flags::stop_signals()?;
+    let signals = flags::signals(&places)?;
     let server = builder.build()?;
     let everybody = server.clone();
     match engine {
@@ -40,7 +40,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         })?,
         Engine::Pool => server.start_pool(Publishing { server: everybody })?,
     }
-    flags::serve(&server, &paths, signals)
+    flags::serve(&server, &places, signals)
 }
 
 struct Publishing {

@@ -13,6 +13,8 @@ use crate::credentials::Credentials;
 use crate::error::ConnectError;
 use crate::proxy::Proxy;
 use crate::reconnect::Reconnect;
+#[cfg(feature = "tls")]
+use crate::tls::ClientTls;
 use crate::until::Until;
 use crate::url::Url;
 
@@ -39,6 +41,8 @@ pub struct Client {
     pub(crate) requires_subprotocol: bool,
     pub(crate) origin: Option<String>,
     pub(crate) host: Option<String>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: ClientTls,
     pub(crate) headers: Headers,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) route: Route,
@@ -73,6 +77,8 @@ impl Client {
             requires_subprotocol: false,
             origin: None,
             host: None,
+            #[cfg(feature = "tls")]
+            tls: ClientTls::new(),
             headers: Headers(Vec::new()),
             credentials: None,
             route: Route::Direct,
@@ -139,6 +145,12 @@ impl Client {
     /// Names the server by another name than the URL's in the Host header, as `example.com` or `example.com:8080`.
     pub fn host(self, host: impl Into<String>) -> Self {
         Self { host: Some(host.into()), ..self }
+    }
+
+    /// How `wss` is spoken: whom the client trusts, and who it says it is. Default: as [`ClientTls::new`].
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: ClientTls) -> Self {
+        Self { tls, ..self }
     }
 
     /// Goes through a proxy.

@@ -69,7 +69,7 @@ impl Client {
                     }
                     // Who this client is, its caller says, and no Location.
                     url = Cow::Owned(Url { credentials: url.credentials.clone(), ..next });
-                    Self::check_scheme(&url)?;
+                    self.check_scheme(&url)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -89,15 +89,22 @@ impl Client {
 
     /// Finds what the caller has to mend, before anything is looked up or sent.
     pub(crate) fn check(&self, url: &Url) -> Result<(), ConnectError> {
-        Self::check_scheme(url)?;
+        self.check_scheme(url)?;
         if let Route::Proxy(proxy) = &self.route {
             proxy.check()?;
         }
         self.request(url, Identity::Shown, [0; 16]).map(drop)
     }
 
-    fn check_scheme(url: &Url) -> Result<(), ConnectError> {
-        if url.is_secure() { Err(ConnectError::TlsUnsupported) } else { Ok(()) }
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self))]
+    fn check_scheme(&self, url: &Url) -> Result<(), ConnectError> {
+        if !url.is_secure() {
+            return Ok(());
+        }
+        #[cfg(feature = "tls")]
+        return self.tls.check();
+        #[cfg(not(feature = "tls"))]
+        Err(ConnectError::TlsUnsupported)
     }
 
     fn follows(&self, answer: &Answer) -> bool {
@@ -117,17 +124,27 @@ impl Client {
                         Err(error) => return Err(ConnectError::Connect(error)),
                     }
                 };
-                let transport = Box::new(Socket::unix(stream).map_err(ConnectError::Io)?);
-                return Ok(Reached { transport, peer: None });
+                let socket = Socket::unix(stream).map_err(ConnectError::Io)?;
+                return Ok(Reached { transport: self.secure(socket, url, until)?, peer: None });
             }
         };
         let stream = dial(&resolve(host, port, until)?, self.local, until)?;
         let peer = stream.peer_addr().ok();
-        let transport: Box<dyn Transport> = Box::new(Socket::tcp(stream).map_err(ConnectError::Io)?);
+        let socket = Socket::tcp(stream).map_err(ConnectError::Io)?;
         if let Some(proxy) = proxy {
-            proxy.tunnel(url, &Exchange { transport: &*transport, until, stage: Stage::Proxy })?;
+            proxy.tunnel(url, &Exchange { transport: &socket, until, stage: Stage::Proxy })?;
         }
-        Ok(Reached { transport, peer })
+        Ok(Reached { transport: self.secure(socket, url, until)?, peer })
+    }
+
+    /// Puts TLS on a socket that leads to the server of `url`, where its scheme asks for that.
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self, unused_variables))]
+    fn secure(&self, socket: Socket, url: &Url, until: &Until<'_>) -> Result<Box<dyn Transport>, ConnectError> {
+        #[cfg(feature = "tls")]
+        if url.is_secure() {
+            return self.tls.shake_hands(socket, url, until);
+        }
+        Ok(Box::new(socket))
     }
 
     /// Sends the offer and reads the response.

@@ -7,6 +7,8 @@ use std::io;
 use raddle_core::handshake::{ClientError, ResponseError};
 
 use crate::answer::Answer;
+#[cfg(feature = "tls")]
+use crate::tls_error::TlsError;
 use crate::url::UrlError;
 
 /// Why [`Client::connect`](crate::Client::connect) has failed.
@@ -17,7 +19,7 @@ use crate::url::UrlError;
 pub enum ConnectError {
     /// The URL is malformed.
     Url(UrlError),
-    /// The URL is `wss:`, and this version has no TLS.
+    /// The URL is `wss:`, and the crate was built without its feature `tls`.
     TlsUnsupported,
     /// A header, a subprotocol, the origin or the host that was set may not be sent.
     Request(ResponseError),
@@ -36,6 +38,9 @@ pub enum ConnectError {
     },
     /// The proxy does not let the client through.
     Proxy(ProxyError),
+    /// There is no TLS with the server.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// The stream has ended before the response was whole.
     EndOfStream,
     /// The stream has failed before the response was whole, or the connection could not be set up.
@@ -61,6 +66,8 @@ pub enum Stage {
     Connect,
     /// The proxy's answer.
     Proxy,
+    /// The handshake of TLS.
+    Tls,
     /// The server's response.
     Handshake,
 }
@@ -116,10 +123,23 @@ impl ConnectError {
             | Self::Handshake(_) => false,
             Self::Resolve(_) | Self::Connect(_) | Self::Timeout { .. } | Self::EndOfStream | Self::Io(_) => true,
             Self::Refused(answer) | Self::Proxy(ProxyError::Refused(answer)) => status_may_pass(answer.status),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => false,
             // General failure, network or host unreachable, connection refused, TTL expired.
             Self::Proxy(ProxyError::Reply(reply)) => matches!(reply, 1 | 3..=6),
             Self::Proxy(_) => false,
         }
+    }
+}
+
+impl ConnectError {
+    /// An error of a stream, which may be about TLS.
+    pub(crate) fn from_io(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = TlsError::of(&error) {
+            return Self::Tls(error);
+        }
+        Self::Io(error)
     }
 }
 
@@ -139,6 +159,13 @@ impl From<ResponseError> for ConnectError {
     }
 }
 
+#[cfg(feature = "tls")]
+impl From<TlsError> for ConnectError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl From<RedirectError> for ConnectError {
     fn from(error: RedirectError) -> Self {
         Self::Redirect(error)
@@ -155,7 +182,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(error) => error.fmt(f),
-            Self::TlsUnsupported => f.write_str("wss is not supported by this version"),
+            Self::TlsUnsupported => f.write_str("wss is not supported by this build"),
             Self::Request(error) => error.fmt(f),
             Self::Credentials => f.write_str("user, password or token cannot be sent"),
             Self::Resolve(error) => write!(f, "the name has no address: {error}"),
@@ -165,6 +192,8 @@ impl fmt::Display for ConnectError {
                 cause.as_ref().map_or(Ok(()), |cause| write!(f, ", and before: {cause}"))
             }
             Self::Proxy(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
             Self::EndOfStream => f.write_str("the stream ended before the response"),
             Self::Io(error) => write!(f, "input or output failed: {error}"),
             Self::Handshake(error) => error.fmt(f),
@@ -184,6 +213,8 @@ impl Error for ConnectError {
             Self::Resolve(error) | Self::Connect(error) | Self::Io(error) => Some(error),
             Self::Timeout { cause, .. } => cause.as_ref().map(|cause| cause as _),
             Self::Proxy(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Redirect(error) => Some(error),
             _ => None,
@@ -197,6 +228,7 @@ impl fmt::Display for Stage {
             Self::Resolve => "an address",
             Self::Connect => "a connection",
             Self::Proxy => "the proxy",
+            Self::Tls => "TLS",
             Self::Handshake => "the response",
         })
     }

@@ -60,7 +60,9 @@ impl Exchange<'_> {
         match error.kind() {
             ErrorKind::Interrupted => return Ok(()),
             ErrorKind::WouldBlock => {}
-            _ => return Err(ConnectError::Io(error)),
+            // The server may cut the stream off behind its last word.
+            ErrorKind::UnexpectedEof => return Err(ConnectError::EndOfStream),
+            _ => return Err(ConnectError::from_io(error)),
         }
         match self.transport.wait(interest, Some(self.until.left(self.stage)?)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => Err(ConnectError::Io(error)),

@@ -30,8 +30,14 @@ mod reconnect;
 mod redirect;
 mod resolve;
 mod sys;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_error;
 mod until;
 mod url;
+#[cfg(feature = "tls")]
+mod verifier;
 
 pub use answer::Answer;
 pub use backoff::Backoff;
@@ -41,6 +47,10 @@ pub use proxy::Proxy;
 pub use raddle_core::handshake::{ClientError, HeadLimits, ResponseError};
 pub use raddle_socket::{Connection, Message};
 pub use reconnect::{Reconnect, Setback, Stopper};
+#[cfg(feature = "tls")]
+pub use tls::ClientTls;
+#[cfg(feature = "tls")]
+pub use tls_error::TlsError;
 pub use url::{Url, UrlError};
 
 /// Connects to the server of `url` with the defaults of a [`Client`], and carries out the opening handshake.

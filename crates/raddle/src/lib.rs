@@ -29,6 +29,8 @@ pub use raddle_client::{
     Answer, Backoff, Client, ClientError, ConnectError, Proxy, ProxyError, Reconnect, RedirectError, Setback, Stage,
     Stopper, Url, UrlError, connect,
 };
+#[cfg(all(feature = "client", feature = "tls"))]
+pub use raddle_client::{ClientTls, TlsError};
 pub use raddle_core as core;
 pub use raddle_core::handshake::{HeadLimits, ResponseError};
 #[cfg(feature = "server")]
@@ -37,8 +39,12 @@ pub use raddle_server::{
     Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server, Snapshot, Surplus,
     TrustedProxy, TrustedProxyError,
 };
+#[cfg(all(feature = "server", feature = "tls"))]
+pub use raddle_server::{ClientCertificate, ClientCertificates, ServerTls, ServerTlsBuilder};
 pub use raddle_socket::{
     Agreed, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits, Message, MessageWriter,
     Next, OnEnd, Opening, Options, Part, Patience, Progress, Reader, Readiness, Role, SendError, SendStatus, Socket,
     State, Traffic, Transport, WeakWriter, WhenFull, Writer,
 };
+#[cfg(feature = "tls")]
+pub use raddle_socket::{Handshake, TlsStream};

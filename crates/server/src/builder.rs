@@ -19,6 +19,8 @@ use crate::proxy::{AddressSource, Proxies, TrustedProxy};
 use crate::request::Request;
 use crate::server::Server;
 use crate::threads::HandlerError;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::topics::{Backplane, InProcess};
 
 /// Sets up a [`Server`]. Every setting has a default that suits a server on the open Internet.
@@ -82,7 +84,15 @@ impl Builder {
 
     /// Listens on a TCP address, with a backlog of 1,024; port 0 lets the system choose one. May be called several times.
     pub fn bind(mut self, address: impl ToSocketAddrs) -> io::Result<Self> {
-        self.listeners.push(Listener::bind(address)?);
+        self.listeners.push(Listener::bind(address, None)?);
+        Ok(self)
+    }
+
+    /// Listens on a TCP address, as [`bind`](Self::bind), for clients that speak TLS: `wss`. Its handshake is a part of the opening
+    /// handshake, and has to be done within the same time.
+    #[cfg(feature = "tls")]
+    pub fn bind_tls(mut self, address: impl ToSocketAddrs, tls: &ServerTls) -> io::Result<Self> {
+        self.listeners.push(Listener::bind(address, Some(tls.clone()))?);
         Ok(self)
     }
 
@@ -95,7 +105,14 @@ impl Builder {
 
     /// Takes a TCP socket that listens already: from a service manager, or with options of its own.
     pub fn tcp_listener(mut self, listener: TcpListener) -> io::Result<Self> {
-        self.listeners.push(Listener::tcp(listener)?);
+        self.listeners.push(Listener::tcp(listener, None)?);
+        Ok(self)
+    }
+
+    /// Takes a TCP socket that listens already, for clients that speak TLS.
+    #[cfg(feature = "tls")]
+    pub fn tcp_listener_tls(mut self, listener: TcpListener, tls: &ServerTls) -> io::Result<Self> {
+        self.listeners.push(Listener::tcp(listener, Some(tls.clone()))?);
         Ok(self)
     }
 
@@ -107,8 +124,18 @@ impl Builder {
 
     /// Takes the sockets that the process was started with, as systemd's socket activation passes them (`LISTEN_FDS`). The
     /// first call gets them all. An error where there are none.
-    pub fn inherited_listeners(mut self) -> io::Result<Self> {
-        let inherited = Listener::inherited()?;
+    pub fn inherited_listeners(self) -> io::Result<Self> {
+        self.inherit(Listener::inherited(None)?)
+    }
+
+    /// Takes the sockets that the process was started with, as [`inherited_listeners`](Self::inherited_listeners); on those of
+    /// TCP, clients speak TLS.
+    #[cfg(feature = "tls")]
+    pub fn inherited_listeners_tls(self, tls: &ServerTls) -> io::Result<Self> {
+        self.inherit(Listener::inherited(Some(tls))?)
+    }
+
+    fn inherit(mut self, inherited: Vec<Listener>) -> io::Result<Self> {
         if inherited.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no sockets were passed to this process"));
         }

@@ -9,7 +9,7 @@ use log::Level;
 use parking_lot::{Condvar, Mutex};
 use raddle_core::handshake::Response;
 use raddle_core::{Role, Sender};
-use raddle_socket::{Close, CloseCode, Connection, Info, Opening, Socket};
+use raddle_socket::{Close, CloseCode, Connection, Info, Opening};
 
 use crate::admission::Ticket;
 use crate::farewell;
@@ -19,6 +19,7 @@ use crate::metrics::Refusal;
 use crate::registry::Place;
 use crate::request::DecisionError;
 use crate::shared::Shared;
+use crate::stream::Stream;
 
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -51,7 +52,7 @@ enum Stage {
 /// A client that has made its request.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    pub(crate) socket: Socket,
+    pub(crate) stream: Stream,
     pub(crate) peer: Option<SocketAddr>,
     /// What was received behind the head.
     pub(crate) received: Vec<u8>,
@@ -218,14 +219,14 @@ impl Desk {
 
 impl Accepted {
     fn open(self: Box<Self>, shared: &Shared) -> io::Result<Connection> {
-        let Self { visitor: Visitor { socket, peer, received, ticket, place, .. }, slot, greeting, mut info } = *self;
+        let Self { visitor: Visitor { stream, peer, received, ticket, place, .. }, slot, greeting, mut info } = *self;
         let id = place.id;
         info.id = id.get();
         info.peer = peer;
         let on_end = shared.on_end(place, ticket, slot);
         let opening =
             Opening { received: &received, greeting, info, on_end, ..Opening::new(Role::Server, shared.options()) };
-        Connection::open_announced(socket, opening, |writer| shared.opened(id, writer))
+        stream.open(opening, |writer| shared.opened(id, writer))
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
 use raddle_core::handshake::{HandshakeError, Hosts, Request, RequestParser, Response};
-use raddle_socket::{Patience, Socket, Transport};
+use raddle_socket::{Interest, Patience, Transport};
 
 use crate::admission::{Full, Ticket};
 use crate::metrics::Refusal;
@@ -13,11 +13,12 @@ use crate::proxy::AddressSource;
 use crate::proxy_protocol::{self, Source};
 use crate::registry::Place;
 use crate::shared::Shared;
+use crate::stream::{Greeting, Stream};
 
 /// A connection in the lobby.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    pub(crate) socket: Socket,
+    pub(crate) stream: Stream,
     /// The client's address, as far as it is known.
     pub(crate) peer: Option<SocketAddr>,
     /// The listener that it has come through.
@@ -28,6 +29,8 @@ pub(crate) struct Guest {
     /// When the lobby gives it up.
     pub(crate) until: Instant,
     pub(crate) stage: Stage,
+    /// What its socket is watched for, while it asks.
+    pub(crate) watched: Interest,
 }
 
 #[derive(Debug)]
@@ -59,36 +62,28 @@ pub(crate) enum Next {
     Refused(Refusal, Response),
     /// It is let go without an answer.
     Dropped(Refusal),
+    /// Its TLS handshake has failed, and the alert has left.
+    Alerted(io::Error),
 }
 
 impl Guest {
     /// One that is about to get an answer.
     pub(crate) fn leaving(
-        socket: Socket,
+        stream: Stream,
         peer: Option<SocketAddr>,
         ticket: Option<Ticket>,
         place: Option<Place>,
     ) -> Self {
         let stage = Stage::Lingering { dropped: 0 };
-        Self { socket, peer, listener: 0, ticket, place, until: Instant::now(), stage }
+        Self { stream, peer, listener: 0, ticket, place, until: Instant::now(), stage, watched: Interest::Read }
     }
 
     /// Does what the socket is ready for, as far as it goes. `scratch` is space for one read.
     pub(crate) fn step(&mut self, scratch: &mut [u8], shared: &Shared, hosts: &Hosts) -> Next {
         match &mut self.stage {
-            Stage::Asking { received, .. } => match self.socket.receive(scratch, Patience::DontWait) {
-                Ok(0) => Next::Dropped(Refusal::Gone),
-                Ok(count) => {
-                    received.extend_from_slice(&scratch[..count]);
-                    self.ask(shared, hosts)
-                }
-                Err(error) => match after(&error) {
-                    Next::Leaves => Next::Dropped(Refusal::Gone),
-                    next => next,
-                },
-            },
+            Stage::Asking { .. } => self.hear(scratch, shared, hosts).unwrap_or_else(|next| next),
             Stage::Answering { .. } => Next::Writes,
-            Stage::Lingering { dropped } => match self.socket.receive(scratch, Patience::DontWait) {
+            Stage::Lingering { dropped } => match self.stream.socket().receive(scratch, Patience::DontWait) {
                 Ok(0) => Next::Leaves,
                 Ok(count) => {
                     *dropped += count;
@@ -99,25 +94,78 @@ impl Guest {
         }
     }
 
+    /// Hears a proxy's word, then TLS, then the request, as far as they have come.
+    fn hear(&mut self, scratch: &mut [u8], shared: &Shared, hosts: &Hosts) -> Result<Next, Next> {
+        let has_read = self.hear_proxy(scratch)?;
+        let Stage::Asking { received, .. } = &mut self.stage else { return Ok(Next::Stays) };
+        match self.stream.greet(received, scratch) {
+            Greeting::Done => {}
+            Greeting::Waits => return Ok(Next::Stays),
+            Greeting::PlainHttp => return Ok(Next::Refused(Refusal::Tls, Response::refusal(400))),
+            Greeting::Failed(error) if error.kind() == io::ErrorKind::InvalidData => {
+                // What it still sends is heard out, so that it gets the alert and not a reset.
+                self.stage = Stage::Lingering { dropped: 0 };
+                let _ = self.stream.socket().shutdown(Shutdown::Write);
+                return Ok(Next::Alerted(error));
+            }
+            Greeting::Failed(_) => return Ok(Next::Dropped(Refusal::Gone)),
+        }
+        // What came together with a proxy's word.
+        let mut is_new = has_read && !received.is_empty();
+        loop {
+            if !is_new {
+                self.receive(scratch)?;
+            }
+            is_new = false;
+            match self.ask(shared, hosts) {
+                // No more comes from the socket for what TLS has received already.
+                Next::Stays if self.stream.transport().has_input() => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    /// Reads once, of the request or of what goes before it.
+    fn receive(&mut self, scratch: &mut [u8]) -> Result<(), Next> {
+        let Stage::Asking { received, .. } = &mut self.stage else { return Err(Next::Stays) };
+        match self.stream.transport().receive(scratch, Patience::DontWait) {
+            Ok(0) => Err(Next::Dropped(Refusal::Gone)),
+            Ok(count) => {
+                received.extend_from_slice(&scratch[..count]);
+                Ok(())
+            }
+            Err(error) => Err(match after(&error) {
+                Next::Leaves => Next::Dropped(Refusal::Gone),
+                next => next,
+            }),
+        }
+    }
+
+    /// Reads what a proxy says of the client, where it has to come first. `false`: it was not read for.
+    fn hear_proxy(&mut self, scratch: &mut [u8]) -> Result<bool, Next> {
+        if !matches!(self.stage, Stage::Asking { proxied: Some(AddressSource::ProxyProtocol), .. }) {
+            return Ok(false);
+        }
+        self.receive(scratch)?;
+        let Stage::Asking { received, proxied, .. } = &mut self.stage else { return Ok(false) };
+        match proxy_protocol::parse(received) {
+            Ok(None) => Err(Next::Stays),
+            Ok(Some((source, length))) => {
+                received.drain(..length);
+                *proxied = None;
+                if let Source::Client(client) = source {
+                    self.peer = Some(client);
+                }
+                let located = locate(&self.ticket, &self.place, self.peer);
+                located.map(|()| true).map_err(|full| Next::Dropped(full.into()))
+            }
+            Err(_) => Err(Next::Dropped(Refusal::Proxy)),
+        }
+    }
+
     /// Parses on in what was received of the request.
     fn ask(&mut self, shared: &Shared, hosts: &Hosts) -> Next {
         let Stage::Asking { parser, received, proxied } = &mut self.stage else { return Next::Stays };
-        if *proxied == Some(AddressSource::ProxyProtocol) {
-            match proxy_protocol::parse(received) {
-                Ok(None) => return Next::Stays,
-                Ok(Some((source, length))) => {
-                    received.drain(..length);
-                    *proxied = None;
-                    if let Source::Client(client) = source {
-                        self.peer = Some(client);
-                    }
-                    if let Err(full) = locate(&self.ticket, &self.place, self.peer) {
-                        return Next::Dropped(full.into());
-                    }
-                }
-                Err(_) => return Next::Dropped(Refusal::Proxy),
-            }
-        }
         let head = match parser.advance(received) {
             Ok(None) => return Next::Stays,
             Ok(Some(head)) => head,
@@ -142,14 +190,14 @@ impl Guest {
     pub(crate) fn answer(&mut self) -> Next {
         let Stage::Answering { response, written } = &mut self.stage else { return Next::Stays };
         while *written < response.len() {
-            match self.socket.send(&[IoSlice::new(&response[*written..])]) {
+            match self.stream.transport().send(&[IoSlice::new(&response[*written..])]) {
                 Ok(0) => return Next::Leaves,
                 Ok(count) => *written += count,
                 Err(error) => return after(&error),
             }
         }
         self.stage = Stage::Lingering { dropped: 0 };
-        match self.socket.shutdown(Shutdown::Write) {
+        match self.stream.transport().shutdown(Shutdown::Write) {
             Ok(()) => Next::Stays,
             Err(_) => Next::Leaves,
         }

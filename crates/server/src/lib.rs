@@ -18,6 +18,8 @@
 mod admission;
 mod berths;
 mod builder;
+#[cfg(feature = "tls")]
+mod certificate;
 mod desk;
 mod engine;
 mod event_loop;
@@ -30,6 +32,8 @@ mod listener;
 mod lobby;
 mod memory;
 mod metrics;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod pool;
 mod proxy;
 mod proxy_protocol;
@@ -37,10 +41,15 @@ mod registry;
 mod request;
 mod server;
 mod shared;
+mod stream;
 mod threads;
+#[cfg(feature = "tls")]
+mod tls;
 mod topics;
 
 pub use builder::Builder;
+#[cfg(feature = "tls")]
+pub use certificate::ClientCertificate;
 pub use event_loop::{Event, EventLoop, Waker};
 pub use identity::{IdentityPolicy, Surplus};
 pub use metrics::{Metrics, Refusal};
@@ -55,4 +64,6 @@ pub use registry::{ConnectionId, Phase, Snapshot};
 pub use request::{Acceptance, DecisionError, Request};
 pub use server::{Running, Server};
 pub use threads::HandlerError;
+#[cfg(feature = "tls")]
+pub use tls::{ClientCertificates, ServerTls, ServerTlsBuilder};
 pub use topics::{Backplane, Delivered};

@@ -13,10 +13,18 @@ use raddle_socket::Socket;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+#[cfg(not(feature = "tls"))]
+use crate::no_tls::ServerTls;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+
 /// A socket that clients connect to.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(TcpListener),
+    Tcp {
+        listener: TcpListener,
+        tls: Option<ServerTls>,
+    },
     Unix {
         listener: UnixListener,
         /// Removed with the listener.
@@ -33,16 +41,16 @@ pub(crate) struct SocketFile {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::tcp(TcpListener::bind(address)?)
+    pub(crate) fn bind(address: impl ToSocketAddrs, tls: Option<ServerTls>) -> io::Result<Self> {
+        Self::tcp(TcpListener::bind(address)?, tls)
     }
 
     /// Takes a socket that listens already.
-    pub(crate) fn tcp(listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn tcp(listener: TcpListener, tls: Option<ServerTls>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         // The standard library has given a shorter backlog.
         net::listen(&listener, BACKLOG)?;
-        Ok(Self::Tcp(listener))
+        Ok(Self::Tcp { listener, tls })
     }
 
     /// Takes a socket that listens already.
@@ -66,12 +74,12 @@ impl Listener {
     }
 
     /// All sockets that the process was started with by systemd's protocol.
-    pub(crate) fn inherited() -> io::Result<Vec<Self>> {
+    pub(crate) fn inherited(tls: Option<&ServerTls>) -> io::Result<Vec<Self>> {
         let mut inherited = listenfd::ListenFd::from_env();
         let mut listeners = Vec::with_capacity(inherited.len());
         for index in 0..inherited.len() {
             let listener = match inherited.take_tcp_listener(index) {
-                Ok(Some(listener)) => Self::tcp(listener)?,
+                Ok(Some(listener)) => Self::tcp(listener, tls.cloned())?,
                 Ok(None) => continue,
                 Err(_) => match inherited.take_unix_listener(index)? {
                     Some(listener) => Self::unix(listener, None)?,
@@ -86,7 +94,15 @@ impl Listener {
     /// The address of a TCP listener.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Tcp { listener, .. } => listener.local_addr().ok(),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// The TLS that its clients speak.
+    pub(crate) fn tls(&self) -> Option<&ServerTls> {
+        match self {
+            Self::Tcp { tls, .. } => tls.as_ref(),
             Self::Unix { .. } => None,
         }
     }
@@ -102,7 +118,7 @@ impl Listener {
     /// Accepts a connection: its socket, which is an error where the client has gone already, and the peer's address.
     pub(crate) fn accept(&self) -> Result<(io::Result<Socket>, Option<SocketAddr>), AcceptFailure> {
         match self {
-            Self::Tcp(listener) => listener.accept().map(|(stream, peer)| (Socket::tcp(stream), Some(peer))),
+            Self::Tcp { listener, .. } => listener.accept().map(|(stream, peer)| (Socket::tcp(stream), Some(peer))),
             Self::Unix { listener, .. } => listener.accept().map(|(stream, _)| (Socket::unix(stream), None)),
         }
         .map_err(AcceptFailure::from)
@@ -112,7 +128,7 @@ impl Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(listener) => listener.as_fd(),
+            Self::Tcp { listener, .. } => listener.as_fd(),
             Self::Unix { listener, .. } => listener.as_fd(),
         }
     }

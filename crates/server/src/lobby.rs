@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use parking_lot::Mutex;
 use raddle_core::handshake::{Hosts, RequestParser, Response};
-use raddle_socket::{Event, Events, Mode, Socket, Transport, Watch};
+use raddle_socket::{Event, Events, Interest, Mode, Socket, Transport, Watch};
 
 use crate::admission::Full;
 use crate::desk::{Desk, Destination, Visitor};
@@ -26,6 +26,7 @@ use crate::metrics::Refusal;
 use crate::registry::{ConnectionId, Place};
 use crate::request::Request;
 use crate::shared::{Service, Shared};
+use crate::stream::Stream;
 
 /// What other threads have of the lobby.
 pub(crate) struct Lobby {
@@ -60,7 +61,7 @@ impl Lobby {
         match &mut *self.answers.lock() {
             Some(answers) => answers.push((visitor, response)),
             // As much as fits: nobody is left to wait for the rest.
-            None => drop(visitor.socket.send(&[IoSlice::new(&response)])),
+            None => drop(visitor.stream.transport().send(&[IoSlice::new(&response)])),
         }
         self.watch.wake();
     }
@@ -192,11 +193,19 @@ impl Host<'_> {
 
     fn enter(&mut self, socket: Socket, peer: Option<SocketAddr>, listener: usize) {
         let settings = &self.shared.settings;
+        let tls = self.listeners.get(listener).and_then(Option::as_ref).and_then(|entrance| entrance.socket.tls());
+        let stream = match Stream::new(socket, tls) {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.shared.journal.note(Level::Error, format_args!("TLS cannot be set up: {error}"));
+                return self.shared.refused(Refusal::Tls, peer);
+            }
+        };
         let ticket = match self.shared.admission.admit() {
             Ok(ticket) => ticket,
             Err(_) => {
                 self.shared.refused(Refusal::ServerFull, peer);
-                let guest = Guest::leaving(socket, peer, None, None);
+                let guest = Guest::leaving(stream, peer, None, None);
                 return self.answer(guest, Response::refusal(503).encode());
             }
         };
@@ -216,7 +225,8 @@ impl Host<'_> {
             received: Vec::new(),
             proxied: proxies.map(|proxies| proxies.source),
         };
-        if let Some(key) = self.seat(Guest { socket, peer, listener, ticket, place, until, stage }, Event::readable) {
+        let guest = Guest { stream, peer, listener, ticket, place, until, stage, watched: Interest::Read };
+        if let Some(key) = self.seat(guest, Event::readable) {
             self.asking.insert((until, key));
             // The request is often there already.
             self.attend(key);
@@ -227,7 +237,7 @@ impl Host<'_> {
     fn seat(&mut self, guest: Guest, interest: impl FnOnce(usize) -> Event) -> Option<usize> {
         let key = self.next_key;
         self.next_key = self.next_key.checked_add(1).filter(|key| *key != usize::MAX).unwrap_or(FIRST_GUEST);
-        let descriptor = guest.socket.descriptor()?;
+        let descriptor = guest.stream.socket().descriptor()?;
         if let Err(error) = add(&self.lobby.watch, descriptor, interest(key)) {
             self.shared.journal.note(Level::Warn, format_args!("a connection cannot be watched: {error}"));
             return None;
@@ -243,7 +253,7 @@ impl Host<'_> {
         let hosts = entrance.map_or(&Hosts::Any, |entrance| &entrance.hosts);
         let next = guest.step(&mut self.scratch, self.shared, hosts);
         if matches!(next, Next::Stays) {
-            return;
+            return self.watch_on(key);
         }
         let Some(guest) = self.remove(key) else { return };
         match next {
@@ -255,11 +265,33 @@ impl Host<'_> {
                 self.answer(guest, response.encode());
             }
             Next::Dropped(reason) => self.shared.refused(reason, guest.peer),
+            Next::Alerted(error) => {
+                self.shared.refused(Refusal::Tls, guest.peer);
+                self.shared.journal.note(Level::Debug, format_args!("the TLS handshake has failed: {error}"));
+                self.dismiss(guest);
+            }
+        }
+    }
+
+    /// Watches a guest's socket for what it waits for now.
+    fn watch_on(&mut self, key: usize) {
+        let Some(guest) = self.guests.get_mut(&key) else { return };
+        let interest = guest.stream.interest();
+        if matches!(guest.stage, Stage::Asking { .. })
+            && guest.watched != interest
+            && let Some(socket) = guest.stream.socket().descriptor()
+        {
+            let event = if interest == Interest::Write { Event::writable(key) } else { Event::readable(key) };
+            guest.watched = interest;
+            if let Err(error) = self.lobby.watch.change(socket, event, Mode::Level) {
+                self.shared.journal.note(Level::Warn, format_args!("a connection cannot be watched: {error}"));
+                self.remove(key);
+            }
         }
     }
 
     fn deliver(&mut self, guest: Guest, head: raddle_core::handshake::Request) {
-        let Guest { socket, peer, ticket: Some(ticket), place: Some(place), until: deadline, stage, .. } = guest else {
+        let Guest { stream, peer, ticket: Some(ticket), place: Some(place), until: deadline, stage, .. } = guest else {
             return;
         };
         let Stage::Asking { mut received, .. } = stage else { return };
@@ -270,7 +302,7 @@ impl Host<'_> {
             Some(engine) => engine.share(ticket),
             None => (ticket, None),
         };
-        let visitor = Visitor { socket, peer, received, deadline, ticket, place };
+        let visitor = Visitor { stream, peer, received, deadline, ticket, place };
         let destination = engine.as_ref().map_or(Destination::Arrivals, Engine::destination);
         let request = Request::new(Arc::clone(self.shared), head, visitor, destination);
         self.undecided.insert((deadline, id), Arc::downgrade(&request.desk()));
@@ -281,8 +313,8 @@ impl Host<'_> {
     }
 
     fn take_leave(&mut self, visitor: Visitor, response: Vec<u8>) {
-        let Visitor { socket, peer, ticket, place, .. } = visitor;
-        self.answer(Guest::leaving(socket, peer, Some(ticket), Some(place)), response);
+        let Visitor { stream, peer, ticket, place, .. } = visitor;
+        self.answer(Guest::leaving(stream, peer, Some(ticket), Some(place)), response);
     }
 
     /// Writes a guest's answer, and sees it off.
@@ -308,8 +340,11 @@ impl Host<'_> {
         }
     }
 
-    /// Begins a guest's answer, for which it has the time of an opening handshake.
+    /// Begins a guest's answer, for which it has the time of an opening handshake. Amid the handshake of TLS there is none.
     fn answer(&mut self, mut guest: Guest, response: Vec<u8>) {
+        if !guest.stream.can_answer() {
+            return;
+        }
         guest.stage = Stage::Answering { response, written: 0 };
         guest.until = after(Instant::now(), self.shared.settings.handshake_timeout);
         self.dismiss(guest);
@@ -319,7 +354,7 @@ impl Host<'_> {
         let guest = self.guests.remove(&key)?;
         self.asking.remove(&(guest.until, key));
         self.leaving.remove(&(guest.until, key));
-        if let Some(descriptor) = guest.socket.descriptor() {
+        if let Some(descriptor) = guest.stream.socket().descriptor() {
             self.lobby.watch.remove(descriptor);
         }
         Some(guest)

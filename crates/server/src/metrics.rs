@@ -50,6 +50,8 @@ pub enum Refusal {
     Timeout,
     /// The client has gone before its request was complete.
     Gone,
+    /// The TLS handshake has failed: an alert says why, or 400 where the client speaks plain HTTP.
+    Tls,
     /// The request is not in order.
     Handshake(HandshakeError),
     /// What a trusted proxy, or somebody who poses as one, says of the client is malformed.
@@ -127,6 +129,7 @@ impl fmt::Display for Refusal {
             Self::Shed => "too many opening handshakes are under way",
             Self::Timeout => "the opening handshake took too long",
             Self::Gone => "the client has gone",
+            Self::Tls => "the TLS handshake has failed",
             Self::Handshake(error) => return error.fmt(f),
             Self::Proxy => "what the proxy says is malformed",
             Self::Application => "the application has refused it",

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use raddle_core::handshake::{Accept, AcceptError, HandshakeError, Request as Head, Response, ResponseError};
 use raddle_socket::Info;
 
+#[cfg(feature = "tls")]
+use crate::certificate::ClientCertificate;
 use crate::desk::{Desk, Destination, Visitor};
 use crate::metrics::Refusal;
 use crate::shared::Shared;
@@ -18,6 +20,8 @@ use crate::shared::Shared;
 pub struct Request {
     head: Head,
     desk: Arc<Desk>,
+    #[cfg(feature = "tls")]
+    certificate: Option<ClientCertificate>,
     /// The application has it, or had it.
     heard: bool,
 }
@@ -55,7 +59,13 @@ pub enum DecisionError {
 
 impl Request {
     pub(crate) fn new(shared: Arc<Shared>, head: Head, visitor: Visitor, destination: Destination) -> Self {
-        Self { head, desk: Desk::new(shared, visitor, destination), heard: false }
+        Self {
+            head,
+            #[cfg(feature = "tls")]
+            certificate: visitor.stream.client_certificate(),
+            desk: Desk::new(shared, visitor, destination),
+            heard: false,
+        }
     }
 
     /// Notes that the application gets it.
@@ -101,6 +111,13 @@ impl Request {
     /// The client's address, where it has one.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.desk.peer()
+    }
+
+    /// The certificate that the client has shown, where it was [asked for](crate::ServerTlsBuilder::client_certificate_file) one:
+    /// it was verified, and what it says can be the client's [identity](Acceptance::identity).
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
     }
 
     /// Tells whether the client asks for a WebSocket. Otherwise it can be answered with [`respond`](Self::respond) only.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::{Condvar, Mutex};
-use raddle_socket::{Connection, OnEnd, Options, Transport, Writer};
+use raddle_socket::{Connection, OnEnd, Options, Writer};
 
 use crate::admission::{Admission, Ticket};
 use crate::builder::{OnRequest, Settings};
@@ -223,7 +223,7 @@ impl Shared {
         match self.lobby.get() {
             Some(lobby) => lobby.answer(visitor, response),
             // Without a lobby there are no visitors.
-            None => drop(visitor.socket.shutdown(std::net::Shutdown::Both)),
+            None => drop(visitor.stream.transport().shutdown(std::net::Shutdown::Both)),
         }
     }
 

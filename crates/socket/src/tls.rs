@@ -44,26 +44,36 @@ pub enum Handshake {
 }
 
 impl TlsStream {
-    /// The server's side, on a socket from which `received` was read already.
-    pub fn server(socket: Socket, config: Arc<ServerConfig>, received: &[u8]) -> io::Result<Self> {
+    /// The server's side.
+    pub fn server(socket: Socket, config: Arc<ServerConfig>) -> io::Result<Self> {
         let connection = ServerConnection::new(config).map_err(invalid)?;
-        Ok(Self::new(socket, connection.into(), received))
+        Ok(Self::new(socket, connection.into()))
     }
 
     /// The client's side, of a connection to the server of this name or address.
     pub fn client(socket: Socket, config: Arc<ClientConfig>, server: ServerName<'static>) -> io::Result<Self> {
         let connection = ClientConnection::new(config, server).map_err(invalid)?;
-        Ok(Self::new(socket, connection.into(), &[]))
+        Ok(Self::new(socket, connection.into()))
     }
 
-    fn new(socket: Socket, connection: rustls::Connection, received: &[u8]) -> Self {
+    fn new(socket: Socket, connection: rustls::Connection) -> Self {
         Self {
             socket,
-            state: Mutex::new(Box::new(State::new(connection, received))),
+            state: Mutex::new(Box::new(State::new(connection))),
             memory: Mutex::default(),
             has_input: AtomicBool::new(false),
             has_output: AtomicBool::new(false),
         }
+    }
+
+    /// The socket itself: for what comes before the handshake, and when nothing follows.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Before the handshake: `records` were read from the socket already.
+    pub fn received(&self, records: &[u8]) {
+        self.state.lock().put_back(records);
     }
 
     /// Goes on with the handshake as far as the socket lets it, and does not wait.

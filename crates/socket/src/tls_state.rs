@@ -28,10 +28,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(connection: Connection, received: &[u8]) -> Self {
+    pub(crate) fn new(connection: Connection) -> Self {
         Self {
             connection,
-            unfed: received.to_vec(),
+            unfed: Vec::new(),
             decrypted: 0,
             owed: 0,
             barren: 0,
@@ -40,6 +40,11 @@ impl State {
             is_closed: false,
             failed: None,
         }
+    }
+
+    /// Has records decrypted first that were received elsewhere.
+    pub(crate) fn put_back(&mut self, records: &[u8]) {
+        self.unfed.extend_from_slice(records);
     }
 
     /// Decrypts what waits and then `records`, and moves their bytes to `space`, as far as they fit; the number of them.

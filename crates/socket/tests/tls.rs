@@ -37,7 +37,7 @@ impl Raw {
         let (one, other) = tcp_pair();
         one.set_read_timeout(Some(LIMIT)).expect("a socket");
         let (server, client) = settings(&TLS13);
-        let accepted = TlsStream::server(Socket::tcp(other).expect("a socket"), server, b"").expect("a server");
+        let accepted = TlsStream::server(Socket::tcp(other).expect("a socket"), server).expect("a server");
         let handshake = thread::spawn(move || {
             shake_hands(&[&accepted]);
             accepted

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use raddle::{AddressSource, Builder, Deflate, Origins, Server};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use raddle::{AddressSource, Builder, Deflate, Origins, Server, ServerTls};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 pub(crate) const FLAGS: &str = "
@@ -29,6 +29,7 @@ pub(crate) const FLAGS: &str = "
   --proxy-header NAME            where it does: proxy-protocol, forwarded, x-forwarded-for  [x-forwarded-for]
   --max-handshakes N             opening handshakes at a time  [512]
   --handshake-timeout SECONDS    for an opening handshake  [10]
+  --tls-cert PEM --tls-key PEM   speaks TLS on TCP; SIGHUP has both files read again
   --ping-interval SECONDS        a Ping after this silence; 0: never  [20]
   --ping-timeout SECONDS         for the answer  [20]
 ";
@@ -37,8 +38,14 @@ pub(crate) const FLAGS: &str = "
 pub(crate) struct Command {
     pub(crate) builder: Builder,
     pub(crate) engine: Engine,
-    /// The Unix sockets that it names.
-    pub(crate) paths: Vec<String>,
+    pub(crate) places: Places,
+}
+
+/// Where the server listens, beside its TCP addresses, and how it speaks on those.
+pub(crate) struct Places {
+    /// Unix sockets.
+    paths: Vec<String>,
+    tls: Option<ServerTls>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,29 +57,47 @@ pub(crate) enum Engine {
 /// Says where the server listens, and has it serve until it is told to stop.
 ///
 /// `signals` were asked for before anybody is told that we serve: one that comes right after that ends us cleanly too.
-pub(crate) fn serve(server: &Server, paths: &[String], mut signals: Signals) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(server: &Server, places: &Places, mut signals: Signals) -> Result<(), Box<dyn Error>> {
+    let Places { paths, tls } = places;
     for address in server.local_addrs() {
-        println!("listening on ws://{address}");
+        println!("listening on {}://{address}", if tls.is_some() { "wss" } else { "ws" });
     }
     for path in paths {
         println!("listening on ws+unix:{path}");
     }
-    if let Some(signal) = signals.forever().next() {
-        log::info!("stopping on signal {signal}");
+    for signal in signals.forever() {
+        match tls {
+            Some(tls) if signal == SIGHUP => {
+                // What cannot be read now may be in order at the next signal.
+                if let Err(error) = tls.reload() {
+                    eprintln!("the certificate stays as it was: {error}");
+                }
+            }
+            _ => {
+                log::info!("stopping on signal {signal}");
+                break;
+            }
+        }
     }
     server.stop(Duration::from_secs(10));
     server.join(Duration::from_secs(12))?;
     Ok(())
 }
 
-/// The signals that stop a server.
-pub(crate) fn stop_signals() -> std::io::Result<Signals> {
-    Signals::new([SIGTERM, SIGINT])
+/// The signals that stop a server, and the one that has it read its certificate again, where it has one.
+pub(crate) fn signals(places: &Places) -> std::io::Result<Signals> {
+    let signals = Signals::new([SIGTERM, SIGINT])?;
+    if places.tls.is_some() {
+        signals.add_signal(SIGHUP)?;
+    }
+    Ok(signals)
 }
 
 /// What the command line asks for; `None`: its help.
 pub(crate) fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Error>> {
-    let mut listens = false;
+    let mut addresses = Vec::new();
+    let mut inherits = false;
+    let (mut certificate, mut key) = (None, None);
     let mut paths = Vec::new();
     let mut origins = Vec::new();
     let mut proxies = Vec::new();
@@ -85,27 +110,30 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Er
         if name == "help" {
             return Ok(None);
         }
-        if matches!(name.as_str(), "tls-cert" | "tls-key") {
-            return Err(format!("--{name} is not supported by this version").into());
-        }
         if name == "deflate" {
             // Small messages too, for whoever tests it.
             builder = builder.deflate(Deflate { threshold: 0, ..Deflate::default() });
             continue;
         }
         if name == "listen-inherited" {
-            builder = builder.inherited_listeners()?;
-            listens = true;
+            inherits = true;
             continue;
         }
         let value = arguments.value()?;
         builder = match name.as_str() {
             "listen" => {
-                listens = true;
-                listen(builder, &value.string()?)?
+                addresses.push(value.string()?);
+                builder
+            }
+            "tls-cert" => {
+                certificate = Some(value);
+                builder
+            }
+            "tls-key" => {
+                key = Some(value);
+                builder
             }
             "listen-unix" => {
-                listens = true;
                 let path = value.display().to_string();
                 let builder = builder.bind_unix(&value).map_err(|error| format!("cannot listen on {path}: {error}"))?;
                 paths.push(path);
@@ -173,14 +201,28 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Er
     if !proxies.is_empty() {
         builder = builder.trusted_proxies(source, proxies);
     }
-    if !listens {
-        builder = listen(builder, "127.0.0.1:9001")?;
+    if addresses.is_empty() && paths.is_empty() && !inherits {
+        addresses.push("127.0.0.1:9001".into());
     }
-    Ok(Some(Command { builder, engine, paths }))
-}
-
-fn listen(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {
-    Ok(builder.bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?)
+    let tls = match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(ServerTls::from_files(certificate, key)?),
+        _ => return Err("--tls-cert and --tls-key go together".into()),
+    };
+    for address in addresses {
+        let bound = match &tls {
+            None => builder.bind(&address),
+            Some(tls) => builder.bind_tls(&address, tls),
+        };
+        builder = bound.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    }
+    if inherits {
+        builder = match &tls {
+            None => builder.inherited_listeners()?,
+            Some(tls) => builder.inherited_listeners_tls(tls)?,
+        };
+    }
+    Ok(Some(Command { builder, engine, places: Places { paths, tls } }))
 }
 
 /// The value of a flag.

@@ -35,7 +35,7 @@ pub(crate) fn settings(version: &'static SupportedProtocolVersion) -> (Arc<Serve
 pub(crate) fn tls_pair(version: &'static SupportedProtocolVersion) -> (TlsStream, TlsStream) {
     let (one, other) = super::tcp_pair();
     let (server, client) = settings(version);
-    let server = TlsStream::server(Socket::tcp(other).expect("a socket"), server, b"").expect("a server");
+    let server = TlsStream::server(Socket::tcp(other).expect("a socket"), server).expect("a server");
     let client = client_stream(one, client);
     shake_hands(&[&client, &server]);
     (client, server)
