@@ -224,7 +224,8 @@ impl ResolvesServerCert for Certificates {
             name.as_ref().zip(certificate.ok()).is_some_and(|(name, it)| verify_server_name(&it, name).is_ok())
         };
         let found = self.keys.iter().find(|key| is_for(key) && can_verify(key));
-        found.or_else(|| self.keys.iter().find(can_verify)).cloned()
+        // With one that it cannot verify, the handshake fails for what is really missing.
+        found.or_else(|| self.keys.iter().find(can_verify)).or(self.keys.first()).cloned()
     }
 }
 

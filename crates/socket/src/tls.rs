@@ -114,9 +114,11 @@ impl TlsStream {
     }
 
     fn advance_handshake(&self, state: &mut State) -> io::Result<Handshake> {
-        state.feed(&[], &mut [])?;
+        let mut fed = state.feed(&[], &mut []);
         for _ in 0..READS {
+            // The alert, where it has failed.
             state.flush(&self.socket)?;
+            fed?;
             if state.connection.wants_write() {
                 return Ok(Handshake::Waits(Interest::Write));
             }
@@ -126,17 +128,13 @@ impl TlsStream {
             let mut records = Lent::take();
             match self.socket.receive(&mut records.0, Patience::DontWait) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    let fed = state.feed(&records.0[..count], &mut []);
-                    // The alert, where it has failed.
-                    state.flush(&self.socket)?;
-                    fed?;
-                }
+                Ok(count) => fed = state.feed(&records.0[..count], &mut []),
                 Err(error) if is_nothing(&error) => return Ok(Handshake::Waits(Interest::Read)),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Handshake::Waits(Interest::Read))
+        state.flush(&self.socket)?;
+        fed.map(|_| Handshake::Waits(Interest::Read))
     }
 
     /// Gives what is there, or what `records` bring. `None`: nothing.
