@@ -1,4 +1,5 @@
-"""Has raddle and other libraries exchange messages, in both directions, directly and through real proxies.
+"""Has raddle and other libraries exchange messages, in both directions, plain and over TLS, directly and through real
+proxies.
 
 Prints a line for each pair, ends with a line `N passed, N failed`, and exits with 0 if none has failed. Started by
 `ci/interop`, which installs the peers.
@@ -21,6 +22,8 @@ PYTHON = [sys.executable]
 NODE = ["node"]
 # Those that have permessage-deflate.
 DEFLATING = ("websockets", "ws")
+# Those that take a certificate from the command line here.
+ENCRYPTED = ("websockets", "ws")
 # Seconds, for whatever takes milliseconds.
 PATIENCE = 60
 
@@ -126,6 +129,35 @@ def compressed(results: Results, interop: str, echo_server: list[str]) -> None:
                 results.check(f"raddle's client, {name}'s server, deflate", [interop, "client", "--deflate", url])
 
 
+def encrypted(results: Results, interop: str, echo_server: list[str]) -> None:
+    """Over TLS, with a certificate that is its own authority."""
+    with tempfile.TemporaryDirectory() as directory:
+        cert, key = str(Path(directory) / "cert.pem"), str(Path(directory) / "key.pem")
+        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+        subprocess.run([*make, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+        for engine in ("threads", "pool"):
+            with serving([*echo_server, "--engine", engine, "--tls-cert", cert, "--tls-key", key]) as url:
+                ca = ["--ca", cert]
+                results.check(f"raddle's client, raddle's server ({engine}), TLS", [interop, "client", *ca, url])
+                for name, client, _ in PEERS:
+                    if name in ENCRYPTED:
+                        results.check(f"{name}'s client, raddle's server ({engine}), TLS", [*client, url, *ca])
+                for version, protocol in (("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
+                    connect = ["openssl", "s_client", "-connect", url.removeprefix("wss://"), "-CAfile", cert, version]
+                    checks = ["-verify_return_error", "-alpn", "http/1.1", "-brief"]
+                    command = ["sh", "-c", '"$@" < /dev/null 2>&1 | tee /dev/stderr | grep -q "$0"', f": {protocol}"]
+                    results.check(f"openssl s_client {version}, raddle's server ({engine})", [*command, *connect, *checks])
+                old = ["openssl", "s_client", "-connect", url.removeprefix("wss://"), "-tls1_1", "-cipher", "ALL@SECLEVEL=0"]
+                results.check(f"openssl s_client -tls1_1, raddle's server ({engine})", old, "alert protocol version")
+        for name, _, server in PEERS:
+            if server and name in ENCRYPTED:
+                with serving([*server, "--cert", cert, "--key", key]) as url:
+                    results.check(f"raddle's client, {name}'s server, TLS", [interop, "client", "--ca", cert, url])
+                    unknown = [interop, "client", url]
+                    results.check(f"raddle's client, {name}'s server, TLS, not trusted", unknown, "is self-signed")
+
+
 def through_proxies(results: Results, interop: str, echo_server: list[str]) -> None:
     with serving(echo_server) as url, tempfile.TemporaryDirectory() as directory:
         # By name: the proxy has to look it up.
@@ -175,6 +207,7 @@ def main() -> int:
     results = Results()
     both_directions(results, arguments.interop, echo_server)
     compressed(results, arguments.interop, echo_server)
+    encrypted(results, arguments.interop, echo_server)
     through_proxies(results, arguments.interop, echo_server)
     print(f"{results.passed} passed, {results.failed} failed")
     return 1 if results.failed else 0

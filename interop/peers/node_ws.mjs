@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
 import process from "node:process";
 import { WebSocket, WebSocketServer } from "ws";
 
@@ -10,18 +12,25 @@ const binaries = [0, 1, 256, 65_535, 65_536, 1 << 20].map((length) => Buffer.fro
 const [CODE, REASON] = [4321, "that is all"];
 
 const [, , role, url] = process.argv;
+const flag = (name) => {
+    const at = process.argv.indexOf(name);
+    return at < 0 ? undefined : readFileSync(process.argv[at + 1]);
+};
+const [ca, cert, key] = ["--ca", "--cert", "--key"].map(flag);
 const perMessageDeflate = process.argv.includes("--deflate");
 
 if (role === "server") {
-    const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate });
+    const https = cert && createServer({ cert, key }).listen(0, "127.0.0.1");
+    const where = https ? { server: https } : { host: "127.0.0.1", port: 0 };
+    const server = new WebSocketServer({ ...where, perMessageDeflate });
     server.on("connection", (socket) => {
         socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
         socket.on("error", (error) => console.error(`a connection: ${error}`));
     });
     await once(server, "listening");
-    console.log(`listening on ws://127.0.0.1:${server.address().port}`);
+    console.log(`listening on ${https ? "wss" : "ws"}://127.0.0.1:${server.address().port}`);
 } else {
-    const socket = new WebSocket(url, { perMessageDeflate, handshakeTimeout: 10_000 });
+    const socket = new WebSocket(url, { ca, perMessageDeflate, handshakeTimeout: 10_000 });
     await once(socket, "open");
     assert.equal(socket.extensions, perMessageDeflate ? "permessage-deflate" : "");
     const signal = AbortSignal.timeout(60_000);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 
 from websockets.exceptions import ConnectionClosedError
@@ -12,7 +13,8 @@ from exchange import CODE, MESSAGES, REASON
 
 
 def client(url: str, deflate: bool) -> None:
-    with connect(url, compression="deflate" if deflate else None, max_size=None) as connection:
+    context = ssl.create_default_context(cafile=flag("--ca")) if url.startswith("wss:") else None
+    with connect(url, ssl=context, compression="deflate" if deflate else None, max_size=None) as connection:
         extensions = [extension.name for extension in connection.protocol.extensions]
         assert extensions == (["permessage-deflate"] if deflate else []), extensions
         for message in MESSAGES:
@@ -37,13 +39,22 @@ def echo(connection: ServerConnection) -> None:
         connection.send(message)
 
 
+def flag(name: str) -> str | None:
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
+
+
 def main() -> None:
     deflate = "--deflate" in sys.argv
     if sys.argv[1] == "client":
         client(sys.argv[2], deflate)
         return
-    with serve(echo, "127.0.0.1", 0, compression="deflate" if deflate else None, max_size=None) as server:
-        print(f"listening on ws://127.0.0.1:{server.socket.getsockname()[1]}", flush=True)
+    context = None
+    if certificate := flag("--cert"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, flag("--key"))
+    with serve(echo, "127.0.0.1", 0, ssl=context, compression="deflate" if deflate else None, max_size=None) as server:
+        scheme = "wss" if context else "ws"
+        print(f"listening on {scheme}://127.0.0.1:{server.socket.getsockname()[1]}", flush=True)
         server.serve_forever()
 
 

@@ -2,12 +2,15 @@
 
 use std::error::Error;
 
-use raddle::{Client, Close, CloseCode, Deflate, Message, Proxy, Reader, Writer};
+use raddle::{Client, ClientTls, Close, CloseCode, Deflate, Message, Proxy, Reader, Writer};
 
 use crate::exchange::{CODE, REASON, Sent, messages};
 
-pub fn run(url: &str, proxy: Option<Proxy>, deflate: bool) -> Result<(), Box<dyn Error>> {
+pub fn run(url: &str, proxy: Option<Proxy>, deflate: bool, ca: Option<&str>) -> Result<(), Box<dyn Error>> {
     let mut client = Client::new();
+    if let Some(ca) = ca {
+        client = client.tls(ClientTls::new().without_system_roots().add_roots_pem(std::fs::read(ca)?)?);
+    }
     if let Some(proxy) = proxy {
         client = client.proxy(proxy);
     }
