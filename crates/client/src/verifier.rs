@@ -47,10 +47,17 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| {
-            let unknown = matches!(error, Error::InvalidCertificate(CertificateError::UnknownIssuer));
-            let is_its_own = EndEntityCert::try_from(end_entity).is_ok_and(|it| it.issuer() == it.subject());
-            // `CaUsedAsEndEntity` is of a certificate that is made to be a root.
-            if unknown && is_its_own || error.to_string().contains("CaUsedAsEndEntity") {
+            let is_strange = match &error {
+                // A root of that name may be known, and have another key.
+                Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => true,
+                // It is made to be a root.
+                Error::InvalidCertificate(CertificateError::Other(other)) => {
+                    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+                }
+                _ => false,
+            };
+            let is_its_own = || EndEntityCert::try_from(end_entity).is_ok_and(|it| it.issuer() == it.subject());
+            if is_strange && is_its_own() {
                 CertificateError::Other(OtherError(Arc::new(SelfSigned))).into()
             } else {
                 error

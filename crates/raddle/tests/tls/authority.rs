@@ -27,6 +27,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// What it signs with, as if it were a server's.
+    pub(crate) fn of_its_own(&self) -> Issued {
+        Issued { chain: self.root(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// A certificate for these names.
     pub(crate) fn issue(&self, names: &[&str]) -> Issued {
         self.issue_with(names, |_| ())

@@ -52,6 +52,7 @@ fn a_client_says_what_is_wrong_with_a_certificate_and_sends_nothing() {
         ("expired", ours.issue_with(&local, expired), "localhost", Err(TlsError::Expired)),
         ("not yet valid", ours.issue_with(&local, to_come), "localhost", Err(TlsError::NotYetValid)),
         ("self-signed", self_signed(&local), "localhost", Err(TlsError::SelfSigned)),
+        ("self-signed, to sign others", other.of_its_own(), "localhost", Err(TlsError::SelfSigned)),
         ("of another authority", other.issue(&local), "localhost", Err(TlsError::UnknownIssuer)),
         ("for another name", ours.issue(&["example.com"]), "localhost", wrong.clone()),
         ("for another address", ours.issue(&["localhost", "127.0.0.2"]), "127.0.0.1", wrong.clone()),
