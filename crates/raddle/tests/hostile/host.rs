@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use raddle::core::handshake::Request as Head;
-use raddle::{Builder, End, Handler, HandlerError, Hosts, Limits, Message, Reader, SendError, Server, Writer};
+use raddle::{
+    AddressSource, Builder, End, Handler, HandlerError, Hosts, Limits, Message, Reader, SendError, Server, Writer,
+};
 
 use crate::case::{Saw, Setup};
 use crate::head;
 use crate::peer::{PATIENCE, Peer};
+use crate::relay::{Certificate, Relay};
 
 /// What an application sees of a connection.
 #[derive(Clone, Debug)]
@@ -147,6 +150,8 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<Log>,
     honest: Option<Honest>,
+    /// What takes TLS off for the peers.
+    relay: Option<Relay>,
 }
 
 impl Host {
@@ -169,52 +174,87 @@ impl Host {
         change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
         at_open: impl Fn(&Writer, &Log) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(change, |server, log| match engine {
+        Self::start(change, |server, log| Self::start_echo(engine, server, log, at_open))
+    }
+
+    fn start_echo(
+        engine: Engine,
+        server: &Server,
+        log: Arc<Log>,
+        at_open: impl Fn(&Writer, &Log) + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        match engine {
             Engine::Threads => server.start(move |mut reader, writer| {
                 at_open(&writer, &log);
                 echo(&mut reader, &writer, &log);
                 Ok(())
             }),
             Engine::Pool => server.start_pool(Echo { log, at_open }),
-        })
+        }
     }
 
     fn start(
         change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
         start: impl FnOnce(&Server, Arc<Log>) -> io::Result<()>,
     ) -> Self {
+        let bound = Server::builder().bind("127.0.0.1:0").expect("a free port");
+        Self::start_bound(bound, change, start)
+    }
+
+    fn start_bound(
+        bound: Builder,
+        change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
+        start: impl FnOnce(&Server, Arc<Log>) -> io::Result<()>,
+    ) -> Self {
         let log = Arc::new(Log::default());
-        let builder = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(Hosts::Any).workers(2);
+        let builder = bound.hosts(Hosts::Any).workers(2);
         let server = change(builder, &log).build().expect("a server");
         start(&server, Arc::clone(&log)).expect("the server starts");
-        Self { address: server.local_addr(), server, log, honest: None }
+        Self { address: server.local_addr(), server, log, honest: None, relay: None }
+    }
+
+    /// As [`of`](Self::of), over TLS.
+    pub(crate) fn of_tls(engine: Engine, setup: &Setup) -> Self {
+        let certificate = Certificate::new();
+        let bound = Server::builder().bind_tls("127.0.0.1:0", &certificate.tls).expect("a free port");
+        let relays = ["127.0.0.0/8".parse().expect("a network")];
+        let bound = bound.trusted_proxies(AddressSource::ProxyProtocol, relays);
+        let change = |builder, log: &Arc<Log>| Self::set_up(builder, log, setup);
+        let mut host = Self::start_bound(bound, change, |server, log| Self::start_echo(engine, server, log, |_, _| ()));
+        let relay = Relay::start(host.address, &certificate);
+        host.address = relay.address;
+        host.relay = Some(relay);
+        host.honest = Honest::start(host.address, setup.limits);
+        host
     }
 
     /// The server that lines of the table share.
     pub(crate) fn of(engine: Engine, setup: &Setup) -> Self {
-        let mut host = Self::echo(engine, |builder, log| {
-            let log = Arc::clone(log);
-            let builder = builder
-                .hosts(setup.hosts.clone())
-                .head_limits(setup.head)
-                .origins(setup.origins.clone())
-                .handshake_timeout(setup.handshake_timeout)
-                .with_options(|options| options.limits = setup.limits)
-                .on_request(move |request| {
-                    if request.is_websocket() {
-                        log.note(request.peer(), Note::Asked(Box::new(request.head().clone())));
-                    }
-                    // What is no opening handshake is answered with what it lacks.
-                    let _ = request.accept();
-                });
-            let builder = match setup.deflate {
-                Some(deflate) => builder.deflate(deflate),
-                None => builder,
-            };
-            setup.subprotocols.iter().fold(builder, |builder, name| builder.subprotocol(*name))
-        });
+        let mut host = Self::echo(engine, |builder, log| Self::set_up(builder, log, setup));
         host.honest = Honest::start(host.address, setup.limits);
         host
+    }
+
+    fn set_up(builder: Builder, log: &Arc<Log>, setup: &Setup) -> Builder {
+        let log = Arc::clone(log);
+        let builder = builder
+            .hosts(setup.hosts.clone())
+            .head_limits(setup.head)
+            .origins(setup.origins.clone())
+            .handshake_timeout(setup.handshake_timeout)
+            .with_options(|options| options.limits = setup.limits)
+            .on_request(move |request| {
+                if request.is_websocket() {
+                    log.note(request.peer(), Note::Asked(Box::new(request.head().clone())));
+                }
+                // What is no opening handshake is answered with what it lacks.
+                let _ = request.accept();
+            });
+        let builder = match setup.deflate {
+            Some(deflate) => builder.deflate(deflate),
+            None => builder,
+        };
+        setup.subprotocols.iter().fold(builder, |builder, name| builder.subprotocol(*name))
     }
 
     /// Stops the server, after a look at what it has left: an honest client is served, and all others are gone, with
@@ -228,13 +268,14 @@ impl Host {
             assert!(last.close().is_empty());
         }
         self.assert_empty();
+        drop(self.relay.take());
         self.server.stop(Duration::ZERO);
         self.server.join(PATIENCE).expect("all handlers have returned");
     }
 
     /// Waits until no connection is left: none in the registry, and none of the system but the listener.
     pub(crate) fn assert_empty(&self) {
-        let what = || (self.server.connections(), connections_at(self.address.port()));
+        let what = || (self.server.connections(), connections_at(self.server.local_addr().port()));
         let empty = wait_until(|| matches!(what(), (connections, 1) if connections.is_empty()));
         assert!(empty, "left: {:?}", what());
     }

@@ -7,13 +7,14 @@ mod case;
 mod head;
 mod host;
 mod peer;
+mod relay;
 mod rows;
 mod run;
 mod scenes;
 mod wire;
 
 use case::{Case, Modes};
-use host::Engine;
+use host::{Engine, Host};
 use raddle::Role;
 use run::{Report, calls, client, frames, heads, in_parallel, responses, server};
 
@@ -50,7 +51,7 @@ fn serve_every_line(engine: Engine) {
     let before = alone::Held::by_the_library();
     let report = Report::default();
     let cases = lines(Modes::SERVER);
-    let (hosts, caller) = (server::Hosts::of(engine, &cases), calls::host(engine, &cases));
+    let (hosts, caller) = (server::Hosts::of(&cases, |setup| Host::of(engine, setup)), calls::host(engine, &cases));
     // Most of the time a line waits, between segments and for the server.
     in_parallel(16, &cases, |index, case| {
         server::run(case, &hosts, &report);
@@ -58,6 +59,31 @@ fn serve_every_line(engine: Engine) {
     });
     hosts.finish(&report);
     report.check(|| "the server of calls".into(), || caller.finish());
+    report.check(|| "what is left".into(), || before.assert_the_same());
+    report.finish();
+}
+
+#[test]
+fn every_line_holds_over_tls_with_a_thread_per_connection() {
+    // Hostile input 350.
+    alone::run("every_line_holds_over_tls_with_a_thread_per_connection", || serve_every_line_over_tls(Engine::Threads));
+}
+
+#[test]
+fn every_line_holds_over_tls_with_a_pool_of_threads() {
+    // Hostile input 350.
+    alone::run("every_line_holds_over_tls_with_a_pool_of_threads", || serve_every_line_over_tls(Engine::Pool));
+}
+
+fn serve_every_line_over_tls(engine: Engine) {
+    let before = alone::Held::by_the_library();
+    let report = Report::default();
+    let mut cases = lines(Modes::SERVER);
+    // Where a proxy is trusted, as the relay is, who begins as one within TLS poses as one, and is not answered.
+    cases.retain(|case| !matches!(case.number, 8 | 19));
+    let hosts = server::Hosts::of(&cases, |setup| Host::of_tls(engine, setup));
+    in_parallel(16, &cases, |_, case| server::run(case, &hosts, &report));
+    hosts.finish(&report);
     report.check(|| "what is left".into(), || before.assert_the_same());
     report.finish();
 }

@@ -9,7 +9,7 @@ use super::Report;
 use super::cuts::{Cuts, Numbers};
 use crate::case::{Case, Input, Saw, Setup, Then, Verdict};
 use crate::head::{self, Answer};
-use crate::host::{Engine, Host, Log, Note};
+use crate::host::{Host, Log, Note};
 use crate::peer::{Ending, Peer};
 use crate::wire::{self, close, text};
 
@@ -17,11 +17,11 @@ use crate::wire::{self, close, text};
 pub(crate) struct Hosts(Vec<(Setup, Host)>);
 
 impl Hosts {
-    pub(crate) fn of(engine: Engine, cases: &[Case]) -> Self {
+    pub(crate) fn of(cases: &[Case], start: impl Fn(&Setup) -> Host) -> Self {
         let mut hosts: Vec<(Setup, Host)> = Vec::new();
         for case in cases {
             if !hosts.iter().any(|(setup, _)| *setup == case.setup) {
-                hosts.push((case.setup.clone(), Host::of(engine, &case.setup)));
+                hosts.push((case.setup.clone(), start(&case.setup)));
             }
         }
         Self(hosts)
