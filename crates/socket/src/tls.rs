@@ -27,8 +27,6 @@ use crate::transport::{Interest, Patience, Readiness, Socket, Transport};
 pub struct TlsStream {
     socket: Socket,
     state: Mutex<Box<State>>,
-    /// Memory for reads that wait; it is away while one does.
-    memory: Mutex<Vec<u8>>,
     /// Of the state, as it was left: bytes that were received, or the end, and records that are to be sent.
     has_input: AtomicBool,
     has_output: AtomicBool,
@@ -60,7 +58,6 @@ impl TlsStream {
         Self {
             socket,
             state: Mutex::new(Box::new(State::new(connection))),
-            memory: Mutex::default(),
             has_input: AtomicBool::new(false),
             has_output: AtomicBool::new(false),
         }
@@ -152,46 +149,43 @@ impl TlsStream {
         }
     }
 
-    /// Reads records from the socket while others use the connection, and gives what they bring.
+    /// Waits for records while others use the connection, and gives what they bring.
+    ///
+    /// A thread waits with little memory, which is on its stack, and borrows more for what turns out to be there.
     fn receive_waiting(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
-        let mut memory = mem::take(&mut *self.memory.lock());
+        let mut first = [0; SMALL];
         loop {
-            if memory.is_empty() {
-                memory = vec![0; SMALL];
+            let received = self.socket.receive(&mut first, patience)?;
+            if received == 0 {
+                self.cut(io::ErrorKind::UnexpectedEof);
             }
-            let spared = memory.len() > SMALL;
-            let patience = if spared && patience == Patience::Block { Patience::BlockFor(IDLE) } else { patience };
-            let received = match self.socket.receive(&mut memory, patience) {
-                Ok(0) => {
-                    self.end_of_socket();
-                    0
-                }
-                Ok(count) => count,
-                // What has been needed for many records is not kept while none come.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && spared => {
-                    memory = Vec::new();
-                    continue;
-                }
-                Err(error) => {
-                    *self.memory.lock() = memory;
-                    return Err(error);
-                }
+            let taken = if received == SMALL && space.len() > SMALL {
+                let mut records = Lent::take();
+                records.0[..SMALL].copy_from_slice(&first);
+                let most = records.0.len().min(space.len());
+                let more = match self.socket.receive(&mut records.0[SMALL..most], Patience::DontWait) {
+                    Ok(0) => self.cut(io::ErrorKind::UnexpectedEof),
+                    Ok(count) => count,
+                    Err(error) if is_nothing(&error) => 0,
+                    // Behind what came before it.
+                    Err(error) => self.cut(error.kind()),
+                };
+                self.take_in(&records.0[..SMALL + more], space)
+            } else {
+                self.take_in(&first[..received], space)
             };
-            let taken = self.take_in(&memory[..received], space);
-            if received == memory.len() && received < LARGE {
-                memory = vec![0; LARGE.min(memory.len() * GROWTH)];
-            }
             if let Some(taken) = taken {
-                *self.memory.lock() = memory;
                 return taken;
             }
         }
     }
 
-    fn end_of_socket(&self) {
+    /// Notes that the socket has ended, and how: no more bytes come.
+    fn cut(&self, how: io::ErrorKind) -> usize {
         let mut state = self.state.lock();
-        state.is_cut = true;
+        state.cut = Some(how);
         self.note(&state);
+        0
     }
 
     /// Notes for those who do not lock the state what it has.
@@ -219,7 +213,7 @@ impl Transport for TlsStream {
         let most = records.0.len().min(space.len().max(SMALL));
         let received = self.socket.receive(&mut records.0[..most], Patience::DontWait)?;
         if received == 0 {
-            self.end_of_socket();
+            self.cut(io::ErrorKind::UnexpectedEof);
         }
         self.take_in(&records.0[..received], space).unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
     }
@@ -267,7 +261,7 @@ impl fmt::Debug for TlsStream {
     }
 }
 
-/// Memory for a read that does not wait: one of a few that the process shares.
+/// Memory for a read that does not wait: a few are kept for the process.
 struct Lent(Vec<u8>);
 
 static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
@@ -300,10 +294,6 @@ fn is_nothing(error: &io::Error) -> bool {
 const READS: u32 = 4;
 /// Memory for the records of a connection that waits for its peer, in bytes.
 const SMALL: usize = 2 * 1024;
-/// The same where many come.
+/// The same for what is there.
 const LARGE: usize = 64 * 1024;
-/// Memory that was filled is replaced by so many times as much.
-const GROWTH: usize = 8;
 const MOST_SPARE: usize = 8;
-/// Memory for many records is given back after this time without any.
-const IDLE: Duration = Duration::from_millis(250);

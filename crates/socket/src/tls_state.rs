@@ -18,8 +18,8 @@ pub(crate) struct State {
     owed: usize,
     /// Bytes of records since the last that had something in it.
     barren: usize,
-    /// The socket has ended.
-    pub(crate) is_cut: bool,
+    /// The socket has ended, or has failed.
+    pub(crate) cut: Option<io::ErrorKind>,
     /// The peer has said that nothing more comes.
     is_ended: bool,
     /// Nothing more is sent.
@@ -35,7 +35,7 @@ impl State {
             decrypted: 0,
             owed: 0,
             barren: 0,
-            is_cut: false,
+            cut: None,
             is_ended: false,
             is_closed: false,
             failed: None,
@@ -114,14 +114,16 @@ impl State {
             _ if self.decrypted > 0 => None,
             Some(error) => Some(Err(invalid(error.clone()))),
             None if self.is_ended => Some(Ok(0)),
-            None if self.is_cut => Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT))),
-            None => None,
+            None => match self.cut? {
+                io::ErrorKind::UnexpectedEof => Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT))),
+                kind => Some(Err(kind.into())),
+            },
         }
     }
 
     /// Tells whether there is something to be had without the socket.
     pub(crate) fn has_input(&self) -> bool {
-        self.decrypted > 0 || !self.unfed.is_empty() || self.is_ended || self.is_cut || self.failed.is_some()
+        self.decrypted > 0 || !self.unfed.is_empty() || self.is_ended || self.cut.is_some() || self.failed.is_some()
     }
 
     /// Encrypts and writes the start of `parts`, as much as the socket takes.
