@@ -124,14 +124,19 @@ const DEPUTISED: u8 = 2;
 unsafe impl Sync for Lease {}
 
 impl Lease {
-    pub(crate) fn new(receiver: Receiver) -> Self {
-        let inbound = Some(Box::new(Inbound::new(receiver)));
+    /// To be [filled](Self::fill) before there is a reader.
+    pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(AWAY),
             visits: AtomicU32::new(0),
-            inbound: UnsafeCell::new(inbound),
+            inbound: UnsafeCell::new(None),
             deputy: Mutex::new(None),
         }
+    }
+
+    /// Takes what the first reader finds.
+    pub(crate) fn fill(&mut self, inbound: Inbound) {
+        *self.inbound.get_mut() = Some(Box::new(inbound));
     }
 
     /// The reader comes back, and finds what was received meanwhile.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,28 +78,35 @@ pub enum State {
 }
 
 impl Link {
-    /// Not inlined, so that what is put together on the stack is free again when the connection begins.
+    pub(crate) fn new(transport: Stream, mut opening: Opening<'_>) -> io::Result<Arc<Self>> {
+        let greeting = mem::take(&mut opening.greeting);
+        let received = opening.received;
+        let mut link = Self::put_together(transport, opening)?;
+        let own = Arc::get_mut(&mut link).expect("nobody else has it yet");
+        own.outgoing.get_mut().greet(greeting);
+        own.hear(received);
+        Ok(link)
+    }
+
+    /// Not inlined, and without what can be done later, so that little is on the stack at a time: an idle thread's stack keeps
+    /// the pages that were once needed.
     #[inline(never)]
-    pub(crate) fn new(transport: Stream, opening: Opening<'_>) -> io::Result<Arc<Self>> {
-        let Opening { role, received, greeting, options, info, on_end } = opening;
+    fn put_together(transport: Stream, opening: Opening<'_>) -> io::Result<Arc<Self>> {
+        let Opening { role, options, info, on_end, .. } = opening;
         let (options, info) = (options.usable(), info.shared());
         attendant()?;
         let now = sys::now();
-        let mut receiver = receiver(role, &options, &info);
         let sender = match role {
             Role::Server => Sender::server(),
             Role::Client => Sender::client(Box::new(RandomKeys::new())),
         };
         let keepalive = options.ping_interval.map(|interval| Keepalive::new(interval, options.ping_timeout, now));
-        receiver.feed(received);
-        let counters = Counters::default();
-        counters.heard(received.len());
         Ok(Arc::new(Self {
             transport,
             role,
-            inbound: Lease::new(receiver),
+            inbound: Lease::new(),
             compression: info.deflate.map(|deflate| Box::new(Compression::new(deflate, role))),
-            outgoing: Mutex::new(Outgoing::new(sender, greeting, keepalive, on_end)),
+            outgoing: Mutex::new(Outgoing::new(sender, keepalive, on_end)),
             turn: Condvar::new(),
             cork: Cork::default(),
             abandoned: AtomicBool::new(false),
@@ -107,12 +115,21 @@ impl Link {
             is_driven: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
-            counters,
+            counters: Counters::default(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
             options,
             info,
         }))
+    }
+
+    /// Takes what was already received. Apart, and not inlined, as `put_together`.
+    #[inline(never)]
+    fn hear(&mut self, received: &[u8]) {
+        let mut inbound = self.new_inbound();
+        inbound.receiver.feed(received);
+        self.inbound.fill(inbound);
+        self.counters.heard(received.len());
     }
 
     /// Begins: what is to be written before any frame leaves, and the attendant takes notice.
@@ -130,7 +147,7 @@ impl Link {
 
     /// Inbound state of which nothing has come yet.
     pub(crate) fn new_inbound(&self) -> Inbound {
-        Inbound::new(receiver(self.role, &self.options, &self.info))
+        Inbound::new(Receiver::new(self.role, self.options.limits).with_deflate(self.info.deflate))
     }
 
     pub(crate) fn state(&self) -> State {
@@ -361,10 +378,6 @@ impl Drop for Link {
             on_end(end, self.counters.traffic(outgoing));
         }
     }
-}
-
-fn receiver(role: Role, options: &Options, info: &Info) -> Receiver {
-    Receiver::new(role, options.limits).with_deflate(info.deflate)
 }
 
 impl Counters {

@@ -72,9 +72,7 @@ enum Turn {
 
 impl Outgoing {
     #[inline(never)]
-    pub(crate) fn new(sender: Sender, greeting: Vec<u8>, keepalive: Option<Keepalive>, on_end: Option<OnEnd>) -> Self {
-        let bytes = -(greeting.len() as i64);
-        let rest = Unwritten { bytes: greeting, start: 0 };
+    pub(crate) fn new(sender: Sender, keepalive: Option<Keepalive>, on_end: Option<OnEnd>) -> Self {
         Self {
             sender,
             baton: false,
@@ -82,13 +80,19 @@ impl Outgoing {
             keepalive,
             ended: false,
             reader_exists: true,
-            aside: Some(Box::new(Aside { rest, ..Aside::default() })),
+            aside: None,
             is_summoned: false,
             driver: None,
             on_end,
-            bytes,
+            bytes: 0,
             messages: 0,
         }
+    }
+
+    /// Puts what ends the opening handshake in front of all that is sent.
+    pub(crate) fn greet(&mut self, greeting: Vec<u8>) {
+        self.bytes = -(greeting.len() as i64);
+        self.aside().rest = Unwritten { bytes: greeting, start: 0 };
     }
 
     /// Bytes that wait to be written; without those that a thread is writing.
