@@ -90,9 +90,8 @@ mod tests {
     use super::*;
 
     fn of(target: &str) -> Info {
-        let mut info = Info { id: 1, ..Info::default() };
-        info.target = target.into();
-        info.shared()
+        let agreed = Arc::new(Agreed { target: target.into(), ..Agreed::default() });
+        Info { agreed, ..Info::default() }.shared()
     }
 
     #[test]
