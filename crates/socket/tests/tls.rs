@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -13,7 +13,8 @@ use common::*;
 use raddle_socket::rustls::version::{TLS12, TLS13};
 use raddle_socket::rustls::{ClientConnection, SupportedProtocolVersion};
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Message, Next, Options, Role, SendStatus, Socket, TlsStream, Transport,
+    Cause, Close, CloseCode, Connection, Interest, Message, Next, Options, Patience, Role, SendStatus, Socket,
+    TlsStream, Transport,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -220,6 +221,41 @@ fn what_a_peer_does_not_take_is_queued_and_leaves_when_it_does() {
         assert!(client.next_message().expect("open") == Some(Message::Binary(&message)));
     }
     eventually("all has left", || writer.queued() == 0);
+}
+
+#[test]
+fn what_the_socket_has_taken_in_part_is_not_all_taken() {
+    // Whoever sends would not wait for room otherwise, and the rest would stay behind.
+    let (client, server) = tls_pair(&TLS13);
+    let (sent, mut received) = (pattern(8 * MIB, 9), Vec::new());
+    let (mut at, mut blocked) = (0, 0);
+    while at < sent.len() {
+        let part = &sent[at..(at + 150_000).min(sent.len())];
+        match client.send(&[IoSlice::new(part)]) {
+            Ok(count) => {
+                assert!(count < part.len() || !client.has_output(), "all {count} bytes are taken, and not written");
+                at += count;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                assert!(client.has_output());
+                blocked += 1;
+                receive_some(&server, &mut received);
+            }
+        }
+    }
+    while received.len() < sent.len() {
+        receive_some(&server, &mut received);
+    }
+    assert!(received == sent && blocked > 0);
+}
+
+fn receive_some(stream: &TlsStream, received: &mut Vec<u8>) {
+    stream.wait(Interest::Read, Some(LIMIT)).expect("a socket");
+    let mut space = [0; 50_000];
+    if let Ok(count) = stream.receive(&mut space, Patience::DontWait) {
+        received.extend_from_slice(&space[..count]);
+    }
 }
 
 #[test]
