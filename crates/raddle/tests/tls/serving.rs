@@ -72,7 +72,7 @@ fn what_one_read_has_brought_beyond_the_memory_of_a_worker_is_not_waited_for_at_
     raw.write(b"\x81\x84\0\0\0\0wait");
     // Seven records of 16 KiB and most of an eighth: with the sixteen thousand bytes of a record that the first read of 64 KiB
     // has cut, the second brings more than 64 KiB.
-    let messages = 127;
+    let messages = 126;
     let frame = [&[0x82, 0xfe, 4, 0, 0, 0, 0, 0][..], &[0; 1024]].concat();
     let bytes: Vec<u8> = (0..messages).flat_map(|_| frame.clone()).collect();
     let records: Vec<u8> = bytes.chunks(16 * 1024).flat_map(|part| raw.seal(part)).collect();
