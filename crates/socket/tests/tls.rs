@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use common::*;
 use raddle_socket::rustls::version::{TLS12, TLS13};
 use raddle_socket::rustls::{ClientConnection, SupportedProtocolVersion};
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Interest, Message, Next, Options, Patience, Role, SendStatus, Socket,
-    TlsStream, Transport,
+    Cause, Close, CloseCode, Connection, Driven, Driver, Event, Events, Interest, Message, Mode, Next, Options,
+    Patience, Role, SendStatus, Socket, TlsStream, Transport, Turn, Watch,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -282,6 +283,46 @@ fn what_came_in_one_record_is_there_for_a_reader_that_looks_without_waiting() {
         assert_eq!(next, Next::Message(Message::Text(&format!("{number:08}"))));
     }
     assert_eq!(connection.next_message_within(Duration::ZERO), Ok(Next::Timeout));
+}
+
+/// An event loop that leaves it to the test to do what is asked for.
+struct Loop;
+
+impl Driver for Loop {
+    fn output_waits(&self, _key: usize) {}
+    fn output_is_ready(&self, _key: usize) {}
+    fn ended(&self, _key: usize) {}
+}
+
+#[test]
+fn an_event_loop_is_told_of_what_one_read_has_brought_beyond_its_memory() {
+    let (connection, mut raw) = Raw::against(|_| ());
+    let (reader, writer) = connection.split();
+    let mut driven = Driven::new(reader, Arc::new(Loop), 7);
+    let frame = [&[0x82, 0xfe, 4, 0, 0, 0, 0, 0][..], &[7; 1024]].concat();
+    // One record.
+    raw.send(&frame.repeat(15));
+    let (mut memory, mut delivered, mut more) = (vec![0; 4096], 0, false);
+    while delivered < 15 {
+        let arrived = more || readable(&driven);
+        assert!(arrived, "the socket has no more after {delivered} messages, and nothing else was said");
+        let turn = driven.read(&mut memory, |_, message| {
+            assert_eq!(message, Message::Binary(&[7; 1024]));
+            delivered += 1;
+            ControlFlow::Continue(())
+        });
+        more = turn == Turn::More;
+    }
+    drop(writer);
+}
+
+/// Tells whether a poller would find the connection's socket to be readable, now or soon.
+fn readable(driven: &Driven) -> bool {
+    let watch = Watch::new().expect("a poller");
+    watch.add(driven.descriptor().expect("it has one"), Event::readable(1), Mode::Level).expect("it is none of it yet");
+    let mut events = Events::default();
+    watch.wait(&mut events, Some(SOON));
+    events.iter().next().is_some()
 }
 
 #[test]

@@ -2,13 +2,11 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use raddle::{
-    Cause, Close, CloseCode, ConnectError, HandlerError, HeadLimits, Limits, Message, Server, TlsError, Writer,
-};
+use raddle::{Cause, Close, CloseCode, ConnectError, HeadLimits, Limits, Message, TlsError};
 
 use crate::authority::Authority;
 use crate::support::*;
@@ -49,38 +47,6 @@ fn many_small_messages_of_one_record_are_all_delivered_by_the_pool() {
         assert_eq!(message, Some(Message::Binary(&round.to_be_bytes())));
     }
     join(sending);
-}
-
-#[test]
-fn what_one_read_has_brought_beyond_the_memory_of_a_worker_is_not_waited_for_at_the_socket() {
-    let authority = Authority::new("ours");
-    let server = Server::builder().bind_tls("127.0.0.1:0", &tls(&authority.local())).expect("a port").build();
-    let server = server.expect("in order");
-    let delivered = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&delivered);
-    let handler = move |_: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
-        if message == Message::Text("wait") {
-            // Meanwhile, all that follows arrives.
-            thread::sleep(Duration::from_millis(300));
-        }
-        count.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    };
-    server.start_pool(handler).expect("it starts");
-    let mut raw = crate::raw::Raw::open(server.local_addr(), crate::raw::config(&authority, |_| ()));
-    raw.upgrade();
-    raw.write(b"\x81\x84\0\0\0\0wait");
-    // Seven records of 16 KiB and most of an eighth: with the sixteen thousand bytes of a record that the first read of 64 KiB
-    // has cut, the second brings more than 64 KiB.
-    let messages = 126;
-    let frame = [&[0x82, 0xfe, 4, 0, 0, 0, 0, 0][..], &[0; 1024]].concat();
-    let bytes: Vec<u8> = (0..messages).flat_map(|_| frame.clone()).collect();
-    let records: Vec<u8> = bytes.chunks(16 * 1024).flat_map(|part| raw.seal(part)).collect();
-    raw.stream.write_all(&records).expect("the system takes them");
-    eventually("all are delivered", || delivered.load(Ordering::Relaxed) == messages + 1);
-    drop(raw);
-    server.stop(Duration::ZERO);
-    server.join(LIMIT).expect("all have gone");
 }
 
 #[test]
