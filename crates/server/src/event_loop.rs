@@ -140,7 +140,8 @@ impl EventLoop {
     /// Lets what was sent leave, waits until something happens, at most for `timeout`, and gives all that has: in the order
     /// in which it has happened to each connection.
     ///
-    /// Events that are not taken out of the iterator are lost. A poll without events says that the time was up, that a [`Waker`] has ended it, or that the server has stopped.
+    /// Events that are not taken out of the iterator are lost. A poll without events says that the time was up, that a
+    /// [`Waker`] has ended it, or that the server has stopped.
     pub fn poll(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_>> {
         let until = timeout.map(|timeout| after(Instant::now(), timeout));
         drive_for(&self.driver);

@@ -16,7 +16,7 @@ use crate::wire::{self, Piece, Sent, close};
 pub(crate) struct Peer {
     stream: TcpStream,
     /// Which side the library is.
-    library: Role,
+    role: Role,
     /// What the library has sent and nobody has looked at yet.
     received: Vec<u8>,
 }
@@ -46,13 +46,13 @@ impl Peer {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time other than 0");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time other than 0");
-        Self { stream, library: Role::Server, received: Vec::new() }
+        Self { stream, role: Role::Server, received: Vec::new() }
     }
 
     /// A peer that is the server of a client of the library's, once that has connected.
     pub(crate) fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = listener.accept().expect("a client connects");
-        Self { library: Role::Client, ..Self::over(stream) }
+        Self { role: Role::Client, ..Self::over(stream) }
     }
 
     /// Takes the head of the request off, and gives it.
@@ -118,7 +118,7 @@ impl Peer {
     }
 
     pub(crate) fn send_pieces(&mut self, pieces: impl IntoIterator<Item = Piece>) {
-        self.send(&wire::encode(&pieces.into_iter().collect::<Vec<_>>(), self.library));
+        self.send(&wire::encode(&pieces.into_iter().collect::<Vec<_>>(), self.role));
     }
 
     /// Reads what comes until `enough` says so, and gives all that was not taken yet.
@@ -162,8 +162,8 @@ impl Peer {
 
     /// Reads until so many messages and control frames are there, and takes them off.
     pub(crate) fn receive(&mut self, count: usize) -> Vec<Saw> {
-        let library = self.library;
-        let frames = |received: &[u8]| wire::decode_finals(received, library, count).expect("frames in order");
+        let role = self.role;
+        let frames = |received: &[u8]| wire::decode_finals(received, role, count).expect("frames in order");
         self.read_until("frames", |received| frames(received).is_some());
         let (frames, rest) = frames(&self.received).expect("they are there");
         self.received.drain(..self.received.len() - rest);
@@ -181,18 +181,18 @@ impl Peer {
 
     /// Reads to the end of the stream: what the server has sent, in messages.
     pub(crate) fn receive_to_end(&mut self) -> (Vec<Saw>, Ending) {
-        let library = self.library;
+        let role = self.role;
         let (received, ending) = self.read_to_end();
-        let (frames, rest) = wire::decode(received, library).expect("frames in order");
+        let (frames, rest) = wire::decode(received, role).expect("frames in order");
         assert!(rest.is_empty(), "a torn frame: {}", start(rest));
         (wire::messages(&frames).expect("messages in order"), ending)
     }
 
     /// Reads to the end of the stream: the frames that the server has sent.
     pub(crate) fn frames_to_end(&mut self) -> Vec<Sent> {
-        let library = self.library;
+        let role = self.role;
         let (received, _) = self.read_to_end();
-        wire::decode(received, library).expect("frames in order").0
+        wire::decode(received, role).expect("frames in order").0
     }
 
     /// Sends a text, which has to come back.
