@@ -148,7 +148,7 @@ impl Attendant {
         }
     }
 
-    /// Has [`Link::flush`] called once there is room to write.
+    /// Has [`Link::found_room`] called once there is room to write.
     pub(crate) fn watch_output(&self, link: &Arc<Link>) -> io::Result<()> {
         self.watch(link, |watched| watched.output = Some(Arc::clone(link)))
     }
@@ -248,7 +248,7 @@ impl Attendant {
             // Without the lock: what is done here may ask for more, and may drop the last handle of a connection.
             for task in due.drain(..) {
                 match task {
-                    Task::Flush(link) => link.flush(),
+                    Task::Flush(link) => link.found_room(),
                     Task::Tick(link) => link.tick(sys::now()),
                     Task::Attend(link) => link.attend(),
                     Task::Read(link, visit) => link.attend_arrival(visit),

@@ -572,6 +572,7 @@ impl Link {
     /// `false`: a Close was sent or received, and a message is not waited for any more.
     fn wait_writable(self: &Arc<Self>, deadline: Duration, wait: Wait) -> Result<bool, Cause> {
         let mut interest = Interest::Either;
+        let mut slice = LOOK_AGAIN;
         loop {
             let now = sys::now();
             if now >= deadline {
@@ -580,16 +581,48 @@ impl Link {
             if wait == Wait::Allowed && self.outgoing.lock().sender.is_closed() {
                 return Ok(false);
             }
-            match self.transport.wait(interest, Some((deadline - now).min(LOOK_AGAIN))) {
+            match self.transport.wait(interest, Some((deadline - now).min(slice))) {
                 Ok(ready) if ready.write => return Ok(true),
                 Ok(ready) if ready.read => {
                     interest = if self.read_ahead() { Interest::Either } else { Interest::Write };
                 }
-                // A reader that was there may have gone away since.
-                Ok(_) => interest = Interest::Either,
+                Ok(_) => {
+                    if slice.is_zero() {
+                        self.await_room(deadline, wait)?;
+                    } else if self.transport.descriptor().is_some() {
+                        slice = Duration::ZERO;
+                    }
+                    // A reader that was there may have gone away since.
+                    interest = Interest::Either;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Cause::Io(error.kind())),
             }
+        }
+    }
+
+    /// Sleeps until the attendant finds room to write, or something else has changed; if the reader is away, the attendant
+    /// reads ahead for it. A socket that takes nothing for a while may do so for long: a thousand threads that look again and
+    /// again would take a fifth of a core from the others.
+    fn await_room(self: &Arc<Self>, deadline: Duration, wait: Wait) -> Result<(), Cause> {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.ended || wait == Wait::Allowed && outgoing.sender.is_closed() {
+            return Ok(());
+        }
+        // Under the lock, which the attendant takes to tell what it has found.
+        Attendant::get().watch_output(self).map_err(|error| Cause::Io(error.kind()))?;
+        let left = deadline.saturating_sub(sys::now());
+        self.turn.wait_for(&mut outgoing, left);
+        Ok(())
+    }
+
+    /// For the attendant, which has found room to write: writes what waits, or wakes the thread that does.
+    pub(crate) fn found_room(self: &Arc<Self>) {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.baton {
+            self.turn.notify_all();
+        } else {
+            self.flush_locked(&mut outgoing);
         }
     }
 
@@ -646,5 +679,6 @@ const CORK: usize = 64 * 1024;
 const DIRECT: usize = 8 * 1024;
 /// Memory of the output that is kept for the next, while there is one now and then.
 const KEPT: usize = 64 * 1024;
-/// How often a thread that waits for room looks whether things have changed: soon enough for a Close to be felt at once.
+/// How long a thread waits at its socket for room, before it leaves that to the attendant and can be woken by a Close: soon
+/// enough for it to be felt at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -3,6 +3,8 @@
 mod common;
 
 use std::io::Read;
+use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -204,4 +206,33 @@ fn a_close_lets_a_thread_go_that_is_amid_the_last_frame_of_its_message() {
         assert!(peer.frame() == fragment(OpCode::Binary, &message), "{role:?}");
         assert_eq!(peer.frame(), close(1000, ""));
     }
+}
+
+#[test]
+fn a_thread_that_waits_for_room_sleeps_until_there_is_some() {
+    let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+    let (tell, told) = mpsc::channel();
+    let sending = thread::spawn(move || {
+        let _ = tell.send(std::fs::read_link("/proc/thread-self"));
+        connection.send(&vec![7; 8 * MIB])
+    });
+    let thread = told.recv().expect("it runs").expect("it has a place in /proc");
+    let status = Path::new("/proc").join(thread).join("status");
+    let wake_ups = || -> u64 {
+        let status = std::fs::read_to_string(&status).expect("it waits");
+        let field = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        field.and_then(|count| count.trim().parse().ok()).expect("the kernel counts them")
+    };
+    // What the socket takes is written, and the first look is over.
+    thread::sleep(Duration::from_millis(300));
+    let before = wake_ups();
+    thread::sleep(Duration::from_secs(1));
+    let woken = wake_ups() - before;
+    assert!(woken <= 2, "woken {woken} times for nothing");
+    // It goes on at once where there is room, and once more.
+    for _ in 0..8 {
+        assert_eq!(peer.frame().payload.len(), MIB);
+        thread::sleep(Duration::from_millis(60));
+    }
+    assert_eq!(join(sending, LIMIT), Ok(SendStatus::Sent));
 }
