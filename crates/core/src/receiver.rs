@@ -126,6 +126,7 @@ impl Receiver {
     ///
     /// After a Close no event follows, and what is received is dropped. An error is final, and given again by every
     /// further call.
+    #[inline]
     pub fn advance(&mut self) -> Result<bool, Error> {
         self.step(Delivery::Whole)
     }
@@ -139,6 +140,7 @@ impl Receiver {
     }
 
     /// Lends the event that the last [`advance`](Self::advance) has found.
+    #[inline]
     pub fn event(&self) -> Option<Event<'_>> {
         Some(match self.current.as_ref()? {
             Current::Message(kind) => match lend(*kind, self.assembled()) {
@@ -320,6 +322,7 @@ impl Receiver {
         }
     }
 
+    #[inline]
     fn clear(&mut self) {
         match self.current.take() {
             Some(Current::Message(_)) => {
@@ -337,6 +340,7 @@ impl Receiver {
         }
     }
 
+    #[inline]
     fn step(&mut self, delivery: Delivery) -> Result<bool, Error> {
         self.clear();
         if !self.closed && self.failed.is_none() {

@@ -284,6 +284,7 @@ impl Sender {
     }
 
     /// All frames leave here.
+    #[inline]
     fn frame(&mut self, opcode: OpCode, compressed: bool, progress: Progress, payload: &[u8]) -> Result<(), SendError> {
         if opcode == OpCode::Close {
             self.flush_pong()?;
@@ -297,6 +298,7 @@ impl Sender {
         let rsv1 = compressed && opcode != OpCode::Continuation;
         let header = Header { fin, rsv1, opcode, mask, length: payload.len() as u64 };
         let output = self.end();
+        output.reserve(Header::MAX_LEN + payload.len());
         header.encode(output);
         match mask {
             Some(key) => mask::append(output, payload, key),
