@@ -38,6 +38,10 @@ pub(crate) enum Watched {
     Both,
     /// Room to write: input has to wait for it.
     Room,
+    /// Nothing: input has to wait for the application.
+    Nothing,
+    /// Room to write: input has to wait for the application.
+    RoomAlone,
 }
 
 impl<S> Berths<S> {
@@ -107,22 +111,24 @@ impl<S> Resident<S> {
     /// Does what a writable socket is ready for. `Some`: all that had to wait has left, and whether input had to wait for that.
     pub(crate) fn write(&mut self, watch: &Watch, key: usize) -> Option<bool> {
         let watched = self.watched;
-        if watched == Watched::Input || !self.driven.write() {
+        if matches!(watched, Watched::Input | Watched::Nothing) || !self.driven.write() {
             return None;
         }
-        self.watch(watch, key, Watched::Input);
+        self.watch(watch, key, if watched == Watched::RoomAlone { Watched::Nothing } else { Watched::Input });
         Some(watched == Watched::Room)
     }
 
     /// Tells whether what arrives may be read.
     pub(crate) fn takes_input(&self) -> bool {
-        self.watched != Watched::Room
+        matches!(self.watched, Watched::Input | Watched::Both)
     }
 
     /// Has room to write found as well.
     pub(crate) fn await_room(&mut self, watch: &Watch, key: usize) {
-        if self.watched == Watched::Input {
-            self.watch(watch, key, Watched::Both);
+        match self.watched {
+            Watched::Input => self.watch(watch, key, Watched::Both),
+            Watched::Nothing => self.watch(watch, key, Watched::RoomAlone),
+            _ => {}
         }
     }
 
@@ -131,11 +137,29 @@ impl<S> Resident<S> {
         self.watch(watch, key, Watched::Room);
     }
 
+    /// Has no input found before [`resume`](Self::resume).
+    pub(crate) fn pause(&mut self, watch: &Watch, key: usize) {
+        let watched = if self.watched == Watched::Input { Watched::Nothing } else { Watched::RoomAlone };
+        self.watch(watch, key, watched);
+    }
+
+    /// Has input found again, which the application has paused.
+    pub(crate) fn resume(&mut self, watch: &Watch, key: usize) {
+        match self.watched {
+            Watched::Nothing => self.watch(watch, key, Watched::Input),
+            Watched::RoomAlone => self.watch(watch, key, Watched::Both),
+            _ => {}
+        }
+    }
+
     fn watch(&mut self, watch: &Watch, key: usize, watched: Watched) {
         self.watched = watched;
         let Some(socket) = self.driven.descriptor() else { return };
-        let interest = Event { key, readable: watched != Watched::Room, writable: watched != Watched::Input };
-        if let Err(error) = watch.change(socket, interest, Mode::Level) {
+        let readable = matches!(watched, Watched::Input | Watched::Both);
+        let writable = matches!(watched, Watched::Both | Watched::Room | Watched::RoomAlone);
+        // A broken socket is found, whatever it is watched for: once will do where nothing is to be done about it.
+        let mode = if watched == Watched::Nothing { Mode::Once } else { Mode::Level };
+        if let Err(error) = watch.change(socket, Event { key, readable, writable }, mode) {
             self.driven.writer().cut(Cause::Io(error.kind()));
         }
     }

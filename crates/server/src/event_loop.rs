@@ -227,6 +227,15 @@ impl EventLoop {
                     }
                 }
                 Task::Write(key) => self.write(key),
+                Task::Read(key) => {
+                    if let Some(resident) = self.berths.get_mut(key) {
+                        resident.resume(&self.home.watch, key);
+                        // What was held back is there already.
+                        if !self.unfinished.contains(&key) {
+                            self.unfinished.push(key);
+                        }
+                    }
+                }
                 Task::Ended(key) => {
                     if let Some(resident) = self.berths.remove(&self.home, key) {
                         let end = resident.driven.end();
@@ -285,6 +294,7 @@ impl EventLoop {
         }
         match turn.read(resident, event.key) {
             Turn::Held => resident.hold(&home.watch, event.key),
+            Turn::Paused => resident.pause(&home.watch, event.key),
             Turn::More => unfinished.push(event.key),
             Turn::Done | Turn::Full => {}
         }

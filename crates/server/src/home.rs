@@ -32,6 +32,7 @@ pub(crate) enum Task {
     Open(Claim, Box<Connection>),
     OutputWaits(usize),
     Write(usize),
+    Read(usize),
     Ended(usize),
 }
 
@@ -147,6 +148,10 @@ impl Driver for Home {
 
     fn output_is_ready(&self, key: usize) {
         self.post(Task::Write(key));
+    }
+
+    fn input_is_wanted(&self, key: usize) {
+        self.post(Task::Read(key));
     }
 
     fn ended(&self, key: usize) {

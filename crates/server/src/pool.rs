@@ -212,6 +212,15 @@ impl<H: Handler> Worker<H> {
                     resident.driven.write();
                 }
             }
+            Task::Read(key) => {
+                if let Some(resident) = self.berths.get_mut(key) {
+                    resident.resume(&self.home.watch, key);
+                    // What was held back is there already.
+                    if !self.unfinished.contains(&key) {
+                        self.attend(Event::readable(key));
+                    }
+                }
+            }
             Task::Ended(key) => self.let_go(key),
         }
     }
@@ -267,6 +276,7 @@ impl<H: Handler> Worker<H> {
         let turn = read.unwrap_or(Turn::More);
         match turn {
             Turn::Held => resident.hold(&self.home.watch, event.key),
+            Turn::Paused => resident.pause(&self.home.watch, event.key),
             Turn::More => self.unfinished.push(event.key),
             Turn::Done | Turn::Full => {}
         }

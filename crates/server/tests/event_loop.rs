@@ -316,3 +316,49 @@ fn an_event_names_its_connection() {
     names.dedup();
     assert!(names.len() == 1 && names[0].is_some(), "{names:?}");
 }
+
+#[test]
+fn a_paused_connection_gives_what_its_poll_has_found_and_nothing_more_until_it_goes_on() {
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        let known = || server.connections().into_iter().find_map(|known| server.connection(known.id));
+        eventually("it is open", || known().is_some());
+        let writer = known().expect("open");
+        for round in 0..20 {
+            client.send(text("pause"));
+            assert_eq!(client.frame(), text("pause"));
+            assert!(writer.is_reading_paused());
+            let torn = client.encode(&text(&format!("torn {round}")));
+            client.send_bytes(&[&client.encode(&text("later"))[..], &torn[..5]].concat());
+            assert_eq!(client.frame_within(Duration::from_millis(20)), None);
+            writer.resume_reading();
+            assert_eq!(client.frame(), text("later"));
+            client.send_bytes(&torn[5..]);
+            assert_eq!(client.frame(), text(&format!("torn {round}")));
+        }
+        // Closed while it is paused.
+        client.send(text("pause"));
+        assert_eq!(client.frame(), text("pause"));
+        client.send(text("dropped"));
+        server.stop(LIMIT);
+        assert_eq!(client.frame().payload[..2], 1001_u16.to_be_bytes());
+        client.send_all(&[text("dropped too"), close(1001, "")]);
+        client.expect_end();
+    });
+    let (mut paused, mut dropped) = (0, 0);
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            if let Event::Message(connection, message) = event {
+                if message == Message::Text("pause") {
+                    connection.pause_reading();
+                    paused += 1;
+                }
+                dropped += usize::from(matches!(message, Message::Text(text) if text.starts_with("dropped")));
+                connection.send(message).expect("there is room");
+            }
+        }
+    }
+    join(client, LIMIT);
+    assert_eq!((paused, dropped), (21, 0));
+}

@@ -19,6 +19,7 @@ use crate::end::Cause;
 use crate::lease::{Ahead, Deputy};
 use crate::link::Link;
 use crate::outgoing::Outgoing;
+use crate::pause::Reading;
 use crate::reader::LINGER;
 use crate::sys;
 use crate::transport::{Interest, Patience};
@@ -36,6 +37,9 @@ enum Stop {
 impl Link {
     /// For the attendant: looks after a connection whose reader has been away for some time, from now until it is back.
     pub(crate) fn attend(self: &Arc<Self>) {
+        if self.reading() == Reading::Paused {
+            return;
+        }
         let visit = self.inbound.visits();
         let parsed = self.inbound.deputise(|deputy| {
             // What a layer has received already, no poller would tell.
@@ -46,12 +50,18 @@ impl Link {
 
     /// For the attendant: something has arrived for a reader that is away since its `visit`.
     pub(crate) fn attend_arrival(self: &Arc<Self>, visit: u32) {
+        if self.reading() == Reading::Paused {
+            return;
+        }
         let read = self.inbound.deputise(|deputy| self.receive_ahead(deputy));
         self.go_on(visit, read.unwrap_or(Break(Stop::Enough)));
     }
 
     /// Reads ahead without waiting, and not for long. `false`: there is nothing more that may be read.
     pub(crate) fn read_ahead(self: &Arc<Self>) -> bool {
+        if self.reading() == Reading::Paused {
+            return false;
+        }
         match self.inbound.deputise(|deputy| self.receive_ahead(deputy)) {
             Some(Continue(())) => true,
             Some(Break(stop)) => {
@@ -69,7 +79,7 @@ impl Link {
 
     /// Notes that the peer lives, where what it has sent waits unread.
     pub(crate) fn hears_unread(&self) -> bool {
-        let unread = self.is_unattended()
+        let unread = (self.is_unattended() || self.is_paused())
             && self.transport.wait(Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.read);
         if unread {
             self.counters.alive();
@@ -129,7 +139,10 @@ impl Link {
         if has_ended || self.overtime.load(Ordering::Relaxed) {
             return Break(Stop::Enough);
         }
-        let wanted = self.outgoing.lock().reader_exists;
+        let wanted = {
+            let outgoing = self.outgoing.lock();
+            outgoing.reader_exists && self.reading_with(&outgoing) != Reading::ForClose
+        };
         loop {
             let (messages, bytes) = deputy.waiting();
             if messages >= MESSAGES_AHEAD || bytes as u64 >= self.options.limits.message {
@@ -151,7 +164,7 @@ impl Link {
                     deputy.ahead.push_back(Ahead::Close);
                     return Break(Stop::Close);
                 }
-                // Nobody has asked for messages whose reader was dropped.
+                // Nobody has asked for messages whose reader was dropped, or has paused.
                 _ if !wanted => {}
                 Event::Text(text) => deputy.ahead.push_back(Ahead::Message(Message::Text(text).into())),
                 Event::Binary(bytes) => deputy.ahead.push_back(Ahead::Message(Message::Binary(bytes).into())),

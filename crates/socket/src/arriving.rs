@@ -41,7 +41,9 @@ impl Link {
 
     /// Notes that the reader goes away amid a message: the time that it is away does not count.
     pub(crate) fn pause_message(&self) {
-        self.change_arriving(|arriving| arriving.paused = Some(sys::coarse_now()));
+        self.change_arriving(|arriving| {
+            arriving.paused.get_or_insert_with(sys::coarse_now);
+        });
     }
 
     /// Notes that the reader is back.

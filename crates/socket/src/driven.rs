@@ -17,6 +17,7 @@ use crate::end::{Cause, End};
 use crate::lease::{Ahead, Inbound};
 use crate::link::Link;
 use crate::outgoing::Outgoing;
+use crate::pause::Reading;
 use crate::reader::Reader;
 use crate::spares;
 use crate::transport::Patience;
@@ -29,6 +30,9 @@ pub trait Driver: Send + Sync {
 
     /// There is output that another has left to the event loop: has [`Driven::write`] called soon.
     fn output_is_ready(&self, key: usize);
+
+    /// The application, which had paused reading, wants to go on, or closes: has [`Driven::read`] called soon.
+    fn input_is_wanted(&self, key: usize);
 
     /// The connection has ended.
     fn ended(&self, key: usize);
@@ -51,6 +55,8 @@ pub enum Turn {
     More,
     /// What was sent waits for room, and is as much as may wait: nothing is read until it has left.
     Held,
+    /// The application has paused reading: nothing is read until [`Driver::input_is_wanted`].
+    Paused,
 }
 
 /// Says that this thread drives connections, and has nothing else to do: what it sends never waits, as with
@@ -186,22 +192,32 @@ impl Driven {
         if link.abandoned.load(Ordering::Relaxed) {
             return Turn::Done;
         }
+        let reading = link.reading();
+        if reading == Reading::Paused {
+            // What is not read cannot be late.
+            link.pause_message();
+            return Turn::Paused;
+        }
+        let mut deliver = |message: Message<'_>| {
+            if reading == Reading::ForClose { Continue(()) } else { deliver(writer, message) }
+        };
         if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
             return Turn::Held;
         }
         let mut seat = Seat::take(link, memory, used);
-        let read = seat.read_ahead(|message| deliver(writer, message)).and_then(|flow| {
+        let read = seat.read_ahead(reading, &mut deliver).and_then(|flow| {
             if flow.is_break() {
                 return Ok(Turn::More);
             }
             // What was held back is parsed first.
             let turn = if seat.inbound().receiver.has_frame() { Turn::Done } else { seat.receive()? };
-            Ok(match seat.parse(|message| deliver(writer, message))? {
+            Ok(match seat.parse(reading, &mut deliver)? {
                 // What a layer has received already, no poller would tell.
                 Parsed::All if link.transport.has_input() => Turn::More,
                 Parsed::All => turn,
                 Parsed::Enough => Turn::More,
                 Parsed::Held => Turn::Held,
+                Parsed::Paused => Turn::Paused,
             })
         });
         drop(seat);
@@ -289,6 +305,8 @@ enum Parsed {
     Enough,
     /// The rest has to wait until there is room for the answers.
     Held,
+    /// The rest has to wait until the application wants it.
+    Paused,
 }
 
 /// The reader's place, with memory that is lent to it, for one read.
@@ -330,11 +348,14 @@ impl<'a> Seat<'a> {
     /// Delivers what was received before the connection was driven.
     fn read_ahead(
         &mut self,
+        reading: Reading,
         mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Cause> {
-        while !self.link.abandoned.load(Ordering::Relaxed)
-            && let Some(ahead) = self.inbound().ahead.pop_front()
-        {
+        while !self.link.abandoned.load(Ordering::Relaxed) {
+            if reading == Reading::Wanted && self.link.is_paused() {
+                return Ok(Break(()));
+            }
+            let Some(ahead) = self.inbound().ahead.pop_front() else { break };
             match ahead {
                 Ahead::Message(message) if deliver(message.lend()).is_break() => return Ok(Break(())),
                 // Of a message that was being read in parts: the rest is not asked for any more.
@@ -370,12 +391,23 @@ impl<'a> Seat<'a> {
     }
 
     /// Delivers what is complete.
-    fn parse(&mut self, mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>) -> Result<Parsed, Cause> {
+    fn parse(
+        &mut self,
+        reading: Reading,
+        mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
+    ) -> Result<Parsed, Cause> {
         let (link, receiver) = (self.link, &mut self.inbound().receiver);
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
-        while !link.abandoned.load(Ordering::Relaxed) && receiver.advance().map_err(Cause::Failed)? {
+        while !link.abandoned.load(Ordering::Relaxed) {
+            if reading == Reading::Wanted && link.is_paused() {
+                parsed = Parsed::Paused;
+                break;
+            }
+            if !receiver.advance().map_err(Cause::Failed)? {
+                break;
+            }
             if let Some(message) = receiver.message() {
                 link.counters.message();
                 // The one behind it has a time of its own.
@@ -406,7 +438,7 @@ impl<'a> Seat<'a> {
         if receiver.is_amid_message() {
             link.note_amid_message();
             // What is not read cannot be late.
-            if matches!(parsed, Parsed::Held) {
+            if matches!(parsed, Parsed::Held | Parsed::Paused) {
                 link.pause_message();
             }
         } else {

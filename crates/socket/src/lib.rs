@@ -22,6 +22,7 @@ mod lease;
 mod link;
 mod options;
 mod outgoing;
+mod pause;
 mod publication;
 mod reader;
 mod spares;

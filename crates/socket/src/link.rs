@@ -51,6 +51,8 @@ pub(crate) struct Link {
     pub(crate) is_leaving: AtomicBool,
     /// More waits to be written than should, and the event loop reads no more until it has left.
     pub(crate) is_overfull: AtomicBool,
+    /// The application wants nothing read for now.
+    pub(crate) is_paused: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
@@ -115,6 +117,7 @@ impl Link {
             is_driven: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
             counters: Counters::default(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
@@ -212,6 +215,10 @@ impl Link {
         self.flush_locked(&mut outgoing);
         drop(outgoing);
         Attendant::get().schedule(self, deadline);
+        if self.is_paused() {
+            // The peer's Close is wanted, whatever comes before it.
+            self.go_on_reading();
+        }
         Ok(())
     }
 

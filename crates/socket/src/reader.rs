@@ -14,6 +14,7 @@ use crate::end::{Cause, End};
 use crate::info::Info;
 use crate::lease::Ahead;
 use crate::link::{Link, State};
+use crate::pause::Reading;
 use crate::sys;
 use crate::transport::{Interest, Patience};
 use crate::writer::Writer;
@@ -253,9 +254,12 @@ impl Reader {
         link.resume_message();
         let mut looks = LATE_LOOKS;
         let step = loop {
+            let reading = if link.is_paused() { link.await_reading(deadline) } else { Some(Reading::Wanted) };
+            let Some(reading) = reading else { break Step::Timeout };
             match inbound.ahead.pop_front() {
                 Some(Ahead::Close) => return Ok(Step::Closed),
                 Some(Ahead::End(cause)) => return Err(cause),
+                Some(_) if reading == Reading::ForClose => continue,
                 Some(message) => {
                     kept.get_or_insert_default().lent = Some(message);
                     break Step::Message;
@@ -274,11 +278,15 @@ impl Reader {
             }
             if inbound.receiver.is_whole_message() {
                 link.counters.message();
+                if reading == Reading::ForClose {
+                    continue;
+                }
                 break Step::Message;
             }
             let event = inbound.receiver.event().expect("advance() has returned true");
             link.react(&event);
             match event {
+                Event::Text(_) | Event::Binary(_) | Event::Part(..) if reading == Reading::ForClose => {}
                 Event::Text(_) | Event::Binary(_) | Event::Part(..) => break Step::Message,
                 Event::Close(_) => return Ok(Step::Closed),
                 Event::Ping(_) => link.flush_full_cork(),

@@ -291,6 +291,7 @@ struct Loop;
 impl Driver for Loop {
     fn output_waits(&self, _key: usize) {}
     fn output_is_ready(&self, _key: usize) {}
+    fn input_is_wanted(&self, _key: usize) {}
     fn ended(&self, _key: usize) {}
 }
 

@@ -7,6 +7,7 @@ mod recorder;
 mod ending;
 mod handler;
 mod large;
+mod pausing;
 mod placing;
 mod pressure;
 mod stress;

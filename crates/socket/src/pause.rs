@@ -1,0 +1,116 @@
+//! Pausing: a peer that is not read feels that as back-pressure, until the application wants more of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::link::Link;
+use crate::outgoing::Outgoing;
+use crate::sys;
+use crate::writer::Writer;
+
+/// Whether what the peer sends is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// It is, and delivered.
+    Wanted,
+    /// It is not.
+    Paused,
+    /// It is, for the peer's Close: what comes before it is dropped, for the application has paused.
+    ForClose,
+}
+
+impl Writer {
+    /// Has nothing more read of the peer until [`resume_reading`](Self::resume_reading): what it sends stays in the socket, and
+    /// it feels that as back-pressure. From any thread; called again, it changes nothing.
+    ///
+    /// On the thread that receives the messages none follows, be it one that has arrived already: a [`Reader`](crate::Reader)
+    /// waits, and a handler of the pool is not called. The events that one poll of an event loop has found are given to the
+    /// last one. From another thread it may be too late for the message that is just being delivered.
+    ///
+    /// The peer's Pings and its Close are not read either. Keepalive asks as ever, and takes a peer for alive of which
+    /// anything waits to be read. When this side closes the connection, it is read for the peer's Close, and messages that
+    /// come before that are dropped.
+    pub fn pause_reading(&self) {
+        self.link().is_paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the peer read again: what it has sent meanwhile is delivered, in order. From any thread; does nothing where reading
+    /// is not paused.
+    pub fn resume_reading(&self) {
+        let link = self.link();
+        if link.is_paused.swap(false, Ordering::Relaxed) {
+            link.go_on_reading();
+        }
+    }
+
+    /// Tells whether [`pause_reading`](Self::pause_reading) was called, and was not taken back.
+    pub fn is_reading_paused(&self) -> bool {
+        self.link().is_paused()
+    }
+}
+
+impl Link {
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reading(&self) -> Reading {
+        if self.is_paused() { self.reading_with(&self.outgoing.lock()) } else { Reading::Wanted }
+    }
+
+    pub(crate) fn reading_with(&self, outgoing: &Outgoing) -> Reading {
+        if !self.is_paused() {
+            Reading::Wanted
+        } else if outgoing.ended || outgoing.sender.is_closed() && outgoing.received().is_none() {
+            Reading::ForClose
+        } else {
+            Reading::Paused
+        }
+    }
+
+    /// Has whoever reads look again: reading is wanted, or the peer's Close is.
+    pub(crate) fn go_on_reading(self: &Arc<Self>) {
+        let outgoing = self.outgoing.lock();
+        self.turn.notify_all();
+        if let Some((driver, key)) = &outgoing.driver {
+            driver.input_is_wanted(*key);
+        } else {
+            drop(outgoing);
+            // Of a reader that is away.
+            self.attend();
+        }
+    }
+
+    /// For the reader: waits while reading is paused, at most until `deadline`: `None`.
+    pub(crate) fn await_reading(self: &Arc<Self>, deadline: Option<Duration>) -> Option<Reading> {
+        let reading = self.reading();
+        if reading != Reading::Paused {
+            return Some(reading);
+        }
+        self.cork.pull();
+        if self.cork.is_held() {
+            self.flush();
+        }
+        // What is not read cannot be late.
+        self.pause_message();
+        let mut outgoing = self.outgoing.lock();
+        let mut reading = self.reading_with(&outgoing);
+        while reading == Reading::Paused {
+            let Some(deadline) = deadline else {
+                self.turn.wait(&mut outgoing);
+                reading = self.reading_with(&outgoing);
+                continue;
+            };
+            let left = deadline.saturating_sub(sys::now());
+            if left.is_zero() {
+                break;
+            }
+            self.turn.wait_for(&mut outgoing, left);
+            reading = self.reading_with(&outgoing);
+        }
+        drop(outgoing);
+        self.resume_message();
+        (reading != Reading::Paused).then_some(reading)
+    }
+}
