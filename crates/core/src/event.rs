@@ -72,6 +72,11 @@ impl<'a> Data<'a> {
         self.payload
     }
 
+    /// Tells whether a compressor has made it smaller, and the peer has to inflate it.
+    pub fn is_compressed(&self) -> bool {
+        self.compressed
+    }
+
     /// Cuts it after `size` bytes at most, and between characters where a peer has to find text in each part; always after a
     /// character at least. `None`: there is nothing behind.
     pub fn split(self, size: usize) -> (Self, Option<Self>) {

@@ -237,7 +237,7 @@ impl Server {
 
     /// Sends a message to all who have subscribed to `topic`, from any thread, without waiting for any of them.
     ///
-    /// It is encoded once. Everybody gets the messages of a topic in the same order, and in the order of one thread's sends
+    /// It is encoded once, and compressed once for each size of window that subscribers have agreed on. Everybody gets the messages of a topic in the same order, and in the order of one thread's sends
     /// to a connection. Who does not keep up is treated as [`Options::when_full`](crate::Options) says: closed, or left without it,
     /// which [`Metrics`] counts.
     pub fn publish<'m>(&self, topic: &str, message: impl Into<Message<'m>>) {

@@ -1,11 +1,12 @@
-//! Topics: a message for all who have subscribed, encoded once.
+//! Topics: a message for all who have subscribed, encoded once, and compressed once for each size of window among them.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use raddle_socket::{Delivery, Message, Options, Publication, WeakWriter, Writer};
+use raddle_core::Role;
+use raddle_socket::{Deflate, Delivery, Message, Options, Publication, WeakWriter, Writer};
 
 use crate::registry::ConnectionId;
 use crate::server::Server;
@@ -58,7 +59,22 @@ struct Topic {
     /// Held while a message is delivered, so that all get the messages in the same order.
     order: Mutex<()>,
     /// Apart from that: a connection that ends in a delivery takes itself out.
-    subscribers: Mutex<Arc<Vec<(ConnectionId, WeakWriter)>>>,
+    subscribers: Mutex<Subscribers>,
+}
+
+#[derive(Default)]
+struct Subscribers {
+    all: Arc<Vec<Subscriber>>,
+    /// Agreements of different windows, with the number of subscribers that have each of these.
+    agreements: Vec<(Deflate, usize)>,
+}
+
+#[derive(Clone)]
+struct Subscriber {
+    id: ConnectionId,
+    writer: WeakWriter,
+    /// The bits of the window with which it compresses; 0: it does not.
+    window: u8,
 }
 
 impl Topics {
@@ -74,7 +90,7 @@ impl Topics {
             index.topics.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
         names.push(Arc::clone(&name));
         let topic = index.topics.entry(name).or_default();
-        Arc::make_mut(&mut topic.subscribers.lock()).push((id, connection.downgrade()));
+        topic.subscribers.lock().enter(id, connection);
         true
     }
 
@@ -106,7 +122,7 @@ impl Topics {
 
     /// The number of subscribers of a topic.
     pub(crate) fn len(&self, name: &str) -> usize {
-        self.find(name).map_or(0, |topic| topic.subscribers.lock().len())
+        self.find(name).map_or(0, |topic| topic.subscribers.lock().all.len())
     }
 
     /// Gives a message to all subscribers of a topic but one.
@@ -119,11 +135,13 @@ impl Topics {
     ) -> Delivered {
         let mut delivered = Delivered::default();
         let Some(topic) = self.find(name) else { return delivered };
-        let publication = Publication::new(message, options);
+        // Whoever subscribes before it is delivered gets it as it is, where nobody else has the same window.
+        let agreements: Vec<_> = topic.subscribers.lock().agreements.iter().map(|(deflate, _)| *deflate).collect();
+        let publication = Publication::new(message, options, &agreements);
         let _order = topic.order.lock();
-        let subscribers = Arc::clone(&topic.subscribers.lock());
-        for (_, writer) in subscribers.iter().filter(|(id, _)| except != Some(*id)) {
-            match writer.upgrade().map(|writer| writer.publish(&publication)) {
+        let subscribers = Arc::clone(&topic.subscribers.lock().all);
+        for subscriber in subscribers.iter().filter(|subscriber| except != Some(subscriber.id)) {
+            match subscriber.writer.upgrade().map(|writer| writer.publish(&publication)) {
                 Some(Delivery::Sent) => delivered.sent += 1,
                 Some(Delivery::Dropped) => delivered.dropped += 1,
                 Some(Delivery::Closed) | None => {}
@@ -141,15 +159,35 @@ impl Index {
     /// Takes a subscriber out of a topic, and forgets a topic that has none.
     fn remove(&mut self, id: ConnectionId, name: &str) {
         let Some(topic) = self.topics.get(name) else { return };
-        let mut subscribers = topic.subscribers.lock();
-        if let Some(place) = subscribers.iter().position(|(subscriber, _)| *subscriber == id) {
-            Arc::make_mut(&mut subscribers).swap_remove(place);
-        }
-        let is_empty = subscribers.is_empty();
-        drop(subscribers);
-        if is_empty {
+        if topic.subscribers.lock().leave(id) {
             self.topics.remove(name);
         }
+    }
+}
+
+impl Subscribers {
+    fn enter(&mut self, id: ConnectionId, connection: &Writer) {
+        let deflate = connection.info().deflate;
+        let window = deflate.map_or(0, |deflate| deflate.window_bits(Role::Server));
+        if let Some(deflate) = deflate {
+            match self.agreements.iter_mut().find(|(known, _)| known.window_bits(Role::Server) == window) {
+                Some((_, count)) => *count += 1,
+                None => self.agreements.push((deflate, 1)),
+            }
+        }
+        Arc::make_mut(&mut self.all).push(Subscriber { id, writer: connection.downgrade(), window });
+    }
+
+    /// Takes one out. `true`: there is none left.
+    fn leave(&mut self, id: ConnectionId) -> bool {
+        if let Some(place) = self.all.iter().position(|subscriber| subscriber.id == id) {
+            let window = Arc::make_mut(&mut self.all).swap_remove(place).window;
+            self.agreements.retain_mut(|(deflate, count)| {
+                *count -= usize::from(deflate.window_bits(Role::Server) == window);
+                *count > 0
+            });
+        }
+        self.all.is_empty()
     }
 }
 

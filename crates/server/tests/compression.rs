@@ -124,7 +124,7 @@ fn others_are_served_as_they_wish() {
     }
 }
 
-/// They are encoded once for all, and so as they are; what each gets of its own goes on as before.
+/// They are compressed once for all; what each gets of its own goes on as before.
 #[test]
 fn publications_pass_between_compressed_messages() {
     let _alone = ALONE.lock();

@@ -46,6 +46,11 @@ impl Compression {
         self.deflate.compresses(message.as_bytes().len())
     }
 
+    /// How far the peer can look back, which decides what of a message for many it can inflate: 2^n bytes.
+    pub(crate) fn window_bits(&self) -> u8 {
+        self.deflate.window_bits(self.role)
+    }
+
     /// Waits for the connection's own compressor, or borrows one.
     pub(crate) fn borrow(&self) -> Borrowed<'_> {
         if self.deflate.keeps_context(self.role) {
@@ -91,6 +96,24 @@ impl Borrowed<'_> {
             }
             Self::Shared(lent) => lent,
             Self::Kept(lent) => lent,
+        }
+    }
+
+    /// Forgets what was compressed before: the peer's context is another by now.
+    pub(crate) fn forget(&mut self) {
+        if let Self::Own(_, own) = self
+            && let Some(compressor) = &mut own.compressor
+        {
+            compressor.reset();
+        }
+    }
+
+    /// Tells whether what it makes next can be inflated in any context.
+    pub(crate) fn is_afresh(&self) -> bool {
+        match self {
+            Self::Own(_, own) => own.compressor.as_ref().is_none_or(|compressor| !compressor.has_context()),
+            // Of one message only, into which nothing comes.
+            Self::Shared(_) | Self::Kept(_) => true,
         }
     }
 

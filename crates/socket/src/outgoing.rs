@@ -39,6 +39,8 @@ pub(crate) struct Outgoing {
     pub(crate) aside: Option<Box<Aside>>,
     /// The event loop was told that there is output to be written.
     pub(crate) is_summoned: bool,
+    /// The peer has inflated, or will have, what our own compressor has not made: its context is another.
+    pub(crate) has_foreign_context: bool,
     /// The event loop that has the reader, and the connection's key there.
     pub(crate) driver: Option<(Arc<dyn Driver>, usize)>,
     /// Called when the connection ends.
@@ -82,6 +84,7 @@ impl Outgoing {
             reader_exists: true,
             aside: None,
             is_summoned: false,
+            has_foreign_context: false,
             driver: None,
             on_end,
             bytes: 0,
@@ -187,12 +190,21 @@ impl Link {
         let wait = self.wait(&self.outgoing.lock(), wait);
         loop {
             // While it is compressed nobody waits for the output, and there need not be room after all.
-            let turn = self.take_turn(&mut self.outgoing.lock(), message.as_bytes().len(), wait)?;
-            let mut borrowed = compression.borrow();
-            let data = borrowed.compressor().compress(message);
             let mut outgoing = self.outgoing.lock();
-            if outgoing.sender.is_amid_message() {
-                // Another thread has begun a message meanwhile, fragment by fragment.
+            let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
+            let has_foreign_context = outgoing.has_foreign_context;
+            drop(outgoing);
+            let mut borrowed = compression.borrow();
+            if has_foreign_context {
+                borrowed.forget();
+            }
+            let is_afresh = borrowed.is_afresh();
+            let data = borrowed.compressor().compress(message);
+            let is_compressed = data.is_compressed();
+            let mut outgoing = self.outgoing.lock();
+            // Another thread has begun a message meanwhile, fragment by fragment, or the peer's context has changed. That is
+            // so once at most: what was compressed afresh fits in any.
+            if outgoing.sender.is_amid_message() || outgoing.has_foreign_context && is_compressed && !is_afresh {
                 drop(outgoing);
                 borrowed.unsent();
                 continue;
@@ -204,6 +216,7 @@ impl Link {
                 return Err(error);
             }
             borrowed.sent();
+            outgoing.has_foreign_context &= !is_compressed;
             return self.leave_queued(&mut outgoing, turn, wait);
         }
     }
@@ -325,12 +338,17 @@ impl Link {
             match &mut compressor {
                 None => outgoing.sender.send_fragment(fragment, progress)?,
                 Some(of_message) => {
+                    let has_foreign_context = outgoing.has_foreign_context;
                     drop(outgoing);
                     let mut borrowed = of_message.borrow();
+                    if has_foreign_context {
+                        borrowed.forget();
+                    }
+                    let is_afresh = borrowed.is_afresh();
                     let data = borrowed.compressor().compress_fragment(fragment, progress);
                     outgoing = self.outgoing.lock();
-                    if begins && outgoing.sender.is_amid_message() {
-                        // Another thread has begun one meanwhile.
+                    if begins && (outgoing.sender.is_amid_message() || outgoing.has_foreign_context && !is_afresh) {
+                        // Another thread has begun one meanwhile, or the peer's context has changed.
                         borrowed.unsent();
                         continue;
                     }
@@ -339,12 +357,13 @@ impl Link {
                         return Err(error.into());
                     }
                     borrowed.sent();
+                    outgoing.has_foreign_context = false;
                 }
             }
             outgoing.messages += u64::from(progress == Progress::Last);
             outgoing.aside().amid = (progress == Progress::More).then(|| thread::current().id());
             if progress == Progress::Last {
-                outgoing.put_postponed();
+                self.put_postponed(&mut outgoing);
             }
             // Whoever has taken the baton meanwhile writes it.
             if !outgoing.baton {
@@ -434,7 +453,7 @@ impl Link {
             self.write(outgoing, if unmasked { fragment.as_bytes() } else { &[] }, wait)?;
         }
         outgoing.messages += 1;
-        if outgoing.put_postponed() {
+        if self.put_postponed(outgoing) {
             self.flush_locked(outgoing);
         }
         self.turn.notify_all();

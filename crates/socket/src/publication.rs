@@ -1,10 +1,12 @@
-//! A message for many connections: encoded once, and put in the output of each.
+//! A message for many connections: encoded once, compressed once for each size of window, and put in the output of each.
 
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
-use raddle_core::{Message, Sender};
+use raddle_core::deflate::Compressor;
+use raddle_core::{Data, Deflate, Message, Role, Sender};
 
+use crate::compression::Compression;
 use crate::end::Cause;
 use crate::fragments::fragments;
 use crate::link::Link;
@@ -15,7 +17,10 @@ use crate::writer::Writer;
 /// A message for many connections of a server, in the bytes that they get.
 #[derive(Clone, Debug)]
 pub struct Publication {
-    frames: Arc<[u8]>,
+    /// As it is, for all.
+    plain: Arc<[u8]>,
+    /// Compressed without history, with the bits of the window: where somebody wants that, and it is smaller then.
+    compressed: Vec<(u8, Arc<[u8]>)>,
 }
 
 /// What has become of a publication on one connection.
@@ -30,14 +35,35 @@ pub enum Delivery {
 }
 
 impl Publication {
-    /// Encodes a message as a server with these options sends it.
-    pub fn new(message: Message<'_>, options: &Options) -> Self {
-        let mut sender = Sender::server();
-        for (fragment, progress) in fragments(message.into(), options.fragment_size) {
-            sender.send_fragment(fragment, progress).expect("nothing was closed, and the fragments are one message's");
-        }
-        Self { frames: sender.output().into() }
+    /// Encodes a message as a server with these options sends it, and compresses it for each of `agreements`, which are to
+    /// have different windows.
+    pub fn new(message: Message<'_>, options: &Options, agreements: &[Deflate]) -> Self {
+        let suitable = agreements.iter().filter(|deflate| deflate.compresses(message.as_bytes().len()));
+        let compressed = suitable.filter_map(|deflate| {
+            let mut compressor = Compressor::lend(deflate, Role::Server);
+            let data = compressor.compress(message);
+            data.is_compressed().then(|| (deflate.window_bits(Role::Server), encode(data, options)))
+        });
+        Self { plain: encode(message.into(), options), compressed: compressed.collect() }
     }
+
+    /// What a connection gets that compresses so, and whether it is compressed.
+    fn frames(&self, compression: Option<&Compression>) -> (&[u8], bool) {
+        let bits = compression.map(Compression::window_bits);
+        match self.compressed.iter().find(|(window, _)| Some(*window) == bits) {
+            Some((_, frames)) => (frames, true),
+            None => (&self.plain, false),
+        }
+    }
+}
+
+/// The frames of a message.
+fn encode(message: Data<'_>, options: &Options) -> Arc<[u8]> {
+    let mut sender = Sender::server();
+    for (fragment, progress) in fragments(message, options.fragment_size) {
+        sender.send_fragment(fragment, progress).expect("nothing was closed, and the fragments are one message's");
+    }
+    sender.output().into()
 }
 
 impl Writer {
@@ -64,31 +90,31 @@ impl Writer {
             outgoing.aside().postponed.push(publication.clone());
             return Delivery::Sent;
         }
-        outgoing.put(publication);
+        link.put_publication(&mut outgoing, publication);
         link.let_leave(&mut outgoing);
         Delivery::Sent
     }
 }
 
-impl Outgoing {
+impl Link {
     /// Puts a publication in the output, where no message is being sent and no Close was.
-    fn put(&mut self, publication: &Publication) {
-        if self.sender.send_encoded(&publication.frames).is_ok() {
-            self.messages += 1;
+    fn put_publication(&self, outgoing: &mut Outgoing, publication: &Publication) {
+        let (frames, is_compressed) = publication.frames(self.compression.as_deref());
+        if outgoing.sender.send_encoded(frames).is_ok() {
+            outgoing.messages += 1;
+            outgoing.has_foreign_context |= is_compressed;
         }
     }
 
     /// Puts in the output what had to wait for the end of a message. `false`: nothing had to.
-    pub(crate) fn put_postponed(&mut self) -> bool {
-        let postponed = self.take_postponed();
+    pub(crate) fn put_postponed(&self, outgoing: &mut Outgoing) -> bool {
+        let postponed = outgoing.take_postponed();
         for publication in &postponed {
-            self.put(publication);
+            self.put_publication(outgoing, publication);
         }
         !postponed.is_empty()
     }
-}
 
-impl Link {
     /// Has what was put in the output written: with what others write, at the end of this turn, or now.
     fn let_leave(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         if outgoing.is_busy() {

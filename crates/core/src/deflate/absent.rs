@@ -20,6 +20,11 @@ impl Deflate {
         match self.0 {}
     }
 
+    /// How far `sender` looks back: 2^n bytes.
+    pub fn window_bits(&self, _: Role) -> u8 {
+        match self.0 {}
+    }
+
     pub(crate) fn accept(self, _: &[Extension<'_>]) -> Option<(Self, String)> {
         match self.0 {}
     }
@@ -58,6 +63,11 @@ impl Compressor {
 
     /// Compresses a fragment of a message.
     pub fn compress_fragment<'a>(&'a mut self, _: Message<'_>, _: Progress) -> Data<'a> {
+        match self.0 {}
+    }
+
+    /// Tells whether the next message may refer back to what was compressed before.
+    pub fn has_context(&self) -> bool {
         match self.0 {}
     }
 

@@ -103,6 +103,11 @@ impl Compressor {
         Data::compressed(fragment, &self.output)
     }
 
+    /// Tells whether the next message may refer back to what was compressed before.
+    pub fn has_context(&self) -> bool {
+        self.takeover && self.used
+    }
+
     /// Forgets all that was compressed: for what could not be sent. What follows can be inflated all the same.
     pub fn reset(&mut self) {
         if self.used {
