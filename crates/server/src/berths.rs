@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use raddle_socket::{Cause, Connection, Driven, Driver, Event, Mode, Watch};
+use raddle_socket::{Cause, Connection, Driven, Driver, Event, Mode, Reader, Watch};
 
 use crate::home::{Claim, Home};
 
@@ -25,7 +25,8 @@ struct Berth<S> {
 /// A connection of an event loop.
 #[derive(Debug)]
 pub(crate) struct Resident<S> {
-    pub(crate) driven: Driven,
+    /// `None`: a thread has it for a while.
+    pub(crate) driven: Option<Driven>,
     pub(crate) state: S,
     watched: Watched,
 }
@@ -64,18 +65,34 @@ impl<S> Berths<S> {
         let berth = &mut self.berths[index];
         let key = (berth.generation as usize) << 32 | index;
         let (reader, _) = connection.split();
-        let driven = Driven::new(reader, Arc::clone(home) as Arc<dyn Driver>, key);
-        let added = match driven.descriptor() {
-            Some(socket) => home.watch.add(socket, Event::readable(key), Mode::Level),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        };
-        if let Err(error) = added {
-            log::error!("a connection cannot be watched: {error}");
-            driven.writer().cut(Cause::Io(error.kind()));
-        }
-        berth.resident = Some(Resident { driven, state, watched: Watched::Input });
+        berth.resident = Some(Resident { driven: Some(drive(home, key, reader)), state, watched: Watched::Input });
         claim.keep();
         key
+    }
+
+    /// Gives the reader of a connection away, which keeps its berth. `None`: it has none any more.
+    pub(crate) fn release(&mut self, home: &Home, key: usize) -> Option<Reader> {
+        let resident = self.get_mut(key)?;
+        match resident.driven.take()?.release() {
+            Ok(reader) => {
+                if let Some(socket) = reader.descriptor() {
+                    home.watch.remove(socket);
+                }
+                Some(reader)
+            }
+            Err(driven) => {
+                resident.driven = Some(driven);
+                None
+            }
+        }
+    }
+
+    /// Takes the reader back that was given away. To be followed by a read.
+    pub(crate) fn take_back(&mut self, home: &Arc<Home>, key: usize, reader: Reader) {
+        if let Some(resident) = self.get_mut(key) {
+            resident.driven = Some(drive(home, key, reader));
+            resident.watched = Watched::Input;
+        }
     }
 
     /// The connection that has this key; `None`: it has ended.
@@ -88,18 +105,19 @@ impl<S> Berths<S> {
         if berth.generation as usize == key >> 32 { berth.resident.as_ref() } else { None }
     }
 
-    /// Lets a connection go.
-    pub(crate) fn remove(&mut self, home: &Home, key: usize) -> Option<Resident<S>> {
+    /// Lets a connection go, unless a thread has it: that gives it back.
+    pub(crate) fn remove(&mut self, home: &Home, key: usize) -> Option<(Driven, S)> {
         let berth = self.berth(key)?;
-        let resident = berth.resident.take()?;
+        let driven = berth.resident.as_mut()?.driven.take()?;
+        let state = berth.resident.take()?.state;
         // So no key is `usize::MAX`, which the poller keeps for itself.
         berth.generation = berth.generation.wrapping_add(1) & (u32::MAX >> 1);
         self.free.push(key & INDEX);
         home.give_up_claim();
-        if let Some(socket) = resident.driven.descriptor() {
+        if let Some(socket) = driven.descriptor() {
             home.watch.remove(socket);
         }
-        Some(resident)
+        Some((driven, state))
     }
 
     fn berth(&mut self, key: usize) -> Option<&mut Berth<S>> {
@@ -107,11 +125,25 @@ impl<S> Berths<S> {
     }
 }
 
+/// Drives and watches a connection from now on.
+fn drive(home: &Arc<Home>, key: usize, reader: Reader) -> Driven {
+    let driven = Driven::new(reader, Arc::clone(home) as Arc<dyn Driver>, key);
+    let added = match driven.descriptor() {
+        Some(socket) => home.watch.add(socket, Event::readable(key), Mode::Level),
+        None => Err(io::ErrorKind::Unsupported.into()),
+    };
+    if let Err(error) = added {
+        log::error!("a connection cannot be watched: {error}");
+        driven.writer().cut(Cause::Io(error.kind()));
+    }
+    driven
+}
+
 impl<S> Resident<S> {
     /// Does what a writable socket is ready for. `Some`: all that had to wait has left, and whether input had to wait for that.
     pub(crate) fn write(&mut self, watch: &Watch, key: usize) -> Option<bool> {
         let watched = self.watched;
-        if matches!(watched, Watched::Input | Watched::Nothing) || !self.driven.write() {
+        if matches!(watched, Watched::Input | Watched::Nothing) || !self.driven.as_ref()?.write() {
             return None;
         }
         self.watch(watch, key, if watched == Watched::RoomAlone { Watched::Nothing } else { Watched::Input });
@@ -153,14 +185,15 @@ impl<S> Resident<S> {
     }
 
     fn watch(&mut self, watch: &Watch, key: usize, watched: Watched) {
+        let Some(driven) = &self.driven else { return };
         self.watched = watched;
-        let Some(socket) = self.driven.descriptor() else { return };
+        let Some(socket) = driven.descriptor() else { return };
         let readable = matches!(watched, Watched::Input | Watched::Both);
         let writable = matches!(watched, Watched::Both | Watched::Room | Watched::RoomAlone);
         // A broken socket is found, whatever it is watched for: once will do where nothing is to be done about it.
         let mode = if watched == Watched::Nothing { Mode::Once } else { Mode::Level };
         if let Err(error) = watch.change(socket, Event { key, readable, writable }, mode) {
-            self.driven.writer().cut(Cause::Io(error.kind()));
+            driven.writer().cut(Cause::Io(error.kind()));
         }
     }
 }

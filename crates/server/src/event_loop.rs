@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use raddle_socket::{Connection, Driver, End, Events, Message, Turn, Writer, drive_for};
+use raddle_socket::{Connection, Driven, Driver, End, Events, Message, Turn, Writer, drive_for};
 
 use crate::berths::{Berths, Resident};
 use crate::farewell::after;
@@ -93,7 +93,7 @@ struct Record {
     apart: Vec<Vec<u8>>,
     happened: Vec<Happened>,
     /// The connections that have ended in this turn.
-    departed: Vec<Resident<()>>,
+    departed: Vec<Driven>,
 }
 
 enum Happened {
@@ -169,7 +169,7 @@ impl EventLoop {
         }
         let Record { arena, apart, happened, departed, .. } = &mut self.turn;
         let (arena, apart, departed, berths) = (&*arena, &*apart, &*departed, &self.berths);
-        let writer = |key| berths.get(key).map(|resident| resident.driven.writer());
+        let writer = |key| berths.get(key)?.driven.as_ref().map(Driven::writer);
         happened.drain(..).filter_map(move |happened| {
             Some(match happened {
                 Happened::Request(request) => Event::Request(*request),
@@ -182,7 +182,7 @@ impl EventLoop {
                     Event::Message(writer(key)?, kind.lend(bytes))
                 }
                 Happened::Drained(key) => Event::Drained(writer(key)?),
-                Happened::Closed(index, end) => Event::Closed(departed[index].driven.writer(), end),
+                Happened::Closed(index, end) => Event::Closed(departed[index].writer(), end),
             })
         })
     }
@@ -230,17 +230,22 @@ impl EventLoop {
                 Task::Read(key) => {
                     if let Some(resident) = self.berths.get_mut(key) {
                         resident.resume(&self.home.watch, key);
-                        // What was held back is there already.
-                        if !self.unfinished.contains(&key) {
-                            self.unfinished.push(key);
-                        }
+                        self.read_on(key);
                     }
                 }
+                Task::Release(key, heir) => {
+                    if let Some(reader) = self.berths.release(&self.home, key) {
+                        heir(reader);
+                    }
+                }
+                Task::TakeBack(key, reader) => {
+                    self.berths.take_back(&self.home, key, *reader);
+                    self.read_on(key);
+                }
                 Task::Ended(key) => {
-                    if let Some(resident) = self.berths.remove(&self.home, key) {
-                        let end = resident.driven.end();
-                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), end));
-                        self.turn.departed.push(resident);
+                    if let Some((driven, ())) = self.berths.remove(&self.home, key) {
+                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), driven.end()));
+                        self.turn.departed.push(driven);
                     }
                 }
             }
@@ -248,8 +253,15 @@ impl EventLoop {
     }
 
     fn write(&mut self, key: usize) {
-        if let Some(resident) = self.berths.get_mut(key) {
-            resident.driven.write();
+        if let Some(driven) = self.berths.get_mut(key).and_then(|resident| resident.driven.as_ref()) {
+            driven.write();
+        }
+    }
+
+    /// Has a connection read of which something may have arrived that no poller tells of.
+    fn read_on(&mut self, key: usize) {
+        if !self.unfinished.contains(&key) {
+            self.unfinished.push(key);
         }
     }
 
@@ -312,9 +324,10 @@ impl Record {
     /// Reads a connection, and notes the messages where they are.
     fn read(&mut self, resident: &mut Resident<()>, key: usize) -> Turn {
         let Self { arena, used, apart, happened, .. } = self;
+        let Some(driven) = &mut resident.driven else { return Turn::Done };
         let (base, length, before) = (arena.as_ptr().addr(), arena.len(), happened.len());
         let mut end = *used;
-        let turn = resident.driven.read_behind(arena, &mut end, |_, message| {
+        let turn = driven.read_behind(arena, &mut end, |_, message| {
             let kind = if matches!(message, Message::Text(_)) { Kind::Text } else { Kind::Binary };
             let bytes = message.as_bytes();
             let start = bytes.as_ptr().addr().wrapping_sub(base);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raddle_socket::{Connection, Driver, Events, Watch, drop_large_spares, has_large_spares};
+use raddle_socket::{Connection, Driver, Events, Reader, Watch, drop_large_spares, has_large_spares};
 
 use crate::request::Request;
 
@@ -33,6 +33,9 @@ pub(crate) enum Task {
     OutputWaits(usize),
     Write(usize),
     Read(usize),
+    /// Whose reader another thread is to have.
+    Release(usize, Box<dyn FnOnce(Reader) + Send>),
+    TakeBack(usize, Box<Reader>),
     Ended(usize),
 }
 
@@ -152,6 +155,14 @@ impl Driver for Home {
 
     fn input_is_wanted(&self, key: usize) {
         self.post(Task::Read(key));
+    }
+
+    fn release(&self, key: usize, heir: Box<dyn FnOnce(Reader) + Send>) {
+        self.post(Task::Release(key, heir));
+    }
+
+    fn take_back(&self, key: usize, reader: Reader) {
+        self.post(Task::TakeBack(key, Box::new(reader)));
     }
 
     fn ended(&self, key: usize) {

@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod apart;
 mod berths;
 mod builder;
 #[cfg(feature = "tls")]

@@ -208,20 +208,34 @@ impl<H: Handler> Worker<H> {
                 }
             }
             Task::Write(key) => {
-                if let Some(resident) = self.berths.get_mut(key) {
-                    resident.driven.write();
+                if let Some(driven) = self.berths.get_mut(key).and_then(|resident| resident.driven.as_ref()) {
+                    driven.write();
                 }
             }
             Task::Read(key) => {
                 if let Some(resident) = self.berths.get_mut(key) {
                     resident.resume(&self.home.watch, key);
-                    // What was held back is there already.
-                    if !self.unfinished.contains(&key) {
-                        self.attend(Event::readable(key));
-                    }
+                    self.read_on(key);
                 }
             }
+            Task::Release(key, heir) => {
+                let has_failed = self.berths.get(key).is_none_or(|resident| resident.state.has_failed);
+                if !has_failed && let Some(reader) = self.berths.release(&self.home, key) {
+                    heir(reader);
+                }
+            }
+            Task::TakeBack(key, reader) => {
+                self.berths.take_back(&self.home, key, *reader);
+                self.read_on(key);
+            }
             Task::Ended(key) => self.let_go(key),
+        }
+    }
+
+    /// Reads a connection of which something may have arrived that no poller tells of.
+    fn read_on(&mut self, key: usize) {
+        if !self.unfinished.contains(&key) {
+            self.attend(Event::readable(key));
         }
     }
 
@@ -230,8 +244,10 @@ impl<H: Handler> Worker<H> {
         let key = self.berths.take(&self.home, claim, connection, unserved);
         let call = Call { shared: &self.shared, home: &self.home };
         let handler = &*self.handler;
-        if let Some(resident) = self.berths.get_mut(key) {
-            let state = call.make(&mut resident.driven, |driven| handler.on_open(driven.writer()));
+        if let Some(resident) = self.berths.get_mut(key)
+            && let Some(driven) = &mut resident.driven
+        {
+            let state = call.make(driven, |driven| handler.on_open(driven.writer()));
             resident.state = Served { has_failed: state.is_none(), state };
         }
         // Something may have come with the request.
@@ -249,15 +265,15 @@ impl<H: Handler> Worker<H> {
         {
             // What was held back is there already.
             has_input |= was_held;
-            let Resident { driven, state: Served { state, has_failed }, .. } = resident;
-            if let (false, Some(state)) = (*has_failed, state.as_mut()) {
+            let Resident { driven, state: Served { state, has_failed }, .. } = &mut *resident;
+            if let (false, Some(state), Some(driven)) = (*has_failed, state.as_mut(), driven) {
                 *has_failed = call.make(driven, |driven| handler.on_drain(driven.writer(), state)).is_none();
             }
         }
         if !has_input {
             return;
         }
-        let Resident { driven, state: Served { state, has_failed }, .. } = &mut *resident;
+        let Resident { driven: Some(driven), state: Served { state, has_failed }, .. } = &mut *resident else { return };
         let memory = self.memory.lend();
         let read = call.make(driven, |driven| {
             let mut result = Ok(());
@@ -285,7 +301,7 @@ impl<H: Handler> Worker<H> {
 
     /// Lets a connection go that has ended.
     fn let_go(&mut self, key: usize) {
-        let Some(Resident { mut driven, state: served, .. }) = self.berths.remove(&self.home, key) else { return };
+        let Some((mut driven, served)) = self.berths.remove(&self.home, key) else { return };
         if let Some(state) = served.state {
             let (call, end) = (Call { shared: &self.shared, home: &self.home }, driven.end());
             let handler = &*self.handler;

@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use raddle_socket::{Connection, Info, Message, Opening, Reader, Role, Socket, State, Writer};
 
 use crate::admission::{Admission, Caps};
+use crate::apart;
 use crate::builder::Builder;
 use crate::engine::Engine;
 use crate::event_loop::EventLoop;
@@ -207,6 +208,24 @@ impl Server {
         Ok(id)
     }
 
+    /// Moves a connection of engine `pool`, or of an [`EventLoop`], to a thread of its own, which runs `body`: for what takes
+    /// long there, or waits. From any thread; called by the handler of that very connection, the messages behind the one that
+    /// is being delivered are the first that the thread's reader gets, but for what one poll of an event loop has found.
+    ///
+    /// When `body` returns, the connection goes back to where it was, with what it has not read and with the state that its
+    /// handler has for it; after an error of its own, or a panic, it is closed with 1011. [`join`](Self::join) waits for the
+    /// thread, and the place of a client that leaves meanwhile is free when that has ended.
+    ///
+    /// `body` is not run where the connection ends before the thread has it. An error where no thread can be started, and
+    /// one of kind [`NotConnected`](io::ErrorKind::NotConnected) where the connection has ended or has a thread of its own
+    /// already: nothing is moved then.
+    pub fn move_to_thread<B>(&self, connection: &Writer, body: B) -> io::Result<()>
+    where
+        B: FnOnce(&mut Reader, &Writer) -> Result<(), HandlerError> + Send + 'static,
+    {
+        apart::move_to_thread(&self.shared, connection, body)
+    }
+
     /// Has a connection of this server get what is published to `topic`, until it ends. `false`: it does already, or it has
     /// ended.
     pub fn subscribe(&self, connection: &Writer, topic: &str) -> bool {
@@ -305,7 +324,7 @@ impl Server {
         if self.shared.wait(Some(after(Instant::now(), timeout))) {
             return Ok(());
         }
-        let mut handlers: Vec<_> = self.shared.state.lock().handlers.iter().copied().collect();
+        let mut handlers: Vec<_> = self.shared.state.lock().handlers.keys().copied().collect();
         handlers.extend(self.shared.busy());
         handlers.sort_unstable();
         Err(Running { handlers })

@@ -1,6 +1,6 @@
 //! What the handles, the lobby and the threads of a server share: how it stands, and what each of them tells the others.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use raddle_socket::{Connection, OnEnd, Options, Writer};
 
 use crate::admission::{Admission, Ticket};
+use crate::apart::Apart;
 use crate::builder::{OnRequest, Settings};
 use crate::desk::Visitor;
 use crate::engine::Engine;
@@ -52,12 +53,13 @@ pub(crate) struct Books {
     pub(crate) registry: Registry,
     pub(crate) metrics: Counter,
     pub(crate) topics: Topics,
+    pub(crate) apart: Apart,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// Connections whose handler has not returned.
-    pub(crate) handlers: HashSet<ConnectionId>,
+    /// Connections whose handler has not returned, and the number of its threads.
+    pub(crate) handlers: HashMap<ConnectionId, usize>,
     /// For [`Server::accept`].
     pub(crate) arrivals: VecDeque<Arrival>,
     /// Workers of the pool that run.
@@ -212,8 +214,8 @@ impl Shared {
         Some(Box::new(move |end, traffic| {
             let books = Arc::clone(&place.books);
             books.topics.leave(place.id);
-            // Whoever finds it in the registry no more finds its other places free.
-            drop((slot, ticket));
+            // Whoever finds it in the registry no more finds its other places free, unless a thread goes on for it.
+            drop((slot, books.apart.keep(place.id, ticket)));
             books.metrics.ended(end.cause, traffic, place);
         }))
     }
@@ -305,11 +307,17 @@ impl Shared {
 
     /// Counts a handler until [`handler_returned`](Self::handler_returned).
     pub(crate) fn handler_starts(&self, id: ConnectionId) {
-        self.state.lock().handlers.insert(id);
+        *self.state.lock().handlers.entry(id).or_default() += 1;
     }
 
     pub(crate) fn handler_returned(&self, id: ConnectionId) {
-        self.state.lock().handlers.remove(&id);
+        let handlers = &mut self.state.lock().handlers;
+        if let Some(threads) = handlers.get_mut(&id) {
+            *threads -= 1;
+            if *threads == 0 {
+                handlers.remove(&id);
+            }
+        }
         self.changed.notify_all();
     }
 

@@ -78,22 +78,7 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     let (reader, writer) = connection.split();
     let id = ConnectionId::of(reader.info());
     let handle = writer.clone();
-    let result = catch_unwind(AssertUnwindSafe(|| handler(reader, writer)));
-    let failed = match result {
-        Ok(Ok(())) => false,
-        Ok(Err(error)) => {
-            let ended = is_of_the_end(&*error, &handle);
-            if !ended {
-                shared.journal.note(Level::Error, format_args!("the handler of connection {id} has failed: {error}"));
-            }
-            !ended
-        }
-        Err(panic) => {
-            let message = message(&*panic);
-            shared.journal.note(Level::Error, format_args!("the handler of connection {id} has panicked: {message}"));
-            true
-        }
-    };
+    let failed = has_failed(shared, &handle, || handler(reader, writer));
     // The handler may have given its reader to another thread, which then has the connection.
     let reader = handle.take_reader();
     drop(handle);
@@ -104,6 +89,32 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
         reader.close(Close::code(CloseCode::NORMAL))
     };
     shared.journal.note(Level::Debug, format_args!("connection {id} has ended: {end}"));
+}
+
+/// Runs a handler of `connection`, and tells whether it has failed, which is noted.
+pub(crate) fn has_failed(
+    shared: &Shared,
+    connection: &Writer,
+    handler: impl FnOnce() -> Result<(), HandlerError>,
+) -> bool {
+    let id = ConnectionId::of(connection.info());
+    // An error is the application's too: it may panic when it is shown, and when it is dropped.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let is_failure = |error: &HandlerError| !is_of_the_end(&**error, connection);
+        handler().map_err(|error| is_failure(&error).then(|| error.to_string()))
+    }));
+    match result {
+        Ok(Ok(()) | Err(None)) => return false,
+        Ok(Err(Some(error))) => {
+            shared.journal.note(Level::Error, format_args!("the handler of connection {id} has failed: {error}"));
+        }
+        Err(panic) => {
+            let message = message(&*panic);
+            shared.journal.note(Level::Error, format_args!("the handler of connection {id} has panicked: {message}"));
+            bury(panic);
+        }
+    }
+    true
 }
 
 /// Tells whether an error of a handler says no more than that its connection has ended.

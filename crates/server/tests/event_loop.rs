@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Server};
+use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Reader, Server, Writer};
 use rustix::event::{PollFd, PollFlags, poll};
 
 fn looping(set_up: impl FnOnce(Builder) -> Builder) -> (Server, EventLoop) {
@@ -361,4 +361,55 @@ fn a_paused_connection_gives_what_its_poll_has_found_and_nothing_more_until_it_g
     }
     join(client, LIMIT);
     assert_eq!((paused, dropped), (21, 0));
+}
+
+#[test]
+fn a_connection_goes_to_a_thread_and_comes_back() {
+    let (server, mut events) = looping(|builder| builder);
+    let handle = server.clone();
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        for _ in 0..50 {
+            client.send(text("move"));
+            assert_eq!([client.frame(), client.frame()], [text("move"), text("moved")]);
+            client.send_all(&[text("one"), text("back"), text("two")]);
+            for frame in ["one", "apart", "back", "two"] {
+                assert_eq!(client.frame(), text(frame));
+            }
+        }
+        // Its end is seen by the thread, and told by the loop.
+        client.send(text("move"));
+        assert_eq!([client.frame(), client.frame()], [text("move"), text("moved")]);
+        say_goodbye(client);
+    });
+    let mut happened = Vec::new();
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            match event {
+                Event::Message(connection, message) => {
+                    connection.send(message).expect("there is room");
+                    if message == Message::Text("move") {
+                        let apart = |reader: &mut Reader, writer: &Writer| {
+                            writer.send("moved")?;
+                            while let Some(message) = reader.next_message()? {
+                                writer.send(message)?;
+                                if message == Message::Text("back") {
+                                    break;
+                                }
+                                writer.send("apart")?;
+                            }
+                            Ok(())
+                        };
+                        handle.move_to_thread(connection, apart).expect("it is here");
+                    }
+                }
+                Event::Open(_) => happened.push("open".into()),
+                Event::Closed(_, end) => happened.push(format!("closed: {}", end.cause)),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    join(client, LIMIT);
+    server.join(LIMIT).expect("it has ended");
+    assert_eq!(happened, ["open", "closed: closed by the peer"]);
 }

@@ -34,6 +34,13 @@ pub trait Driver: Send + Sync {
     /// The application, which had paused reading, wants to go on, or closes: has [`Driven::read`] called soon.
     fn input_is_wanted(&self, key: usize);
 
+    /// The reader is wanted by another thread: has [`Driven::release`] called, and `heir` with what it gives. Dropped, that
+    /// says that there is none.
+    fn release(&self, key: usize, heir: Box<dyn FnOnce(Reader) + Send>);
+
+    /// The reader comes back that was released.
+    fn take_back(&self, key: usize, reader: Reader);
+
     /// The connection has ended.
     fn ended(&self, key: usize);
 }
@@ -99,6 +106,22 @@ impl Outgoing {
     }
 }
 
+impl Writer {
+    /// The event loop that has the reader, and the key of the connection there, for whoever has it [released](Driver::release):
+    /// once, until the reader has come back. `None`: no event loop has it, or another has asked before.
+    pub fn call_away(&self) -> Option<(Arc<dyn Driver>, usize)> {
+        let link = self.link();
+        let outgoing = link.outgoing.lock();
+        let (driver, key) = outgoing.driver.as_ref()?;
+        (!link.is_called_away.swap(true, Ordering::Relaxed)).then(|| (Arc::clone(driver), *key))
+    }
+
+    /// Takes back what [`call_away`](Self::call_away) has asked for.
+    pub fn stay(&self) {
+        self.link().is_called_away.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Keeps the memory of what was written to one connection for the next, where this thread drives many.
 pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) {
     if DRIVES.get() != Drives::Nothing {
@@ -112,7 +135,8 @@ impl Driven {
     /// Takes a connection from its reader. From now on `driver` is told of what it needs, under `key`.
     ///
     /// To be followed by a [`read`](Self::read): something may have arrived already.
-    pub fn new(reader: Reader, driver: Arc<dyn Driver>, key: usize) -> Self {
+    pub fn new(mut reader: Reader, driver: Arc<dyn Driver>, key: usize) -> Self {
+        reader.let_go();
         let link = reader.own_writer().link();
         link.is_driven.store(true, Ordering::Relaxed);
         // From here on the reader is always there, and nobody goes on in its absence.
@@ -120,20 +144,35 @@ impl Driven {
         #[allow(unsafe_code)]
         let _ = unsafe { link.inbound.enter() };
         link.resume_message();
+        link.is_called_away.store(false, Ordering::Relaxed);
         let mut outgoing = link.outgoing.lock();
         if outgoing.ended {
             drop(outgoing);
             driver.ended(key);
         } else {
+            if outgoing.stalled_until().is_some() {
+                driver.output_waits(key);
+            }
             outgoing.driver = Some((driver, key));
             drop(outgoing);
         }
         Self { reader }
     }
 
+    /// Gives the reader to a thread that is to have it; not where the connection has failed, or was closed by its peer.
+    pub fn release(self) -> Result<Reader, Self> {
+        if self.is_leaving() {
+            self.link().is_called_away.store(false, Ordering::Relaxed);
+            return Err(self);
+        }
+        Ok(self.into_reader())
+    }
+
     /// Gives the connection to a thread that reads it.
     pub fn into_reader(self) -> Reader {
         let link = self.link();
+        // Until that thread asks for it.
+        link.pause_message();
         let mut outgoing = link.outgoing.lock();
         outgoing.driver = None;
         outgoing.is_summoned = false;
@@ -191,6 +230,9 @@ impl Driven {
         let link = writer.link();
         if link.abandoned.load(Ordering::Relaxed) {
             return Turn::Done;
+        }
+        if link.is_called_away.load(Ordering::Relaxed) {
+            return Turn::More;
         }
         let reading = link.reading();
         if reading == Reading::Paused {
@@ -352,7 +394,8 @@ impl<'a> Seat<'a> {
         mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Cause> {
         while !self.link.abandoned.load(Ordering::Relaxed) {
-            if reading == Reading::Wanted && self.link.is_paused() {
+            let is_hindered = reading == Reading::Wanted && self.link.is_paused();
+            if is_hindered || self.link.is_called_away.load(Ordering::Relaxed) {
                 return Ok(Break(()));
             }
             let Some(ahead) = self.inbound().ahead.pop_front() else { break };
@@ -403,6 +446,10 @@ impl<'a> Seat<'a> {
         while !link.abandoned.load(Ordering::Relaxed) {
             if reading == Reading::Wanted && link.is_paused() {
                 parsed = Parsed::Paused;
+                break;
+            }
+            if link.is_called_away.load(Ordering::Relaxed) {
+                parsed = Parsed::Enough;
                 break;
             }
             if !receiver.advance().map_err(Cause::Failed)? {

@@ -53,6 +53,8 @@ pub(crate) struct Link {
     pub(crate) is_overfull: AtomicBool,
     /// The application wants nothing read for now.
     pub(crate) is_paused: AtomicBool,
+    /// Another thread is to have the reader, which the event loop gives away as soon as it can.
+    pub(crate) is_called_away: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
@@ -118,6 +120,7 @@ impl Link {
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
+            is_called_away: AtomicBool::new(false),
             counters: Counters::default(),
             timer: TimerSlot::new(),
             listing: Listing::default(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -127,6 +128,11 @@ impl Reader {
         self.writer.clone()
     }
 
+    /// Lets go of what was lent, before somebody else parses.
+    pub(crate) fn let_go(&mut self) {
+        self.kept = None;
+    }
+
     /// As [`writer`](Self::writer), without a count of it.
     pub(crate) fn own_writer(&self) -> &Writer {
         &self.writer
@@ -139,6 +145,12 @@ impl Reader {
     /// What is known of the connection.
     pub fn info(&self) -> &Info {
         self.writer.info()
+    }
+
+    /// What a poller can watch.
+    #[doc(hidden)]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.link().transport.descriptor()
     }
 
     /// Tells whether `writer` is of the same connection.

@@ -292,6 +292,8 @@ impl Driver for Loop {
     fn output_waits(&self, _key: usize) {}
     fn output_is_ready(&self, _key: usize) {}
     fn input_is_wanted(&self, _key: usize) {}
+    fn release(&self, _key: usize, _heir: Box<dyn FnOnce(raddle_socket::Reader) + Send>) {}
+    fn take_back(&self, _key: usize, _reader: raddle_socket::Reader) {}
     fn ended(&self, _key: usize) {}
 }
 

@@ -4,6 +4,7 @@
 mod common;
 mod recorder;
 
+mod apart;
 mod ending;
 mod handler;
 mod large;
