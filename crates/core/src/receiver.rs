@@ -241,6 +241,11 @@ impl Receiver {
         self.buffer.held()
     }
 
+    /// As [`held`](Self::held), with what was inflated of an incomplete message.
+    pub fn kept(&self) -> usize {
+        self.buffer.held() + self.inflation.as_ref().map_or(0, |inflation| inflation.held().len())
+    }
+
     /// The bytes of memory in which the message that is being received would have its place, where the buffer is smaller.
     /// As its header announces it: nothing is to be taken from the system for that.
     pub fn lacks(&self) -> Option<usize> {

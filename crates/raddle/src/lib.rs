@@ -42,9 +42,9 @@ pub use raddle_server::{
 #[cfg(all(feature = "server", feature = "tls"))]
 pub use raddle_server::{ClientCertificate, ClientCertificates, ServerTls, ServerTlsBuilder};
 pub use raddle_socket::{
-    Agreed, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits, Message, MessageWriter,
-    Next, OnEnd, Opening, Options, Part, Patience, Progress, Reader, Readiness, Role, SendError, SendStatus, Socket,
-    State, Traffic, Transport, WeakWriter, WhenFull, Writer,
+    Agreed, Budget, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits, Message,
+    MessageWriter, Next, OnEnd, Opening, Options, Part, Patience, Progress, Reader, Readiness, Role, SendError,
+    SendStatus, Socket, State, Traffic, Transport, WeakWriter, WhenFull, Writer,
 };
 #[cfg(feature = "tls")]
 pub use raddle_socket::{Handshake, TlsStream};

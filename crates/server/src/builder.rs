@@ -52,6 +52,7 @@ pub(crate) struct Settings {
     pub(crate) max_handshakes: usize,
     pub(crate) stack_size: Option<usize>,
     pub(crate) workers: usize,
+    pub(crate) max_buffered: usize,
     pub(crate) requests_as_events: bool,
 }
 
@@ -77,6 +78,7 @@ impl Builder {
                 max_handshakes: 512,
                 stack_size: None,
                 workers: thread::available_parallelism().map_or(1, usize::from),
+                max_buffered: 512 << 20,
                 requests_as_events: false,
             },
         }
@@ -231,6 +233,16 @@ impl Builder {
     /// The number of opening handshakes at a time; for one more, the oldest is closed. Default: 512.
     pub fn max_handshakes(mut self, count: usize) -> Self {
         self.settings.max_handshakes = count.max(1);
+        self
+    }
+
+    /// The bytes that all connections together may have buffered, as a [`Budget`](crate::Budget) counts them: of messages that
+    /// are not complete, of those that wait for their handler, and of output that waits for its peer. Where there are more,
+    /// the connection that has the most is closed with 1013. Default: 512 MiB.
+    ///
+    /// A budget of [`options`](Self::options), which several servers may share, goes before it.
+    pub fn max_buffered(mut self, bytes: usize) -> Self {
+        self.settings.max_buffered = bytes;
         self
     }
 

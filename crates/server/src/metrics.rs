@@ -32,6 +32,8 @@ pub struct Metrics {
     pub connections: usize,
     /// Bytes that wait to be written now, on all connections together.
     pub queued_bytes: usize,
+    /// Bytes that are buffered now, of those that [`Builder::max_buffered`](crate::Builder::max_buffered) allows.
+    pub buffered_bytes: usize,
 }
 
 /// Why a connection was not opened.

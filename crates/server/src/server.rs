@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use raddle_socket::{Connection, Info, Message, Opening, Reader, Role, Socket, State, Writer};
+use raddle_socket::{Budget, Connection, Info, Message, Opening, Reader, Role, Socket, State, Writer};
 
 use crate::admission::{Admission, Caps};
 use crate::apart;
@@ -62,7 +62,9 @@ impl Server {
     }
 
     pub(crate) fn new(builder: Builder) -> Self {
-        let Builder { listeners, on_request, backplane, settings } = builder;
+        let Builder { listeners, on_request, backplane, mut settings } = builder;
+        let budget = &mut Arc::make_mut(&mut settings.options).budget;
+        budget.get_or_insert_with(|| Budget::new(settings.max_buffered));
         let addresses = listeners.iter().filter_map(Listener::local_addr).collect();
         let caps = Caps {
             total: settings.max_connections,
@@ -289,7 +291,9 @@ impl Server {
 
     /// What the server has counted so far, and how it stands.
     pub fn metrics(&self) -> Metrics {
-        self.shared.books.metrics.snapshot(&self.shared.books.registry)
+        let mut metrics = self.shared.books.metrics.snapshot(&self.shared.books.registry);
+        metrics.buffered_bytes = self.shared.settings.options.budget.as_ref().map_or(0, Budget::used);
+        metrics
     }
 
     /// A writer of an open connection; `None` where the id names none any more.

@@ -41,7 +41,7 @@ impl Link {
             return;
         }
         let visit = self.inbound.visits();
-        let parsed = self.inbound.deputise(|deputy| {
+        let parsed = self.deputise(|deputy| {
             // What a layer has received already, no poller would tell.
             if self.transport.has_input() { self.receive_ahead(deputy) } else { self.parse_ahead(deputy) }
         });
@@ -53,7 +53,7 @@ impl Link {
         if self.reading() == Reading::Paused {
             return;
         }
-        let read = self.inbound.deputise(|deputy| self.receive_ahead(deputy));
+        let read = self.deputise(|deputy| self.receive_ahead(deputy));
         self.go_on(visit, read.unwrap_or(Break(Stop::Enough)));
     }
 
@@ -62,7 +62,7 @@ impl Link {
         if self.reading() == Reading::Paused {
             return false;
         }
-        match self.inbound.deputise(|deputy| self.receive_ahead(deputy)) {
+        match self.deputise(|deputy| self.receive_ahead(deputy)) {
             Some(Continue(())) => true,
             Some(Break(stop)) => {
                 self.stop_reading(stop);
@@ -70,6 +70,15 @@ impl Link {
             }
             None => false,
         }
+    }
+
+    /// Reads or parses for a reader that is away, and counts what waits for it then.
+    fn deputise(self: &Arc<Self>, work: impl FnOnce(&mut Deputy) -> ControlFlow<Stop>) -> Option<ControlFlow<Stop>> {
+        self.inbound.deputise(|deputy| {
+            let step = work(deputy);
+            self.count_input(deputy.waiting().1 + deputy.receiver.kept());
+            step
+        })
     }
 
     /// Tells whether no thread waits for what the peer sends: the reader is away, or an event loop has it.
@@ -136,7 +145,7 @@ impl Link {
     /// Parses what was received, as far as it may be kept.
     fn parse_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
         let has_ended = matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_)));
-        if has_ended || self.overtime.load(Ordering::Relaxed) {
+        if has_ended || self.is_given_up.load(Ordering::Relaxed) {
             return Break(Stop::Enough);
         }
         let wanted = {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::budget::Budget;
 use crate::link::Link;
 use crate::sys;
 use crate::timers::Timers;
@@ -37,6 +38,8 @@ struct Tasks {
     readers: Vec<Watcher>,
     /// When it is looked where those readers are.
     sweep: Option<Duration>,
+    /// Budgets that were exceeded.
+    exceeded: Vec<Budget>,
     /// When the thread wakes by itself: it has to be woken for what is due earlier.
     wakes: Option<Duration>,
 }
@@ -84,6 +87,7 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
             look: None,
             readers: Vec::new(),
             sweep: None,
+            exceeded: Vec::new(),
             wakes: Some(Duration::ZERO),
         };
         let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks) };
@@ -158,6 +162,13 @@ impl Attendant {
         self.watch(link, |watched| watched.input = Some(visit))
     }
 
+    /// Has [`Budget::relieve`] called at once.
+    pub(crate) fn look_after(&self, budget: &Budget) {
+        let mut tasks = self.tasks.lock();
+        tasks.exceeded.push(budget.clone());
+        self.wake_before(tasks, Duration::ZERO);
+    }
+
     fn watch(&self, link: &Arc<Link>, change: impl FnOnce(&mut Watched)) -> io::Result<()> {
         let Some(socket) = link.transport.descriptor() else { return Ok(()) };
         let tasks = &mut *self.tasks.lock();
@@ -209,10 +220,12 @@ impl Attendant {
         let mut events = Events::default();
         let mut due = Vec::new();
         let mut corked = Vec::new();
+        let mut exceeded = Vec::new();
         loop {
             let timeout = {
                 let mut tasks = self.tasks.lock();
-                tasks.wakes = [tasks.look, tasks.sweep, tasks.timers.next()].into_iter().flatten().min();
+                let at_once = (!tasks.exceeded.is_empty()).then_some(Duration::ZERO);
+                tasks.wakes = [at_once, tasks.look, tasks.sweep, tasks.timers.next()].into_iter().flatten().min();
                 tasks.wakes.map(|at| at.saturating_sub(sys::now()))
             };
             self.watch.wait(&mut events, timeout);
@@ -221,6 +234,7 @@ impl Attendant {
                 for event in events.iter() {
                     self.found(tasks, event, &mut due);
                 }
+                exceeded.append(&mut tasks.exceeded);
                 let now = sys::now();
                 while let Some((at, link)) = tasks.timers.pop(now) {
                     let Some(link) = link.upgrade() else { continue };
@@ -255,6 +269,7 @@ impl Attendant {
                     Task::Nothing(link) => drop(link),
                 }
             }
+            exceeded.drain(..).for_each(|budget: Budget| budget.relieve());
             corked.retain_mut(Corked::look);
             if !corked.is_empty() {
                 let mut tasks = self.tasks.lock();

@@ -223,7 +223,8 @@ impl Driven {
         used: &mut usize,
         mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
     ) -> Turn {
-        if self.is_leaving() || self.link().overtime.load(Ordering::Relaxed) {
+        if self.is_leaving() || self.link().is_given_up.load(Ordering::Relaxed) {
+            self.drop_input();
             return self.discard(&mut memory[*used..]);
         }
         let writer = self.writer();
@@ -291,6 +292,16 @@ impl Driven {
             self.half_close();
         }
         is_written
+    }
+
+    /// Gives back what was kept of the input, of which nothing is wanted any more.
+    fn drop_input(&mut self) {
+        // SAFETY: a link has one reader, which is here, has entered, and has let go of what it was lent.
+        #[allow(unsafe_code)]
+        let place = unsafe { self.link().inbound.stay() };
+        if place.take().is_some() {
+            self.link().count_input(0);
+        }
     }
 
     fn is_leaving(&self) -> bool {
@@ -515,6 +526,7 @@ impl Drop for Seat<'_> {
         } else if inbound.receiver.held() == 0 {
             spares::keep_input(inbound.receiver.reclaim());
         }
+        self.link.count_input(inbound.receiver.kept());
         // What is torn stays with its connection, and else nothing does.
         if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
             spares::keep_inbound(spare);

@@ -41,6 +41,8 @@ pub enum Cause {
     WriteTimeout,
     /// The outgoing limit was reached, and the options say that this ends the connection.
     OutgoingFull,
+    /// The connections had more buffered than their [budget](crate::Budget) allows, and this one the most of all.
+    OverBudget,
     /// The handler has panicked or failed.
     HandlerFailed,
     /// The peer has ended the stream without a Close.
@@ -94,6 +96,7 @@ impl fmt::Display for Cause {
             Self::MessageTimeout => "a message did not arrive in time",
             Self::WriteTimeout => "the peer did not take a message in time",
             Self::OutgoingFull => "the outgoing limit was reached",
+            Self::OverBudget => "too much was buffered on all connections, and the most on this one",
             Self::HandlerFailed => "the handler failed",
             Self::EndOfStream => "the stream ended without a Close",
             Self::Io(kind) => return write!(f, "input or output failed: {kind}"),

@@ -10,6 +10,7 @@ mod ahead;
 mod arriving;
 mod aside;
 mod attendant;
+mod budget;
 mod compression;
 mod connection;
 mod cork;
@@ -39,6 +40,7 @@ mod writer;
 
 #[doc(hidden)]
 pub use attendant::prepare;
+pub use budget::Budget;
 pub use connection::{Connection, OnEnd, Opening};
 #[doc(hidden)]
 pub use driven::{Driven, Driver, Turn, drive_for, drive_on_this_thread};

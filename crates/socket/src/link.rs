@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Receiver, Role, Sender};
 
 use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
+use crate::budget::Share;
 use crate::compression::Compression;
 use crate::connection::Opening;
 use crate::cork::Cork;
@@ -41,8 +42,8 @@ pub(crate) struct Link {
     pub(crate) cork: Cork,
     /// The application has cut the connection, and wants nothing more of it.
     pub(crate) abandoned: AtomicBool,
-    /// A message has taken too long: the peer was told, and what it still sends is dropped.
-    pub(crate) overtime: AtomicBool,
+    /// A message has taken too long, or too much is buffered: the peer was told, and what it still sends is dropped.
+    pub(crate) is_given_up: AtomicBool,
     /// A message has begun to arrive, and is not complete.
     pub(crate) is_arriving: AtomicBool,
     /// An event loop has the reader.
@@ -55,6 +56,8 @@ pub(crate) struct Link {
     pub(crate) is_paused: AtomicBool,
     /// Another thread is to have the reader, which the event loop gives away as soon as it can.
     pub(crate) is_called_away: AtomicBool,
+    /// What it has buffered, of a budget that it shares with others.
+    pub(crate) share: Share,
     pub(crate) counters: Counters,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
@@ -114,13 +117,14 @@ impl Link {
             turn: Condvar::new(),
             cork: Cork::default(),
             abandoned: AtomicBool::new(false),
-            overtime: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
             is_arriving: AtomicBool::new(false),
             is_driven: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
             is_called_away: AtomicBool::new(false),
+            share: Share::default(),
             counters: Counters::default(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
@@ -181,6 +185,7 @@ impl Link {
             if outgoing.queued() > 0 {
                 // Our Close would have been the last of it.
                 outgoing.aside().sent = None;
+                outgoing.discard();
             }
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Both);
@@ -188,6 +193,7 @@ impl Link {
             if let Some(compression) = &self.compression {
                 compression.retire();
             }
+            self.give_share_back();
             Attendant::get().forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
                 let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
@@ -301,10 +307,12 @@ impl Link {
             compression.rest();
         }
         let mut next = now.saturating_add(self.options.message_timeout);
-        let message_deadline = self.message_deadline(&outgoing).filter(|_| !self.overtime.load(Ordering::Relaxed));
+        let message_deadline = self.message_deadline(&outgoing).filter(|_| !self.is_given_up.load(Ordering::Relaxed));
         if let Some(deadline) = message_deadline {
             if now >= deadline {
-                self.give_message_up(&mut outgoing, now);
+                let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
+                self.give_up(&mut outgoing, Cause::MessageTimeout, close);
+                next = next.min(now + LINGER);
             } else {
                 next = next.min(deadline);
             }
@@ -335,19 +343,23 @@ impl Link {
         Attendant::get().schedule(self, next);
     }
 
-    /// Fails the connection for a message that has taken too long. Its reader, which waits for the rest of it, drops what
-    /// still comes for a while, so that the peer gets our Close and not a reset.
-    fn give_message_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, now: Duration) {
-        self.overtime.store(true, Ordering::Relaxed);
-        outgoing.aside().cause.get_or_insert(Cause::MessageTimeout);
-        let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
+    /// Fails the connection for `cause`. Its reader, which may wait for the rest of a message, drops what still comes for a
+    /// while, so that the peer gets our Close and not a reset.
+    pub(crate) fn give_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause, close: Close<'_>) {
+        self.is_given_up.store(true, Ordering::SeqCst);
+        outgoing.aside().cause.get_or_insert(cause);
         if outgoing.sender.close(Some(close)).is_ok() {
-            outgoing.aside().sent = Some(CloseCode::POLICY);
-            self.turn.notify_all();
+            outgoing.aside().sent = Some(close.code);
             self.flush_locked(outgoing);
         }
-        let latest = now.saturating_add(LINGER);
+        self.turn.notify_all();
+        let latest = sys::now().saturating_add(LINGER);
         outgoing.cut_by(latest);
+        Attendant::get().schedule(self, latest);
+        if let Some((driver, key)) = &outgoing.driver {
+            // It gives back what it has kept.
+            driver.input_is_wanted(*key);
+        }
         if outgoing.is_written() {
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Write);
@@ -381,6 +393,7 @@ impl Drop for Link {
             }
             let _ = self.transport.shutdown(Shutdown::Both);
         }
+        self.give_share_back();
         Attendant::get().bury(self);
         let outgoing = self.outgoing.get_mut();
         if let Some(on_end) = outgoing.on_end.take() {

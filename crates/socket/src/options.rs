@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use raddle_core::Limits;
 
+use crate::budget::Budget;
+
 /// The limits and time-outs of a connection. The defaults suit a server on the open Internet.
 ///
 /// A time of less than a millisecond is taken as one millisecond. [`Duration::MAX`] means no limit.
@@ -32,6 +34,9 @@ pub struct Options {
     /// Larger messages are sent in fragments of this size in bytes, so that control frames can pass between them.
     /// Default: 1 MiB.
     pub fragment_size: usize,
+    /// What is buffered counts in this budget, with what other connections have that share it. Default: in none; a server
+    /// has one for its connections.
+    pub budget: Option<Budget>,
 }
 
 /// What [`Writer::send`](crate::Writer::send) does when the peer does not take what was sent before.
@@ -82,6 +87,7 @@ impl Default for Options {
             outgoing_limit: 1 << 20,
             when_full: WhenFull::Block,
             fragment_size: 1 << 20,
+            budget: None,
         }
     }
 }

@@ -145,6 +145,13 @@ impl Outgoing {
         let _ = transport.send(&[IoSlice::new(&rest.bytes[rest.start..])]);
     }
 
+    /// Drops what waits to be written, at the end.
+    pub(crate) fn discard(&mut self) {
+        drop(self.take_rest());
+        self.sender.take_output(&mut Vec::new());
+        self.sender.shrink();
+    }
+
     /// Fails where nothing can be sent any more.
     fn check_open(&self) -> Result<(), SendError> {
         if self.is_closed() { Err(SendError::Closed) } else { Ok(()) }
@@ -295,9 +302,11 @@ impl Link {
     ) -> Result<SendStatus, SendError> {
         if turn == Turn::Answer {
             self.is_overfull.store(true, Ordering::Relaxed);
+            self.count_output(outgoing);
             return Ok(SendStatus::Queued);
         }
         if outgoing.baton || outgoing.stalled_until().is_some() && wait == Wait::Never {
+            self.count_output(outgoing);
             return Ok(SendStatus::Queued);
         }
         if self.is_corked(outgoing) && outgoing.queued() < CORK {
@@ -480,6 +489,7 @@ impl Link {
                 self.park(outgoing, queued)?;
             }
         }
+        self.count_output(outgoing);
         outgoing.tidy();
         self.leave_if_done(outgoing);
         self.turn.notify_all();

@@ -118,6 +118,7 @@ impl Link {
     /// Has what was put in the output written: with what others write, at the end of this turn, or now.
     fn let_leave(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         if outgoing.is_busy() {
+            self.count_output(outgoing);
             return;
         }
         if self.cork.holds_this_thread() {

@@ -259,6 +259,9 @@ impl Reader {
         if link.abandoned.load(Ordering::Relaxed) {
             return Err(Cause::LocalClose);
         }
+        if link.is_given_up.load(Ordering::Relaxed) {
+            return Err(link.given_up_for());
+        }
         // SAFETY: a link has one reader, which is borrowed here, and has let go of what it was lent.
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.enter() };
@@ -371,6 +374,7 @@ impl Link {
         if amid_message {
             self.note_amid_message();
         }
+        self.count_input(receiver.kept());
         // The answers leave before the thread may wait; together with those to what is known to have arrived already.
         let hungry = deadline.is_none() && receiver.is_hungry() && self.cork.is_held();
         if hungry && let Ok(count @ 1..) = self.transport.receive(receiver.space(), Patience::DontWait) {
@@ -399,7 +403,7 @@ impl Link {
             };
             match self.transport.receive(receiver.space(), patience) {
                 Ok(0) => return Err(Cause::EndOfStream),
-                Ok(_) if amid_message && self.overtime.load(Ordering::Relaxed) => return Err(Cause::MessageTimeout),
+                Ok(_) if self.is_given_up.load(Ordering::Relaxed) => return Err(self.given_up_for()),
                 Ok(count) => {
                     receiver.filled(count);
                     self.counters.heard(count);
@@ -415,6 +419,11 @@ impl Link {
                 },
             }
         }
+    }
+
+    /// Why the connection was given up.
+    fn given_up_for(&self) -> Cause {
+        self.outgoing.lock().cause().unwrap_or(Cause::MessageTimeout)
     }
 
     fn wait_readable(&self, timeout: Duration) -> Result<bool, Cause> {
@@ -437,7 +446,7 @@ impl Link {
                 self.drain(now.saturating_add(self.options.close_timeout));
                 (self.role == Role::Client).then_some(self.options.close_timeout)
             }
-            Some(cause @ (Cause::Failed(_) | Cause::MessageTimeout)) => {
+            Some(cause @ (Cause::Failed(_) | Cause::MessageTimeout | Cause::OverBudget)) => {
                 if let Cause::Failed(error) = cause {
                     self.fail(error);
                 }
@@ -446,7 +455,7 @@ impl Link {
             }
             Some(_) => None,
         };
-        if matches!(cause, None | Some(Cause::Failed(_) | Cause::MessageTimeout)) {
+        if matches!(cause, None | Some(Cause::Failed(_) | Cause::MessageTimeout | Cause::OverBudget)) {
             // What the peer still sends is read, so that it gets our Close and not a reset.
             let _ = self.transport.shutdown(Shutdown::Write);
             self.discard(linger.unwrap_or(Duration::ZERO));

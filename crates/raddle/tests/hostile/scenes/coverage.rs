@@ -27,7 +27,6 @@ const NOT_CONCERNED: &[(u16, &str)] = &[
 
 /// Cases that concern the library, and that it does not meet yet.
 const OPEN: &[(u16, &str)] = &[
-    (230, "there is no budget for all connections together: their number and the limits of each bound the memory"),
     (257, "memory that is refused for a message ends the process, as `Vec` has it"),
     (285, "interleavings are tried out by chance and under load, not exhaustively"),
 ];
