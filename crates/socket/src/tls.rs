@@ -113,9 +113,10 @@ impl TlsStream {
     fn advance_handshake(&self, state: &mut State) -> io::Result<Handshake> {
         let mut fed = state.feed(&[], &mut []);
         for _ in 0..READS {
-            // The alert, where it has failed.
-            state.flush(&self.socket)?;
+            // The alert, where it has failed. That the peer does not wait for it does not matter then.
+            let flushed = state.flush(&self.socket);
             fed?;
+            flushed?;
             if state.connection.wants_write() {
                 return Ok(Handshake::Waits(Interest::Write));
             }
@@ -130,8 +131,9 @@ impl TlsStream {
                 Err(error) => return Err(error),
             }
         }
-        state.flush(&self.socket)?;
-        fed.map(|_| Handshake::Waits(Interest::Read))
+        let flushed = state.flush(&self.socket);
+        fed?;
+        flushed.map(|_| Handshake::Waits(Interest::Read))
     }
 
     /// Gives what is there, or what `records` bring. `None`: nothing.

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use common::*;
 use raddle_socket::rustls::version::{TLS12, TLS13};
-use raddle_socket::rustls::{ClientConnection, SupportedProtocolVersion};
+use raddle_socket::rustls::{self, ClientConnection, ServerConnection, SupportedProtocolVersion};
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Driven, Driver, Event, Events, Interest, Message, Mode, Next, Options,
-    Patience, Role, SendStatus, Socket, TlsStream, Transport, Turn, Watch,
+    Cause, Close, CloseCode, Connection, Driven, Driver, Event, Events, Handshake, Interest, Message, Mode, Next,
+    Options, Patience, Role, SendStatus, Socket, TlsStream, Transport, Turn, Watch,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -28,27 +28,37 @@ fn both_tls(version: &'static SupportedProtocolVersion, change: impl Fn(&mut Opt
     (open(client, Role::Client), open(server, Role::Server))
 }
 
-/// A connection of a server, and rustls itself as its peer, whose frames are bytes.
+/// A connection, and rustls itself as its peer, whose frames are bytes.
 struct Raw {
-    tls: ClientConnection,
+    tls: rustls::Connection,
     stream: TcpStream,
 }
 
 impl Raw {
+    /// As the client of a server.
     fn against(change: impl Fn(&mut Options)) -> (Connection, Self) {
-        let (one, other) = tcp_pair();
-        one.set_read_timeout(Some(LIMIT)).expect("a socket");
         let (server, client) = settings(&TLS13);
-        let accepted = TlsStream::server(Socket::tcp(other).expect("a socket"), server).expect("a server");
+        let raw = ClientConnection::new(client, "localhost".try_into().expect("a name")).expect("a client");
+        Self::open(raw.into(), Role::Server, change, |socket| TlsStream::server(socket, server).expect("a server"))
+    }
+
+    fn open(
+        mut tls: rustls::Connection,
+        role: Role,
+        change: impl Fn(&mut Options),
+        put_on: impl FnOnce(Socket) -> TlsStream,
+    ) -> (Connection, Self) {
+        let (mut stream, other) = tcp_pair();
+        stream.set_read_timeout(Some(LIMIT)).expect("a socket");
+        let ours = put_on(Socket::tcp(other).expect("a socket"));
         let handshake = thread::spawn(move || {
-            shake_hands(&[&accepted]);
-            accepted
+            shake_hands(&[&ours]);
+            ours
         });
-        let mut tls = ClientConnection::new(client, "localhost".try_into().expect("a name")).expect("a client");
-        let mut stream = one;
-        tls.complete_io(&mut stream).expect("a handshake");
-        let stream_of_server = join(handshake, LIMIT);
-        let connection = Connection::new(stream_of_server, Role::Server, b"", options(change)).expect("a connection");
+        while tls.is_handshaking() || tls.wants_write() {
+            tls.complete_io(&mut stream).expect("a handshake");
+        }
+        let connection = Connection::new(join(handshake, LIMIT), role, b"", options(change)).expect("a connection");
         (connection, Self { tls, stream })
     }
 
@@ -65,6 +75,12 @@ impl Raw {
     fn send(&mut self, bytes: &[u8]) {
         let records = self.seal(bytes);
         self.stream.write_all(&records).expect("the server reads");
+    }
+
+    /// Says that nothing follows, and leaves the stream as it is.
+    fn say_goodbye(&mut self) {
+        self.tls.send_close_notify();
+        self.send(b"");
     }
 
     /// What the server sends until it has ended the stream.
@@ -363,8 +379,7 @@ fn an_end_that_is_said_is_told_from_one_that_is_not() {
     for sent in [&b""[..], &[0x81, 0x85, 0, 0]] {
         let (mut connection, mut raw) = Raw::against(|_| ());
         raw.send(sent);
-        raw.tls.send_close_notify();
-        raw.tls.write_tls(&mut raw.stream).expect("the server reads");
+        raw.say_goodbye();
         // The stream itself goes on: the word is enough.
         let end = connection.next_message().expect_err("no Close was sent");
         assert_eq!((end.cause, end.code()), (Cause::EndOfStream, CloseCode::ABNORMAL), "after {sent:?}");
@@ -429,4 +444,34 @@ fn a_flood_of_key_updates_ends_the_connection() {
     let _ = raw.stream.write_all(&flood);
     let end = connection.next_message().expect_err("they bring nothing");
     assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_though_the_server_is_gone() {
+    // Our alert cannot be sent, which is the server's business alone.
+    let (server, client) = (settings(&TLS13).0, settings(&TLS13).1);
+    let (one, mut stream) = tcp_pair();
+    let client = client_stream(one, client);
+    assert_eq!(client.handshake().expect("a hello"), Handshake::Waits(Interest::Read));
+    let mut stranger = ServerConnection::new(server).expect("a server");
+    while !stranger.wants_write() {
+        stranger.read_tls(&mut stream).expect("a hello");
+        stranger.process_new_packets().expect("it is in order");
+    }
+    while stranger.wants_write() {
+        stranger.write_tls(&mut stream).expect("the client reads");
+    }
+    // What was received is still there behind a reset.
+    stream.write_all(&[]).expect("a socket");
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("a socket");
+    drop(stream);
+    let error = loop {
+        match client.handshake() {
+            Ok(Handshake::Waits(interest)) => drop(client.wait(interest, Some(LIMIT)).expect("a socket")),
+            Ok(Handshake::Done) => panic!("the certificate is a stranger's"),
+            Err(error) => break error,
+        }
+    };
+    let inner = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    assert!(matches!(inner, Some(rustls::Error::InvalidCertificate(_))), "{error:?}");
 }
