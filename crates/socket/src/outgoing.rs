@@ -142,7 +142,11 @@ impl Outgoing {
     pub(crate) fn write_once(&mut self, transport: &dyn Transport) {
         let mut rest = self.take_rest();
         self.sender.take_output(&mut rest.bytes);
-        let _ = transport.send(&[IoSlice::new(&rest.bytes[rest.start..])]);
+        while rest.len() > 0
+            && let Ok(count @ 1..) = transport.send(&[IoSlice::new(&rest.bytes[rest.start..])])
+        {
+            rest.start += count;
+        }
     }
 
     /// Drops what waits to be written, at the end.

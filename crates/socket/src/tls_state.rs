@@ -126,7 +126,8 @@ impl State {
         self.decrypted > 0 || !self.unfed.is_empty() || self.is_ended || self.cut.is_some() || self.failed.is_some()
     }
 
-    /// Encrypts and writes the start of `parts`, as much as the socket takes.
+    /// Encrypts and writes the start of `parts`, as much as the socket takes and rustls encrypts at a time, 64 KiB: whoever waits
+    /// for the state to receive is not held up for the length of a message.
     ///
     /// Of what the socket has taken in part only, at least one byte does not count as taken, and is offered again: so whoever
     /// sends knows that there is something left to be written, and waits for room.
@@ -136,20 +137,8 @@ impl State {
         }
         let parts = &parts[..parts.len().min(MOST_PARTS)];
         let total: usize = parts.iter().map(|part| part.len()).sum();
-        let mut taken = 0;
-        loop {
-            let written = self.flush(socket)?;
-            if self.connection.wants_write() {
-                // About as much as has gone on its way.
-                let some = written.min(self.owed.saturating_sub(1)).min(total - taken);
-                self.owed -= some;
-                taken += some;
-                return if taken > 0 { Ok(taken) } else { Err(io::ErrorKind::WouldBlock.into()) };
-            }
-            taken += std::mem::take(&mut self.owed).min(total - taken);
-            if taken == total {
-                return Ok(taken);
-            }
+        let mut taken = self.write_owed(total, socket)?;
+        if taken < total && !self.connection.wants_write() {
             if self.is_closed {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -161,7 +150,23 @@ impl State {
             if self.owed == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            taken += self.write_owed(total - taken, socket)?;
         }
+        if taken == 0 && self.connection.wants_write() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+    }
+
+    /// Writes records that wait, and gives the number of bytes that count as taken with them, of `most` that are offered.
+    fn write_owed(&mut self, most: usize, socket: &Socket) -> io::Result<usize> {
+        let written = self.flush(socket)?;
+        let taken = if self.connection.wants_write() {
+            // About as much as has gone on its way.
+            written.min(self.owed.saturating_sub(1))
+        } else {
+            self.owed
+        };
+        let taken = taken.min(most);
+        self.owed -= taken;
+        Ok(taken)
     }
 
     /// Writes records while the socket takes them; the number of bytes written.

@@ -447,6 +447,23 @@ fn a_flood_of_key_updates_ends_the_connection() {
 }
 
 #[test]
+fn a_large_message_is_encrypted_in_steps_and_whoever_reads_is_not_held_up_for_all_of_it() {
+    let (client, server) = tls_pair(&TLS13);
+    let (sent, mut received) = (pattern(MIB, 3), Vec::new());
+    let mut at = 0;
+    while at < sent.len() {
+        let count = client.send(&[IoSlice::new(&sent[at..])]).expect("there is room: it is read at once");
+        // The state is locked for so much at a time.
+        assert!(count > 0 && count <= 64 * 1024, "{count} bytes at once");
+        at += count;
+        while received.len() < at {
+            receive_some(&server, &mut received);
+        }
+    }
+    assert!(received == sent);
+}
+
+#[test]
 fn what_is_wrong_with_a_certificate_is_said_though_the_server_is_gone() {
     // Our alert cannot be sent, which is the server's business alone.
     let (server, client) = (settings(&TLS13).0, settings(&TLS13).1);
