@@ -16,6 +16,8 @@ pub(crate) struct State {
     decrypted: usize,
     /// Bytes that are encrypted, and whose records are not all written. They count as taken when those are.
     owed: usize,
+    /// Bytes of records written since those were encrypted.
+    passed: usize,
     /// Bytes of records since the last that had something in it.
     barren: usize,
     /// The socket has ended, or has failed.
@@ -34,6 +36,7 @@ impl State {
             unfed: Vec::new(),
             decrypted: 0,
             owed: 0,
+            passed: 0,
             barren: 0,
             cut: None,
             is_ended: false,
@@ -147,6 +150,7 @@ impl State {
             let mut rest = &mut rest[..parts.len()];
             IoSlice::advance_slices(&mut rest, taken);
             self.owed = self.connection.writer().write_vectored(rest)?;
+            self.passed = 0;
             if self.owed == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -161,11 +165,16 @@ impl State {
         let taken = if self.connection.wants_write() {
             // About as much as has gone on its way.
             written.min(self.owed.saturating_sub(1))
+        } else if self.owed > 0 && self.passed < self.owed + LEAST_RECORD {
+            // There is no record of it: the keys of TLS 1.2 have served their time, and rustls has said that nothing follows.
+            self.is_closed = true;
+            return Err(io::ErrorKind::BrokenPipe.into());
         } else {
             self.owed
         };
         let taken = taken.min(most);
         self.owed -= taken;
+        self.passed = self.passed.saturating_sub(taken);
         Ok(taken)
     }
 
@@ -175,7 +184,10 @@ impl State {
         while self.connection.wants_write() {
             match self.connection.write_tls(&mut Records(socket)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    self.passed = self.passed.saturating_add(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -216,6 +228,8 @@ impl Write for Records<'_> {
 const CUT: &str = "the stream has ended without close_notify";
 /// A message leaves in two parts at most.
 const MOST_PARTS: usize = 4;
+/// What a record adds to its bytes, at least: a header and a tag.
+const LEAST_RECORD: usize = 5 + 16;
 /// So many bytes of records may have nothing in them: key updates, session tickets, padding. A peer that sends more keeps us busy for
 /// nothing.
 const MOST_BARREN: usize = 256 * 1024;

@@ -492,3 +492,30 @@ fn what_is_wrong_with_a_certificate_is_said_though_the_server_is_gone() {
     let inner = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     assert!(matches!(inner, Some(rustls::Error::InvalidCertificate(_))), "{error:?}");
 }
+
+#[test]
+fn keys_that_have_served_their_time_end_the_connection_and_swallow_nothing() {
+    // TLS 1.2 has no other keys to go on with: after 2^24 records with AES-GCM, here after a few.
+    let (one, other) = tcp_pair();
+    let (server, client) = settings_with(&TLS12, with_worn_keys());
+    let server = TlsStream::server(Socket::tcp(other).expect("a socket"), server).expect("a server");
+    let client = client_stream(one, client);
+    shake_hands(&[&client, &server]);
+    let message = [7; 1000];
+    let mut taken = 0;
+    let error = loop {
+        match client.send(&[IoSlice::new(&message)]) {
+            Ok(count) => taken += count,
+            Err(error) => break error,
+        }
+        assert!(taken < 100 * message.len(), "the keys are of use for ever");
+    };
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    let mut received = Vec::new();
+    while received.len() < taken {
+        receive_some(&server, &mut received);
+    }
+    assert!(taken > 0 && received == message.repeat(taken / message.len()));
+    server.wait(Interest::Read, Some(LIMIT)).expect("a socket");
+    assert_eq!(server.receive(&mut [0; 100], Patience::DontWait).expect("its peer has said so"), 0);
+}

@@ -4,19 +4,40 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raddle_socket::rustls::crypto::ring;
+use raddle_socket::rustls::crypto::ring::{self, cipher_suite};
+use raddle_socket::rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use raddle_socket::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use raddle_socket::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use raddle_socket::rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite,
+};
 use raddle_socket::{Handshake, Socket, TlsStream, Transport};
 
 /// Settings of a server `localhost`, and of clients that trust it.
 pub(crate) fn settings(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    settings_with(version, ring::default_provider())
+}
+
+/// The cipher suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, whose keys are worn out after a few records.
+pub(crate) fn with_worn_keys() -> CryptoProvider {
+    let SupportedCipherSuite::Tls12(suite) = cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 else {
+        panic!("it is one of TLS 1.2")
+    };
+    let common = CipherSuiteCommon { confidentiality_limit: 8, ..suite.common };
+    let worn: &'static Tls12CipherSuite = Box::leak(Box::new(Tls12CipherSuite { common, ..*suite }));
+    CryptoProvider { cipher_suites: vec![worn.into()], ..ring::default_provider() }
+}
+
+/// The same with another cryptography.
+pub(crate) fn settings_with(
+    version: &'static SupportedProtocolVersion,
+    provider: CryptoProvider,
+) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let certificate = made.cert.der().clone();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("it is a certificate");
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(provider);
     let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version])
         .expect("ring has it")
