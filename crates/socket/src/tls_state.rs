@@ -54,6 +54,9 @@ impl State {
     ///
     /// A failure comes behind all that was received before it, and is final.
     pub(crate) fn feed(&mut self, records: &[u8], space: &mut [u8]) -> io::Result<usize> {
+        if self.is_closed {
+            return Ok(self.pass_over(records, space));
+        }
         let waiting = std::mem::take(&mut self.unfed);
         let mut given = self.fetch(space, 0);
         for mut records in [&waiting[..], records] {
@@ -75,6 +78,16 @@ impl State {
             Some(error) if given == 0 && self.decrypted == 0 => Err(invalid(error.clone())),
             _ => Ok(given),
         }
+    }
+
+    /// Gives zeros for `records`, which come too late for anybody, so that they are counted and dropped.
+    // An alert would follow our close_notify if they were out of order; rustls, built for debugging, panics over that.
+    fn pass_over(&mut self, records: &[u8], space: &mut [u8]) -> usize {
+        self.unfed = Vec::new();
+        self.decrypted = 0;
+        let count = records.len().min(space.len());
+        space[..count].fill(0);
+        count
     }
 
     fn process(&mut self, count: usize) {
@@ -115,6 +128,8 @@ impl State {
     pub(crate) fn end(&self) -> Option<io::Result<usize>> {
         match &self.failed {
             _ if self.decrypted > 0 => None,
+            // Whoever has ended the stream is not told how its peer has.
+            _ if self.is_closed => (self.is_ended || self.cut.is_some()).then_some(Ok(0)),
             Some(error) => Some(Err(invalid(error.clone()))),
             None if self.is_ended => Some(Ok(0)),
             None => match self.cut? {
@@ -126,7 +141,8 @@ impl State {
 
     /// Tells whether there is something to be had without the socket.
     pub(crate) fn has_input(&self) -> bool {
-        self.decrypted > 0 || !self.unfed.is_empty() || self.is_ended || self.cut.is_some() || self.failed.is_some()
+        let has_ended = self.is_ended || self.cut.is_some();
+        has_ended || !self.is_closed && (self.decrypted > 0 || !self.unfed.is_empty() || self.failed.is_some())
     }
 
     /// Encrypts and writes the start of `parts`, as much as the socket takes and rustls encrypts at a time, 64 KiB: whoever waits

@@ -14,8 +14,8 @@ use common::*;
 use raddle_socket::rustls::version::{TLS12, TLS13};
 use raddle_socket::rustls::{self, ClientConnection, ServerConnection, SupportedProtocolVersion};
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Driven, Driver, Event, Events, Handshake, Interest, Message, Mode, Next,
-    Options, Patience, Role, SendStatus, Socket, TlsStream, Transport, Turn, Watch,
+    Cause, Close, CloseCode, Connection, Driven, Driver, Error, Event, Events, Handshake, Interest, Message, Mode,
+    Next, Options, Patience, Role, SendStatus, Socket, TlsStream, Transport, Turn, Watch,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -491,6 +491,20 @@ fn what_is_wrong_with_a_certificate_is_said_though_the_server_is_gone() {
     };
     let inner = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     assert!(matches!(inner, Some(rustls::Error::InvalidCertificate(_))), "{error:?}");
+}
+
+#[test]
+fn what_comes_behind_our_last_word_is_dropped_whatever_it_is() {
+    for garbage in [&[0x17, 3, 3, 0, 20][..], b"\xff\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"] {
+        let (mut connection, mut raw) = Raw::against(|_| ());
+        let reading = thread::spawn(move || connection.next_message().map(drop).expect_err("it has failed"));
+        // A frame that nobody may send.
+        raw.send(&[0xf1, 0x80, 0, 0, 0, 0]);
+        assert_eq!(raw.read_to_end()[..4], [0x88, 0x17, 3, 0xea]);
+        raw.stream.write_all(&[garbage, &[7; 20]].concat()).expect("the server reads on");
+        raw.stream.shutdown(Shutdown::Write).expect("it is open");
+        assert_eq!(join(reading, LIMIT).cause, Cause::Failed(Error::ReservedBits));
+    }
 }
 
 #[test]
