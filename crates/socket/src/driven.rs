@@ -274,7 +274,7 @@ impl Driven {
             Err(cause) => {
                 link.is_leaving.store(true, Ordering::Relaxed);
                 self.leave(cause);
-                Turn::Done
+                if link.transport.has_input() { Turn::More } else { Turn::Done }
             }
         }
     }
@@ -334,6 +334,8 @@ impl Driven {
     fn discard(&self, memory: &mut [u8]) -> Turn {
         let link = self.link();
         match link.transport.receive(memory, Patience::DontWait) {
+            // What a layer has received already, no poller would tell.
+            Ok(1..) if link.transport.has_input() => Turn::More,
             Ok(count @ 1..) if count == memory.len() => Turn::Full,
             Ok(1..) => Turn::Done,
             Err(error) if is_nothing(&error) => Turn::Done,

@@ -494,6 +494,34 @@ fn what_is_wrong_with_a_certificate_is_said_though_the_server_is_gone() {
 }
 
 #[test]
+fn an_event_loop_is_told_of_what_is_left_behind_a_failure() {
+    let (connection, mut raw) = Raw::against(|options| options.outgoing_limit = 64 * MIB);
+    let (reader, writer) = connection.split();
+    let mut driven = Driven::new(reader, Arc::new(Loop), 7);
+    // The peer does not read, so the last word has to wait, and the stream goes on.
+    let message = pattern(MIB, 1);
+    while writer.try_send(&message).expect("there is room in the output") == SendStatus::Sent {}
+    // One record: a frame that nobody may send, what would have followed it, and its peer's last word.
+    let records = [raw.seal(&[&[0x8f, 0x80][..], &[0; 15_000]].concat()), {
+        raw.tls.send_close_notify();
+        raw.seal(b"")
+    }]
+    .concat();
+    raw.stream.write_all(&records).expect("the server reads");
+    let mut memory = vec![0; 4096];
+    let mut turn = Turn::Done;
+    for _ in 0..100 {
+        assert!(turn == Turn::More || readable(&driven), "the socket has no more, and nothing else was said");
+        turn = driven.read(&mut memory, |_, message| panic!("{message:?}"));
+        if turn == Turn::Held {
+            break;
+        }
+    }
+    // It has found the end, and waits for its own word to leave.
+    assert_eq!((turn, driven.end().cause), (Turn::Held, Cause::Failed(Error::ReservedOpCode)));
+}
+
+#[test]
 fn what_comes_behind_our_last_word_is_dropped_whatever_it_is() {
     for garbage in [&[0x17, 3, 3, 0, 20][..], b"\xff\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"] {
         let (mut connection, mut raw) = Raw::against(|_| ());
