@@ -197,7 +197,11 @@ impl Link {
         let mut outgoing = self.outgoing.lock();
         self.flush_locked(&mut outgoing);
         self.leave_if_done(&mut outgoing);
-        if self.role == Role::Client
+        if self.role == Role::Client && !outgoing.ended && self.transport.has_input() {
+            // What a layer has received already, no poller would tell.
+            drop(outgoing);
+            self.attend_arrival(self.inbound.visits());
+        } else if self.role == Role::Client
             && !outgoing.ended
             && let Err(error) = Attendant::get().watch_input(self, self.inbound.visits())
         {

@@ -15,7 +15,7 @@ use raddle_socket::rustls::version::{TLS12, TLS13};
 use raddle_socket::rustls::{self, ClientConnection, ServerConnection, SupportedProtocolVersion};
 use raddle_socket::{
     Cause, Close, CloseCode, Connection, Driven, Driver, Error, Event, Events, Handshake, Interest, Message, Mode,
-    Next, Options, Patience, Role, SendStatus, Socket, TlsStream, Transport, Turn, Watch,
+    Next, Options, Patience, Role, SendStatus, Socket, State, TlsStream, Transport, Turn, Watch,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -40,6 +40,16 @@ impl Raw {
         let (server, client) = settings(&TLS13);
         let raw = ClientConnection::new(client, "localhost".try_into().expect("a name")).expect("a client");
         Self::open(raw.into(), Role::Server, change, |socket| TlsStream::server(socket, server).expect("a server"))
+    }
+
+    /// As the server of a client.
+    fn against_client(change: impl Fn(&mut Options)) -> (Connection, Self) {
+        let (server, client) = settings(&TLS13);
+        let raw = ServerConnection::new(server).expect("a server");
+        let name = "localhost".try_into().expect("a name");
+        Self::open(raw.into(), Role::Client, change, |socket| {
+            TlsStream::client(socket, client, name).expect("a client")
+        })
     }
 
     fn open(
@@ -519,6 +529,20 @@ fn an_event_loop_is_told_of_what_is_left_behind_a_failure() {
     }
     // It has found the end, and waits for its own word to leave.
     assert_eq!((turn, driven.end().cause), (Turn::Held, Cause::Failed(Error::ReservedOpCode)));
+}
+
+#[test]
+fn a_client_that_is_away_sees_the_end_that_came_with_the_close() {
+    let far = Duration::from_secs(600);
+    let (connection, mut raw) = Raw::against_client(|options| options.close_timeout = far);
+    let writer = connection.writer();
+    // Together, and the stream itself does not end.
+    let close = raw.seal(&[0x88, 2, 3, 0xe8]);
+    raw.tls.send_close_notify();
+    let goodbye = raw.seal(b"");
+    raw.stream.write_all(&[close, goodbye].concat()).expect("the client reads");
+    eventually("it has ended", || writer.state() == State::Closed);
+    drop(connection);
 }
 
 #[test]
