@@ -162,6 +162,7 @@ fn a_reader_and_two_writers_on_each_side_mix_no_records_while_keys_change() {
     let (client, server) = tls_pair(&TLS13);
     let (client, server) = (Arc::new(client), Arc::new(server));
     let mut threads = Vec::new();
+    let each = scaled("RADDLE_TLS_ROUNDS", 300) as u64;
     for (stream, seed) in [(client, 1_u64), (server, 2)] {
         let shared = Shared(Arc::clone(&stream));
         let role = if seed == 1 { Role::Client } else { Role::Server };
@@ -170,7 +171,7 @@ fn a_reader_and_two_writers_on_each_side_mix_no_records_while_keys_change() {
             let writer = writer.clone();
             let stream = Arc::clone(&stream);
             threads.push(thread::spawn(move || {
-                for round in 0..300_u64 {
+                for round in 0..each {
                     let size = (round * 977 % 40_000) as usize;
                     let message = [&[thread as u8][..], &pattern(size, seed * 1000 + round)].concat();
                     writer.send(&message).expect("the peer takes it");
@@ -182,7 +183,7 @@ fn a_reader_and_two_writers_on_each_side_mix_no_records_while_keys_change() {
         }
         threads.push(thread::spawn(move || {
             let mut rounds = [0_u64; 2];
-            while rounds != [300, 300] {
+            while rounds != [each, each] {
                 let message = reader.next_message().expect("the connection is open").expect("it is not closed");
                 let [thread, bytes @ ..] = message.as_bytes() else { panic!("an empty message") };
                 let round = &mut rounds[usize::from(*thread)];
@@ -192,8 +193,54 @@ fn a_reader_and_two_writers_on_each_side_mix_no_records_while_keys_change() {
             }
         }));
     }
-    threads.into_iter().for_each(|thread| join(thread, LIMIT));
+    threads.into_iter().for_each(|thread| join(thread, LONG));
 }
+
+#[test]
+fn four_threads_send_before_they_read_and_change_keys_all_the_while() {
+    // Two connections, whose sockets take less than a message.
+    let rounds = scaled("RADDLE_TLS_ROUNDS", 300) as u64;
+    let mut threads = Vec::new();
+    for pair in 0..2 {
+        let (one, other) = tcp_pair();
+        for socket in [&one, &other] {
+            rustix::net::sockopt::set_socket_send_buffer_size(socket, 65_536).expect("a socket");
+            rustix::net::sockopt::set_socket_recv_buffer_size(socket, 65_536).expect("a socket");
+        }
+        let (server, client) = settings(&TLS13);
+        let server = TlsStream::server(Socket::tcp(other).expect("a socket"), server).expect("a server");
+        let client = client_stream(one, client);
+        shake_hands(&[&client, &server]);
+        for (stream, role, seed) in [(client, Role::Client, 1_u64), (server, Role::Server, 2)] {
+            let stream = Arc::new(stream);
+            let shared = Shared(Arc::clone(&stream));
+            let mut connection = Connection::new(shared, role, b"", options(|_| ())).expect("a connection");
+            let size = move |round: u64| if round % 25 == pair { 600_000 } else { (round * 977 % 5000) as usize };
+            threads.push(thread::spawn(move || {
+                for round in 0..rounds {
+                    connection.send(&pattern(size(round), seed * 1000 + round)).expect("the peer takes it");
+                    if round % 7 == seed {
+                        stream.update_keys().expect("it is TLS 1.3");
+                    }
+                    let message = connection.next_message().expect("the connection is open");
+                    let expected = pattern(size(round), (3 - seed) * 1000 + round);
+                    assert!(message == Some(Message::Binary(&expected)), "round {round}");
+                }
+                connection
+            }));
+        }
+    }
+    // Each stays open until its peer has done.
+    drop(threads.into_iter().map(|thread| join(thread, LONG)).collect::<Vec<_>>());
+}
+
+/// How much a test does: `usual`, or what a variable of the environment asks for, as `ci/tls-long` does.
+fn scaled(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |value| value.parse().expect("a number"))
+}
+
+/// For what has much to do.
+const LONG: Duration = Duration::from_secs(600);
 
 /// One stream, as a connection's and as the test's.
 struct Shared(Arc<TlsStream>);
