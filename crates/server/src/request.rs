@@ -11,6 +11,7 @@ use raddle_socket::Info;
 use crate::certificate::ClientCertificate;
 use crate::desk::{Desk, Destination, Visitor};
 use crate::metrics::Refusal;
+use crate::registry::ConnectionId;
 use crate::shared::Shared;
 
 /// A client's request, for the application to decide on: at once or later, on any thread, until the handshake deadline.
@@ -18,6 +19,7 @@ use crate::shared::Shared;
 /// Dropped without a decision, it is answered with 500; not decided in time, with 503.
 #[derive(Debug)]
 pub struct Request {
+    id: ConnectionId,
     head: Head,
     desk: Arc<Desk>,
     #[cfg(feature = "tls")]
@@ -60,6 +62,7 @@ pub enum DecisionError {
 impl Request {
     pub(crate) fn new(shared: Arc<Shared>, head: Head, visitor: Visitor, destination: Destination) -> Self {
         Self {
+            id: visitor.place.id,
             head,
             #[cfg(feature = "tls")]
             certificate: visitor.stream.client_certificate(),
@@ -81,6 +84,11 @@ impl Request {
 
     pub(crate) fn desk(&self) -> Arc<Desk> {
         Arc::clone(&self.desk)
+    }
+
+    /// The id that the connection has, from the first byte of its opening handshake on.
+    pub fn id(&self) -> ConnectionId {
+        self.id
     }
 
     /// The path and query, as the client sent them: not decoded.

@@ -57,7 +57,10 @@ fn a_request_shows_all_that_was_asked() {
     assert_eq!(request.header("X-Nothing"), None);
     assert_eq!(request.peer(), asking.stream.local_addr().ok());
     assert!(request.is_websocket());
+    let id = request.id();
+    assert_eq!(server.connections()[0].id, id);
     request.accept().expect("it is in time");
+    eventually("it is open under the same id", || server.connection(id).is_some());
     drop(asking.accepted());
     finish(&server);
 }
