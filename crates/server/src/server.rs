@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use raddle_socket::{Budget, Connection, Info, Message, Opening, Reader, Role, Socket, State, Writer};
+use raddle_socket::{Budget, Connection, Info, Message, Opening, Publication, Reader, Role, Socket, State, Writer};
 
 use crate::admission::{Admission, Caps};
 use crate::apart;
@@ -24,7 +24,7 @@ use crate::pool::{Handler, Pool};
 use crate::registry::{ConnectionId, Place, Snapshot};
 use crate::shared::{Arrival, Service, Shared};
 use crate::threads::{self, HandlerError};
-use crate::topics::Delivered;
+use crate::topics::{self, Delivered};
 
 /// A WebSocket server. Clones are handles of the same server, for any thread; dropping them does not stop it.
 ///
@@ -273,6 +273,18 @@ impl Server {
     /// Gives a message to the subscribers that are connected to this very server: for a [`Backplane`](crate::Backplane).
     pub fn deliver(&self, topic: &str, message: Message<'_>, except: Option<ConnectionId>) -> Delivered {
         let delivered = self.shared.books.topics.deliver(topic, message, except, &self.shared.settings.options);
+        self.shared.books.metrics.published(delivered);
+        delivered
+    }
+
+    /// Sends a message to all open connections but one perhaps, as [`publish`](Self::publish) does to those who have
+    /// subscribed. The order of two messages that are broadcast at the same time is each connection's own.
+    pub fn broadcast<'m>(&self, message: impl Into<Message<'m>>, except: Option<ConnectionId>) -> Delivered {
+        let writers = self.shared.books.registry.writers();
+        let others = writers.iter().filter(|writer| except != Some(ConnectionId::of(writer.info())));
+        let agreements = topics::agreements(&writers);
+        let publication = Publication::new(message.into(), &self.shared.settings.options, &agreements);
+        let delivered = Delivered::to(others.cloned().map(Some), &publication);
         self.shared.books.metrics.published(delivered);
         delivered
     }

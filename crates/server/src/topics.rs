@@ -40,6 +40,29 @@ pub struct Delivered {
     pub dropped: usize,
 }
 
+impl Delivered {
+    /// Gives a message to connections that are there still.
+    pub(crate) fn to(writers: impl Iterator<Item = Option<Writer>>, publication: &Publication) -> Self {
+        let mut delivered = Self::default();
+        for writer in writers {
+            match writer.map(|writer| writer.publish(publication)) {
+                Some(Delivery::Sent) => delivered.sent += 1,
+                Some(Delivery::Dropped) => delivered.dropped += 1,
+                Some(Delivery::Closed) | None => {}
+            }
+        }
+        delivered
+    }
+}
+
+/// What these connections have agreed on, once for each size of window.
+pub(crate) fn agreements(writers: &[Writer]) -> Vec<Deflate> {
+    let mut agreements: Vec<Deflate> = writers.iter().filter_map(|writer| writer.info().deflate).collect();
+    agreements.sort_by_key(|deflate| deflate.window_bits(Role::Server));
+    agreements.dedup_by_key(|deflate| deflate.window_bits(Role::Server));
+    agreements
+}
+
 /// The topics of a server, and who has subscribed to them.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
@@ -133,21 +156,14 @@ impl Topics {
         except: Option<ConnectionId>,
         options: &Options,
     ) -> Delivered {
-        let mut delivered = Delivered::default();
-        let Some(topic) = self.find(name) else { return delivered };
+        let Some(topic) = self.find(name) else { return Delivered::default() };
         // Whoever subscribes before it is delivered gets it as it is, where nobody else has the same window.
         let agreements: Vec<_> = topic.subscribers.lock().agreements.iter().map(|(deflate, _)| *deflate).collect();
         let publication = Publication::new(message, options, &agreements);
         let _order = topic.order.lock();
         let subscribers = Arc::clone(&topic.subscribers.lock().all);
-        for subscriber in subscribers.iter().filter(|subscriber| except != Some(subscriber.id)) {
-            match subscriber.writer.upgrade().map(|writer| writer.publish(&publication)) {
-                Some(Delivery::Sent) => delivered.sent += 1,
-                Some(Delivery::Dropped) => delivered.dropped += 1,
-                Some(Delivery::Closed) | None => {}
-            }
-        }
-        delivered
+        let others = subscribers.iter().filter(|subscriber| except != Some(subscriber.id));
+        Delivered::to(others.map(|subscriber| subscriber.writer.upgrade()), &publication)
     }
 
     fn find(&self, name: &str) -> Option<Arc<Topic>> {

@@ -54,6 +54,20 @@ fn member(server: &Server) -> (Client, Writer) {
 }
 
 #[test]
+fn all_but_one_get_what_is_broadcast() {
+    for engine in ENGINES {
+        let server = publishing(engine, |builder| builder);
+        let [(mut one, _), (mut two, two_writer)] = [(); 2].map(|()| member(&server));
+        assert_eq!(server.broadcast("to both", None).sent, 2);
+        assert_eq!(server.broadcast(b"to one", Some(ConnectionId::of(two_writer.info()))).sent, 1);
+        assert_eq!([one.frame(), one.frame()], [text("to both"), binary(b"to one")]);
+        assert_eq!(two.frame(), text("to both"));
+        [&mut one, &mut two].into_iter().for_each(assert_echo);
+        finish(&server);
+    }
+}
+
+#[test]
 fn subscribers_get_what_is_published_and_nobody_else_does() {
     for engine in ENGINES {
         let server = publishing(engine, |builder| builder);
