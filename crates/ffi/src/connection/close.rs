@@ -1,0 +1,190 @@
+//! The end of a connection: closing it, cutting it, freeing it, and how it has ended.
+
+use std::ffi::c_char;
+use std::time::Instant;
+
+use raddle_core::{Close, CloseCode};
+use raddle_socket::{Cause, Next, SendError};
+
+use crate::arguments::{self, TextOut};
+use crate::connections;
+use crate::guard::guard;
+use crate::message::Connection;
+use crate::status::{Failure, Status};
+
+/// The peer has begun the closing handshake.
+pub const RADDLE_CAUSE_PEER_CLOSE: u32 = 1;
+/// This side has begun the closing handshake.
+pub const RADDLE_CAUSE_LOCAL_CLOSE: u32 = 2;
+/// The server was stopped.
+pub const RADDLE_CAUSE_SHUTDOWN: u32 = 3;
+/// Another connection of the same client has taken its place.
+pub const RADDLE_CAUSE_REPLACED: u32 = 4;
+/// The peer has broken a rule of the protocol, or a limit.
+pub const RADDLE_CAUSE_FAILED: u32 = 5;
+/// The peer has answered no Ping, and sent nothing else.
+pub const RADDLE_CAUSE_KEEPALIVE_TIMEOUT: u32 = 6;
+/// A message was not received in its time.
+pub const RADDLE_CAUSE_MESSAGE_TIMEOUT: u32 = 7;
+/// The peer has not taken what was sent in its time.
+pub const RADDLE_CAUSE_WRITE_TIMEOUT: u32 = 8;
+/// The outgoing limit was reached, and the options say that this ends the connection.
+pub const RADDLE_CAUSE_OUTGOING_FULL: u32 = 9;
+/// A callback has returned something else than 0.
+pub const RADDLE_CAUSE_CALLBACK_FAILED: u32 = 10;
+/// The peer has ended the stream without a Close.
+pub const RADDLE_CAUSE_END_OF_STREAM: u32 = 11;
+/// Reading or writing has failed.
+pub const RADDLE_CAUSE_IO: u32 = 12;
+/// The connection was freed without a Close.
+pub const RADDLE_CAUSE_FREED: u32 = 13;
+/// Something that later versions know of.
+pub const RADDLE_CAUSE_OTHER: u32 = 14;
+
+/// Begins the closing handshake (RFC 6455, section 7.1.2): sends a Close behind what was sent before, and returns. Nothing
+/// can be sent after it; messages come until the peer's Close does, or the close timeout is over.
+///
+/// - `conn`: the connection
+/// - `code`: 1000 where nothing is wrong; 3000 to 4999 are the program's
+/// - `reason`: NULL, or at most 123 bytes of UTF-8
+///
+/// Returns RADDLE_OK; RADDLE_ERR_CLOSED where a Close was sent before, or the connection has ended; RADDLE_ERR_ARGUMENT for
+/// a code that may not be sent (section 7.4) or a reason that is too long. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_close(conn: Connection, code: u16, reason: *const c_char) -> Status {
+    guard(|| {
+        let reason = arguments::optional_string(reason, "reason")?.unwrap_or_default();
+        connections::with(conn, |conn| Ok(conn.writer.close(close(code, reason))?))
+    })
+}
+
+/// Carries out the closing handshake: as raddle_close, and waits for the peer's Close. Messages that still come are passed
+/// over. Only for connections that the program frees.
+///
+/// - `conn`, `code`, `reason`: as with raddle_close
+/// - `timeout_ms`: how long to wait; negative: until the close timeout is over
+///
+/// Returns RADDLE_OK when the connection has ended, however; RADDLE_ERR_TIMEOUT where it has not: a further call goes on
+/// waiting. RADDLE_ERR_BUSY: another thread receives. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_close_wait(conn: Connection, code: u16, reason: *const c_char, timeout_ms: i64) -> Status {
+    guard(|| {
+        let reason = arguments::optional_string(reason, "reason")?.unwrap_or_default();
+        let timeout = arguments::timeout(timeout_ms);
+        connections::with(conn, |conn| {
+            let mut receiving = conn.receiving()?;
+            match conn.writer.close(close(code, reason)) {
+                Ok(()) | Err(SendError::Closed) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            loop {
+                let next = match until {
+                    None => receiving.reader.next_message().map(|message| message.map_or(Next::Closed, Next::Message)),
+                    Some(until) => {
+                        receiving.reader.next_message_within(until.saturating_duration_since(Instant::now()))
+                    }
+                };
+                match next {
+                    Ok(Next::Message(_)) => {}
+                    Ok(Next::Timeout) => {
+                        return Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "the peer has sent no Close yet"));
+                    }
+                    Ok(Next::Closed) | Err(_) => break,
+                }
+            }
+            receiving.reader.end().into_iter().for_each(|end| conn.note_end(end));
+            Ok(())
+        })
+    })
+}
+
+/// Ends a connection at once, without a closing handshake: what was not sent or not received is dropped.
+///
+/// - `conn`: the connection
+///
+/// Returns RADDLE_OK, for a connection that has ended as well. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_cut(conn: Connection) -> Status {
+    guard(|| {
+        connections::with(conn, |conn| {
+            conn.writer.cut(Cause::LocalClose);
+            Ok(())
+        })
+    })
+}
+
+/// Frees a connection that raddle_server_accept or a client has given: its id names nothing any more, and its user
+/// pointer is destroyed. What is still open is closed with 1001, without waiting.
+///
+/// - `conn`: the connection
+///
+/// Returns RADDLE_OK; RADDLE_ERR_CLOSED where it was freed before; RADDLE_ERR_STATE for a connection of callbacks or of a
+/// queue, which the library lets go by itself after the last event. From any thread: calls of other threads that are under
+/// way end with RADDLE_ERR_CLOSED. What was received last must not be used any more.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_conn_free(conn: Connection) -> Status {
+    guard(|| connections::free(conn))
+}
+
+/// Says how a connection has ended: in the callback or after the event that tells of it, or after a call has returned
+/// RADDLE_ERR_CLOSED, before it is freed.
+///
+/// - `conn`: the connection
+/// - `cause`: what has ended it, RADDLE_CAUSE_…
+/// - `code`: NULL, or a place for the peer's close code: 1005 where its Close had none, 1006 where there was no Close
+/// - `clean`: NULL, or a place for 1 where the closing handshake was carried out, else 0
+/// - `buffer`, `size`, `length`: a place for all of it in words, as with raddle_conn_target
+///
+/// Returns RADDLE_OK; RADDLE_ERR_STATE where its end was not seen yet; RADDLE_ERR_BUFFER. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_conn_end(
+    conn: Connection,
+    cause: *mut u32,
+    code: *mut u16,
+    clean: *mut u32,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    guard(|| {
+        let cause = arguments::out(cause, "cause")?;
+        let code = arguments::optional_out(code, "code")?;
+        let clean = arguments::optional_out(clean, "clean")?;
+        let text = (!buffer.is_null() || size != 0).then(|| TextOut::new(buffer, size, length)).transpose()?;
+        connections::with(conn, |conn| {
+            let end = conn.end().ok_or_else(|| Failure::state("the end of the connection was not seen yet"))?;
+            if let Some(text) = text {
+                text.put(end.to_string())?;
+            }
+            cause.put(number_of(end.cause));
+            code.put(end.code().0);
+            clean.put(u32::from(end.is_clean()));
+            Ok(())
+        })
+    })
+}
+
+pub(crate) fn close(code: u16, reason: &str) -> Close<'_> {
+    Close { code: CloseCode(code), reason }
+}
+
+/// The constant of a cause.
+pub(crate) fn number_of(cause: Cause) -> u32 {
+    match cause {
+        Cause::PeerClose => RADDLE_CAUSE_PEER_CLOSE,
+        Cause::LocalClose => RADDLE_CAUSE_LOCAL_CLOSE,
+        Cause::Shutdown => RADDLE_CAUSE_SHUTDOWN,
+        Cause::Replaced => RADDLE_CAUSE_REPLACED,
+        Cause::Failed(_) => RADDLE_CAUSE_FAILED,
+        Cause::KeepaliveTimeout => RADDLE_CAUSE_KEEPALIVE_TIMEOUT,
+        Cause::MessageTimeout => RADDLE_CAUSE_MESSAGE_TIMEOUT,
+        Cause::WriteTimeout => RADDLE_CAUSE_WRITE_TIMEOUT,
+        Cause::OutgoingFull => RADDLE_CAUSE_OUTGOING_FULL,
+        Cause::HandlerFailed => RADDLE_CAUSE_CALLBACK_FAILED,
+        Cause::EndOfStream => RADDLE_CAUSE_END_OF_STREAM,
+        Cause::Io(_) => RADDLE_CAUSE_IO,
+        Cause::Dropped => RADDLE_CAUSE_FREED,
+        _ => RADDLE_CAUSE_OTHER,
+    }
+}

@@ -1,0 +1,256 @@
+//! The connections of the process, by their ids, server's and client's alike; and which of them a thread is just serving.
+//!
+//! What a callback sends to its own connection, and what a polling thread sends to those of its last turn, needs no look-up
+//! in the table: the thread has them at hand.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ptr;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use parking_lot::{Mutex, MutexGuard};
+use raddle_core::handshake::Request as Head;
+use raddle_socket::{Cause, End, Reader, Writer};
+
+use crate::guard;
+use crate::handles::{Kind, Missing, Table};
+use crate::status::{Failure, Status};
+use crate::user::User;
+
+/// A connection, as C programs use it.
+pub(crate) struct Conn {
+    pub(crate) writer: Writer,
+    /// The server that it is of; 0: it is a client's.
+    pub(crate) server: u64,
+    /// The program receives by calls, and frees it. `None`: its messages go to callbacks or into a queue, and the library
+    /// lets it go when it has ended.
+    receiving: Option<Box<Mutex<Receiving>>>,
+    user: Mutex<Option<User>>,
+    /// How it has ended, once that was seen.
+    end: OnceLock<Box<End>>,
+    /// The request that has opened it, where the server keeps those.
+    pub(crate) head: Option<Arc<Head>>,
+}
+
+/// What a program receives with.
+pub(crate) struct Receiving {
+    pub(crate) reader: Reader,
+}
+
+/// A connection, and the id that names it.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    pub(crate) conn: Arc<Conn>,
+}
+
+impl Conn {
+    /// A connection that the program receives from by calls.
+    pub(crate) fn owned(reader: Reader, writer: Writer, server: u64, head: Option<Arc<Head>>) -> Self {
+        Self { receiving: Some(Box::new(Mutex::new(Receiving { reader }))), ..Self::served(writer, server, head) }
+    }
+
+    /// A connection whose events the library brings.
+    pub(crate) fn served(writer: Writer, server: u64, head: Option<Arc<Head>>) -> Self {
+        Self { writer, server, receiving: None, user: Mutex::new(None), end: OnceLock::new(), head }
+    }
+
+    /// What the program receives with, for one thread at a time.
+    pub(crate) fn receiving(&self) -> Result<MutexGuard<'_, Receiving>, Failure> {
+        let receiving = self.receiving.as_ref().ok_or_else(|| {
+            Failure::state("the messages of this connection go to callbacks, or into the queue of its server")
+        })?;
+        receiving
+            .try_lock()
+            .ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread receives on this connection"))
+    }
+
+    /// Tells whether the program has to free it.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.receiving.is_some()
+    }
+
+    /// Keeps how it has ended.
+    pub(crate) fn note_end(&self, end: &End) {
+        self.end.get_or_init(|| Box::new(end.clone()));
+    }
+
+    /// How it has ended; `None`: that was not seen.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.get().map(|end| &**end)
+    }
+
+    /// Puts another pointer in the place of the program's, and gives the one that was there.
+    pub(crate) fn replace_user(&self, user: Option<User>) -> Option<User> {
+        std::mem::replace(&mut *self.user.lock(), user)
+    }
+
+    /// The program's pointer; NULL where there is none.
+    pub(crate) fn user(&self) -> *mut std::ffi::c_void {
+        self.user.lock().as_ref().map_or(ptr::null_mut(), User::data)
+    }
+}
+
+/// Enters a connection in the table.
+pub(crate) fn insert(conn: Conn) -> Result<Entry, Failure> {
+    let conn = Arc::new(conn);
+    let id = TABLE.insert(Arc::clone(&conn))?;
+    Ok(Entry { id, conn })
+}
+
+/// Does something with a connection.
+pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {
+    let current = CURRENT.get();
+    if current.id == id && id != 0 {
+        // SAFETY: `Entered` borrows the connection for as long as it is the current one of this thread.
+        let conn = unsafe { &*current.conn };
+        return guarded(id, conn, act);
+    }
+    if HAS_TURN.get()
+        && let Some(conn) = of_turn(id)
+    {
+        return guarded(id, &conn, act);
+    }
+    let conn = TABLE.get(id).map_err(missing)?;
+    guarded(id, &conn, act)
+}
+
+/// Takes a connection out of the table: its id names nothing any more, and the program's pointer is destroyed.
+pub(crate) fn retire(id: u64) -> Result<Arc<Conn>, Failure> {
+    let conn = TABLE.take(id).map_err(missing)?;
+    drop(conn.replace_user(None));
+    Ok(conn)
+}
+
+/// Frees a connection of the program's. `Err`: it is the library's, or there is none.
+pub(crate) fn free(id: u64) -> Result<(), Failure> {
+    let is_owned = TABLE.find(id, |conn| conn.is_owned());
+    if is_owned
+        .or_else(|missing| if missing == Missing::Poisoned { Ok(true) } else { Err(missing) })
+        .map_err(missing)?
+    {
+        let conn = retire(id)?;
+        if conn.receiving.as_ref().is_some_and(|receiving| receiving.is_locked()) {
+            // A thread that waits for a message finds the end.
+            conn.writer.cut(Cause::Dropped);
+        }
+        return Ok(());
+    }
+    Err(Failure::state("the connection is its server's, which lets it go when it has ended: close it"))
+}
+
+/// The ids of the connections that are wanted.
+pub(crate) fn list(wanted: impl Fn(&Conn) -> bool) -> Vec<u64> {
+    TABLE.list(|conn| wanted(conn))
+}
+
+/// The number of connections in the table.
+pub(crate) fn count() -> usize {
+    TABLE.len()
+}
+
+/// Says that this thread serves a connection, until the result is dropped.
+pub(crate) fn enter(entry: &Entry) -> Entered<'_> {
+    let before = CURRENT.replace(Current { id: entry.id, conn: Arc::as_ptr(&entry.conn) });
+    Entered { before, of: entry }
+}
+
+/// A connection is the current one of this thread.
+pub(crate) struct Entered<'a> {
+    before: Current,
+    #[allow(dead_code)]
+    of: &'a Entry,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        CURRENT.set(self.before);
+    }
+}
+
+/// Says which connections the events of this thread's turn are of, in their order. `Err`: it is amid using the last turn.
+pub(crate) fn set_turn(entries: impl FnOnce(&mut Vec<Entry>)) -> Result<(), Failure> {
+    TURN.with(|turn| {
+        let mut turn = turn.try_borrow_mut().map_err(|_| Failure::state("a poll within a call"))?;
+        turn.next.set(0);
+        turn.entries.clear();
+        entries(&mut turn.entries);
+        HAS_TURN.set(!turn.entries.is_empty());
+        Ok(())
+    })
+}
+
+/// A connection of this thread's turn. Programs go through their events in order: it is the last one that was asked for, or
+/// the next.
+fn of_turn(id: u64) -> Option<Arc<Conn>> {
+    TURN.try_with(|turn| {
+        let turn = turn.try_borrow().ok()?;
+        let next = turn.next.get();
+        let (place, entry) = turn.entries.iter().enumerate().skip(next).take(2).find(|(_, entry)| entry.id == id)?;
+        turn.next.set(place);
+        Some(Arc::clone(&entry.conn))
+    })
+    .ok()?
+}
+
+fn guarded<R>(id: u64, conn: &Conn, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {
+    let _poison = Poison(id);
+    guard::trip();
+    act(conn)
+}
+
+fn missing(missing: Missing) -> Failure {
+    match missing {
+        Missing::Gone => Failure::new(Status::RADDLE_ERR_CLOSED, "the connection has ended"),
+        Missing::Never => Failure::new(Status::RADDLE_ERR_HANDLE, "there was never such a connection"),
+        missing => missing.into(),
+    }
+}
+
+/// Poisons a connection, where it is dropped by a panic.
+struct Poison(u64);
+
+impl Drop for Poison {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            TABLE.poison(self.0);
+            // From now on it is looked up, and found to be poisoned.
+            CURRENT.set(Current::NOBODY);
+            HAS_TURN.set(false);
+        }
+    }
+}
+
+/// Which connection a thread serves.
+#[derive(Clone, Copy)]
+struct Current {
+    id: u64,
+    conn: *const Conn,
+}
+
+impl Current {
+    const NOBODY: Self = Self { id: 0, conn: ptr::null() };
+}
+
+/// The connections of a turn.
+#[derive(Default)]
+struct Turn {
+    entries: Vec<Entry>,
+    /// Where the program is.
+    next: Cell<usize>,
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("state", &self.writer.state()).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<Current> = const { Cell::new(Current::NOBODY) };
+    static HAS_TURN: Cell<bool> = const { Cell::new(false) };
+    static TURN: RefCell<Turn> = const { RefCell::new(Turn { entries: Vec::new(), next: Cell::new(0) }) };
+}
+
+static TABLE: Table<Arc<Conn>> = Table::new(Kind::Connection);

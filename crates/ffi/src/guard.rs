@@ -1,0 +1,67 @@
+//! The one way into the library: a call in, its status out, whatever happens inside.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::fork;
+use crate::status::{Failure, Status};
+
+/// Carries out a call. A panic, which is a defect of the library, becomes a status, and never unwinds into C.
+pub(crate) fn guard(call: impl FnOnce() -> Result<(), Failure>) -> Status {
+    if fork::is_child() {
+        return Failure::new(Status::RADDLE_ERR_FORKED, "the process was forked from one that uses the library").note();
+    }
+    // What a call has changed half is poisoned by whoever owns it.
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(())) => Status::RADDLE_OK,
+        Ok(Err(failure)) => failure.note(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            let failure = Failure::new(Status::RADDLE_ERR_INTERNAL, format!("the library has failed: {text}"));
+            // It may be something that panics when it is dropped.
+            std::mem::forget(panic);
+            failure.note()
+        }
+    }
+}
+
+/// Fails on purpose, where a test has asked for it: inside a call, amid its work.
+#[inline]
+pub(crate) fn trip() {
+    #[cfg(feature = "test-hooks")]
+    hooks::trip();
+}
+
+#[cfg(feature = "test-hooks")]
+mod hooks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LEFT: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Has the next call of this thread that works on a handle panic amid its work.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn raddle_test_panic() {
+        LEFT.set(1);
+    }
+
+    pub(crate) fn trip() {
+        if LEFT.replace(0) == 1 {
+            panic!("a test has asked for a panic");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_status() {
+        assert_eq!(guard(|| Ok(())), Status::RADDLE_OK);
+        assert_eq!(guard(|| Err(Failure::state("a test"))), Status::RADDLE_ERR_STATE);
+        assert_eq!(guard(|| panic!("a test")), Status::RADDLE_ERR_INTERNAL);
+        assert_eq!(guard(|| std::panic::panic_any(7)), Status::RADDLE_ERR_INTERNAL);
+    }
+}

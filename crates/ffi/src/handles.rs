@@ -1,0 +1,384 @@
+//! Handles: what a C program holds in place of a pointer or an id. A value in, an id out that is never given twice.
+//!
+//! An id says of which kind it is, which slot it names and for the how-many-th time that slot was filled. So a handle that
+//! is stale, forged, of another kind or freed twice is found out, and never followed.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::{ptr, thread};
+
+use parking_lot::Mutex;
+
+use crate::fork;
+use crate::status::{Failure, Status};
+
+/// The values of one kind, by their ids. A look-up takes the lock of its slot, and no other.
+pub(crate) struct Table<T> {
+    kind: Kind,
+    /// Each twice as large as the one before, so that a slot never moves.
+    chunks: [OnceLock<Box<[Slot<T>]>>; CHUNKS],
+    vacancies: Mutex<Vacancies>,
+}
+
+/// What an id names. A pointer of one kind is no pointer of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connection = 1,
+    Server = 2,
+    ServerConfig = 3,
+    ServerTls = 4,
+    Request = 5,
+}
+
+/// Why an id names nothing that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It was never given.
+    Never,
+    /// What it has named was freed, or has ended.
+    Gone,
+    /// A panic has left it in pieces.
+    Poisoned,
+    /// Another thread has it to itself.
+    Busy,
+}
+
+struct Slot<T> {
+    held: Mutex<Held<T>>,
+}
+
+struct Held<T> {
+    /// Raised each time the slot is filled; 0: never.
+    generation: u32,
+    is_poisoned: bool,
+    value: Option<T>,
+}
+
+#[derive(Default)]
+struct Vacancies {
+    /// Slots that were filled and emptied.
+    free: Vec<u32>,
+    /// Slots that were ever filled: all below this one.
+    used: u32,
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            chunks: [const { OnceLock::new() }; CHUNKS],
+            vacancies: Mutex::new(Vacancies { free: Vec::new(), used: 0 }),
+        }
+    }
+
+    /// Takes a value, and gives the id that names it until it is [taken](Self::take).
+    pub(crate) fn insert(&self, value: T) -> Result<u64, Failure> {
+        fork::watch();
+        let index = {
+            let vacancies = &mut *self.vacancies.lock();
+            match vacancies.free.pop() {
+                Some(index) => index,
+                None if vacancies.used < MOST => {
+                    vacancies.used += 1;
+                    vacancies.used - 1
+                }
+                None => return Err(Failure::new(Status::RADDLE_ERR_LIMIT, "there are too many handles")),
+            }
+        };
+        let (chunk, place) = chunk_of(index);
+        let slots = self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| Slot::vacant()).collect());
+        let held = &mut *slots[place].held.lock();
+        held.generation += 1;
+        held.is_poisoned = false;
+        held.value = Some(value);
+        Ok(self.id(index, held.generation))
+    }
+
+    /// Looks at what an id names, for a moment: with the lock of its slot.
+    pub(crate) fn find<R>(&self, id: u64, look: impl FnOnce(&T) -> R) -> Result<R, Missing> {
+        let (slot, generation) = self.slot(id)?;
+        let held = slot.held.lock();
+        Ok(look(held.of(generation)?))
+    }
+
+    /// Has what an id names to itself for one call. Whoever comes meanwhile finds it [busy](Missing::Busy).
+    pub(crate) fn use_alone<R>(&self, id: u64, act: impl FnOnce(&mut T) -> Result<R, Failure>) -> Result<R, Failure> {
+        let (slot, generation) = self.slot(id)?;
+        let mut held = slot.held.try_lock().ok_or(Missing::Busy)?;
+        held.of(generation)?;
+        let held = PoisonHeld(&mut held);
+        act(held.0.value.as_mut().ok_or(Missing::Gone)?)
+    }
+
+    /// Takes what an id names out of the table, in pieces or not: the id names nothing any more.
+    pub(crate) fn take(&self, id: u64) -> Result<T, Missing> {
+        let (slot, generation) = self.slot(id)?;
+        // Whoever looks is done in a moment; whoever has it to itself may not be.
+        let mut held = slot.held.try_lock_for(PATIENCE).ok_or(Missing::Busy)?;
+        match held.of(generation) {
+            Ok(_) | Err(Missing::Poisoned) => {}
+            Err(missing) => return Err(missing),
+        }
+        let value = held.value.take().ok_or(Missing::Gone)?;
+        let is_worn_out = held.generation == LAST_GENERATION;
+        drop(held);
+        if !is_worn_out {
+            self.vacancies.lock().free.push((id & INDEX) as u32);
+        }
+        Ok(value)
+    }
+
+    /// Has every later look-up find what an id names in pieces, until it is taken.
+    pub(crate) fn poison(&self, id: u64) {
+        if let Ok((slot, generation)) = self.slot(id) {
+            let mut held = slot.held.lock();
+            held.is_poisoned |= held.generation == generation;
+        }
+    }
+
+    /// The ids of the values that are wanted.
+    pub(crate) fn list(&self, wanted: impl Fn(&T) -> bool) -> Vec<u64> {
+        let used = self.vacancies.lock().used;
+        let mut ids = Vec::new();
+        for index in 0..used {
+            let (chunk, place) = chunk_of(index);
+            let Some(slots) = self.chunks[chunk].get() else { break };
+            let held = slots[place].held.lock();
+            if held.value.as_ref().is_some_and(&wanted) {
+                ids.push(self.id(index, held.generation));
+            }
+        }
+        ids
+    }
+
+    /// The number of values.
+    pub(crate) fn len(&self) -> usize {
+        let vacancies = self.vacancies.lock();
+        let used = vacancies.used as usize;
+        let free = vacancies.free.len();
+        drop(vacancies);
+        used - free
+    }
+
+    fn id(&self, index: u32, generation: u32) -> u64 {
+        (self.kind as u64) << KIND | u64::from(generation) << GENERATION | u64::from(index)
+    }
+
+    fn slot(&self, id: u64) -> Result<(&Slot<T>, u32), Missing> {
+        if id >> KIND != self.kind as u64 {
+            return Err(Missing::Never);
+        }
+        let generation = (id >> GENERATION) as u32 & LAST_GENERATION;
+        let (chunk, place) = chunk_of((id & INDEX) as u32);
+        let slots = self.chunks.get(chunk).and_then(OnceLock::get).ok_or(Missing::Never)?;
+        Ok((slots.get(place).ok_or(Missing::Never)?, generation))
+    }
+}
+
+impl<T> Table<Arc<T>> {
+    /// What an id names, shared.
+    pub(crate) fn get(&self, id: u64) -> Result<Arc<T>, Missing> {
+        self.find(id, Arc::clone)
+    }
+
+    /// Does something with what an id names, which many threads may do at a time. A panic poisons it.
+    pub(crate) fn with<R>(&self, id: u64, act: impl FnOnce(&Arc<T>) -> Result<R, Failure>) -> Result<R, Failure> {
+        let value = self.get(id)?;
+        self.guarded(id, || act(&value))
+    }
+
+    /// Does something with what an id names, and poisons it where that panics.
+    pub(crate) fn guarded<R>(&self, id: u64, act: impl FnOnce() -> R) -> R {
+        let _poison = Poison { table: self, id };
+        act()
+    }
+}
+
+impl<T> Slot<T> {
+    fn vacant() -> Self {
+        Self { held: Mutex::new(Held { generation: 0, is_poisoned: false, value: None }) }
+    }
+}
+
+impl<T> Held<T> {
+    /// The value, where the slot is filled for this time.
+    fn of(&self, generation: u32) -> Result<&T, Missing> {
+        if generation == 0 || generation > self.generation {
+            return Err(Missing::Never);
+        }
+        match &self.value {
+            Some(_) if generation < self.generation => Err(Missing::Gone),
+            Some(_) if self.is_poisoned => Err(Missing::Poisoned),
+            Some(value) => Ok(value),
+            None => Err(Missing::Gone),
+        }
+    }
+}
+
+/// Poisons what an id names, where it is dropped by a panic.
+struct Poison<'a, T> {
+    table: &'a Table<Arc<T>>,
+    id: u64,
+}
+
+impl<T> Drop for Poison<'_, T> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.table.poison(self.id);
+        }
+    }
+}
+
+/// Poisons what a slot holds, where it is dropped by a panic.
+struct PoisonHeld<'a, T>(&'a mut Held<T>);
+
+impl<T> Drop for PoisonHeld<'_, T> {
+    fn drop(&mut self) {
+        self.0.is_poisoned |= thread::panicking();
+    }
+}
+
+/// A handle that looks like a pointer in C, for its type, and is an id.
+pub(crate) trait Handle: Sized {
+    /// What it names.
+    type Value: 'static;
+
+    /// Where that is.
+    fn table() -> &'static Table<Self::Value>;
+}
+
+/// The handle that C gets for an id.
+pub(crate) fn to_pointer<H: Handle>(id: u64) -> *mut H {
+    // No address: nobody follows it.
+    ptr::without_provenance_mut(id as usize)
+}
+
+/// The id behind a handle.
+pub(crate) fn to_id<H: Handle>(handle: *const H) -> u64 {
+    handle.addr() as u64
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Never => Self::new(Status::RADDLE_ERR_HANDLE, "the handle was never given"),
+            Missing::Gone => Self::new(Status::RADDLE_ERR_HANDLE, "the handle was freed"),
+            Missing::Poisoned => {
+                Self::new(Status::RADDLE_ERR_POISONED, "an earlier call has failed inside the library")
+            }
+            Missing::Busy => Self::new(Status::RADDLE_ERR_BUSY, "another thread uses the handle"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("kind", &self.kind).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The chunk that a slot is in, and its place there.
+fn chunk_of(index: u32) -> (usize, usize) {
+    let position = index as usize + FIRST;
+    let chunk = (position.ilog2() - FIRST.ilog2()) as usize;
+    (chunk, position - (FIRST << chunk))
+}
+
+/// Slots of the first chunk.
+const FIRST: usize = 32;
+const CHUNKS: usize = 24;
+/// As many slots as the chunks have.
+const MOST: u32 = (FIRST as u32) * ((1 << CHUNKS) - 1);
+/// An id, from its lowest bit: 32 of the slot, 28 of the generation, 4 of the kind.
+const INDEX: u64 = u32::MAX as u64;
+const GENERATION: u32 = 32;
+const KIND: u32 = 60;
+/// After so many times a slot is not filled again.
+const LAST_GENERATION: u32 = (1 << 28) - 1;
+/// A look-up is shorter than this.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
+
+const _: () = assert!(usize::BITS == 64, "a handle has 64 bits");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_its_value_until_that_is_taken_and_nothing_afterwards() {
+        let table = Table::new(Kind::Server);
+        let first = table.insert("first").expect("a slot");
+        assert_eq!(table.find(first, |value| *value), Ok("first"));
+        assert_eq!(table.take(first), Ok("first"));
+        let second = table.insert("second").expect("the same slot");
+        assert_eq!((first & INDEX, table.len()), (second & INDEX, 1));
+        for stale in [first, second - (1 << GENERATION)] {
+            assert_eq!((table.find(stale, |_| ()), table.take(stale)), (Err(Missing::Gone), Err(Missing::Gone)));
+        }
+        let forged = [
+            0,
+            u64::MAX,
+            second + 1,
+            second + (1 << GENERATION),
+            second ^ 1 << KIND,
+            second | INDEX,
+            second & !((1 << KIND) - 1),
+        ];
+        for id in forged {
+            assert_eq!((table.find(id, |_| ()), table.take(id)), (Err(Missing::Never), Err(Missing::Never)), "{id:x}");
+        }
+        assert_eq!(table.find(second, |value| *value), Ok("second"));
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_is_not_filled_again() {
+        let table = Table::new(Kind::Server);
+        let first = table.insert(1).expect("a slot");
+        table.take(first).expect("its value");
+        table.chunks[0].get().expect("the first chunk")[0].held.lock().generation = LAST_GENERATION - 1;
+        let last = table.insert(2).expect("a slot");
+        assert_eq!(last & INDEX, 0);
+        table.take(last).expect("its value");
+        assert_eq!(table.insert(3).expect("another slot") & INDEX, 1);
+    }
+
+    #[test]
+    fn every_slot_has_its_place_in_a_chunk() {
+        assert_eq!((chunk_of(0), chunk_of(31), chunk_of(32), chunk_of(95)), ((0, 0), (0, 31), (1, 0), (1, 63)));
+        let (chunk, place) = chunk_of(MOST - 1);
+        assert_eq!((chunk, place), (CHUNKS - 1, (FIRST << (CHUNKS - 1)) - 1));
+        assert!(chunk_of(MOST).0 == CHUNKS && chunk_of(u32::MAX).0 > CHUNKS);
+    }
+
+    #[test]
+    fn what_one_thread_has_to_itself_is_busy_for_others_and_poisoned_by_a_panic() {
+        let table = Table::new(Kind::Request);
+        let id = table.insert(7).expect("a slot");
+        let result = table.use_alone(id, |value| {
+            *value += 1;
+            assert_eq!(table.use_alone(id, |_| Ok(())).map_err(|failure| failure.status), Err(Status::RADDLE_ERR_BUSY));
+            assert_eq!(table.take(id), Err(Missing::Busy));
+            Ok(*value)
+        });
+        assert_eq!(result.map_err(|failure| failure.status), Ok(8));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _: Result<(), _> = table.use_alone(id, |_| panic!("a test"));
+        }));
+        assert!(panic.is_err());
+        assert_eq!(table.find(id, |_| ()), Err(Missing::Poisoned));
+        assert_eq!(table.take(id), Ok(8), "it can be freed");
+    }
+
+    #[test]
+    fn a_panic_poisons_what_is_shared_as_well() {
+        let table = Table::new(Kind::Server);
+        let id = table.insert(Arc::new(7)).expect("a slot");
+        assert_eq!(table.with(id, |value| Ok(**value)).map_err(|failure| failure.status), Ok(7));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _: Result<(), _> = table.with(id, |_| panic!("a test"));
+        }));
+        assert!(panic.is_err());
+        assert_eq!(table.get(id), Err(Missing::Poisoned));
+        assert!(table.take(id).is_ok());
+    }
+}

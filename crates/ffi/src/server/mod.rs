@@ -1,0 +1,148 @@
+//! Servers: how they are set up, started, asked and ended, and how their events come to the program.
+
+pub mod accept;
+pub mod callbacks;
+pub mod config;
+pub mod configured;
+pub mod lifecycle;
+pub mod listeners;
+pub mod metrics;
+pub mod poll;
+pub mod queue;
+pub mod request;
+pub mod requests;
+pub mod tls;
+pub mod topics;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use raddle_core::handshake::Request as Head;
+use raddle_server::{ConnectionId, Waker, Writer};
+
+use crate::connections::{self, Conn, Entry};
+use crate::handles::{Handle, Kind, Table, to_id};
+use crate::status::Failure;
+use crate::user::User;
+
+/// A server. See raddle_server_new.
+pub struct Server {
+    _opaque: (),
+}
+
+/// What a server's handle names.
+pub(crate) struct Serving {
+    pub(crate) server: raddle_server::Server,
+    pub(crate) core: Arc<Core>,
+    pub(crate) engine: config::Engine,
+    /// What is called once it is started; `None`: it was.
+    pub(crate) callbacks: Mutex<Option<callbacks::Callbacks>>,
+    /// Set when it is started.
+    pub(crate) way: OnceLock<Way>,
+    /// It was told to end.
+    pub(crate) is_ending: AtomicBool,
+}
+
+/// How the events of a server come to the program.
+pub(crate) enum Way {
+    Callbacks,
+    Queue { queue: Mutex<queue::Queue>, waker: Waker, is_woken: AtomicBool },
+    Accept,
+}
+
+/// What a server shares with whoever brings its events. Without the server itself, which owns those.
+pub(crate) struct Core {
+    /// Tells the connections of one server from those of another.
+    pub(crate) number: u64,
+    pub(crate) keeps_heads: bool,
+    /// What was said with requests that were accepted, until their connections are opened.
+    expected: Mutex<HashMap<ConnectionId, Expected>>,
+}
+
+/// What a connection is given when it is opened.
+#[derive(Default)]
+pub(crate) struct Expected {
+    pub(crate) head: Option<Arc<Head>>,
+    pub(crate) user: Option<User>,
+}
+
+impl Core {
+    pub(crate) fn new(keeps_heads: bool) -> Arc<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { number, keeps_heads, expected: Mutex::default() })
+    }
+
+    /// Notes what a connection is to be given, before it can be opened.
+    pub(crate) fn expect(&self, id: ConnectionId, what: Expected) {
+        if what.head.is_some() || what.user.is_some() {
+            let before = self.expected.lock().insert(id, what);
+            drop(before);
+        }
+    }
+
+    /// What was noted for a connection.
+    pub(crate) fn expected(&self, id: ConnectionId) -> Expected {
+        self.expected.lock().remove(&id).unwrap_or_default()
+    }
+
+    /// Enters a connection that was opened in the table.
+    pub(crate) fn enter(
+        &self,
+        writer: &Writer,
+        make: impl FnOnce(Option<Arc<Head>>) -> Conn,
+    ) -> Result<Entry, Failure> {
+        let Expected { head, user } = self.expected(ConnectionId::of(writer.info()));
+        let entry = connections::insert(make(head))?;
+        if user.is_some() {
+            drop(entry.conn.replace_user(user));
+        }
+        Ok(entry)
+    }
+
+    /// Enters a connection whose events the library brings.
+    pub(crate) fn serve(&self, writer: &Writer) -> Result<Entry, Failure> {
+        self.enter(writer, |head| Conn::served(writer.clone(), self.number, head))
+    }
+}
+
+impl Serving {
+    /// How its events come to the program, once it was started.
+    pub(crate) fn way(&self) -> Result<&Way, Failure> {
+        self.way.get().ok_or_else(|| Failure::state("the server was not started"))
+    }
+
+    /// Notes that it was told to end.
+    pub(crate) fn note_ending(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Nobody is left who could wait for it. Whoever serves for it ends by itself.
+        self.server.stop(std::time::Duration::ZERO);
+    }
+}
+
+impl Handle for Server {
+    type Value = Arc<Serving>;
+
+    fn table() -> &'static Table<Arc<Serving>> {
+        static TABLE: Table<Arc<Serving>> = Table::new(Kind::Server);
+        &TABLE
+    }
+}
+
+/// Does something with a server.
+pub(crate) fn with<R>(
+    server: *const Server,
+    act: impl FnOnce(&Arc<Serving>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    Server::table().with(to_id(server), |serving| {
+        crate::guard::trip();
+        act(serving)
+    })
+}

@@ -1,0 +1,131 @@
+//! Events for a thread that asks for them: engine queue.
+
+use std::ffi::c_int;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use raddle_server::Waker;
+
+use crate::arguments;
+use crate::guard::guard;
+use crate::message::MessageView;
+use crate::server::queue::Queue;
+use crate::server::{Server, Serving, Way, with};
+use crate::status::{Failure, Status};
+
+/// Lets what was sent leave, waits until something happens, and gives what has: in the order in which it has happened to each
+/// connection.
+///
+/// - `server`: the server, of engine queue
+/// - `events`, `max`: a place for events, at least one
+/// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
+/// - `count`: a place for the number of events, at least 1
+///
+/// The events are RADDLE_OPENED, RADDLE_TEXT, RADDLE_BINARY, RADDLE_DRAINED and RADDLE_CLOSED, and RADDLE_REQUEST where
+/// raddle_server_config_requests_as_events asks for that. Payloads are valid until the next call; what the array has no
+/// space for comes with it. What is sent by this thread meanwhile leaves with the next call or raddle_server_flush, and
+/// within 5 ms in any case. RADDLE_CLOSED is the last event of a connection, whose id names nothing after the next call.
+///
+/// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has happened; RADDLE_ERR_INTERRUPTED: raddle_server_wake was called, or a
+/// signal has come; RADDLE_ERR_CLOSED: the server was stopped and its last connection has ended; RADDLE_ERR_BUSY: another
+/// thread polls. From any thread, one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_poll(
+    server: *mut Server,
+    events: *mut MessageView,
+    max: usize,
+    timeout_ms: i64,
+    count: *mut usize,
+) -> Status {
+    guard(|| {
+        let place = arguments::out(count, "count")?;
+        let mut space = arguments::space(events, max, "events")?;
+        if space.is_full() {
+            return Err(Failure::argument("max: at least 1"));
+        }
+        with(server, |serving| {
+            let (queue, _, is_woken) = queue_of(serving)?;
+            let mut queue = queue.try_lock().ok_or_else(busy)?;
+            match queue.poll(&mut space, arguments::timeout(timeout_ms))? {
+                0 if queue.is_over() => Err(Failure::new(
+                    Status::RADDLE_ERR_CLOSED,
+                    "the server was stopped, and its connections have ended",
+                )),
+                0 if is_woken.swap(false, Ordering::SeqCst) || timeout_ms < 0 => {
+                    Err(Failure::new(Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"))
+                }
+                0 => Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "nothing has happened")),
+                found => {
+                    place.put(found);
+                    Ok(())
+                }
+            }
+        })
+    })
+}
+
+/// Lets what was sent since the last poll leave now.
+///
+/// - `server`: the server, of engine queue
+///
+/// Returns RADDLE_OK; RADDLE_ERR_BUSY: another thread polls. Does not wait. On the thread that polls.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_flush(server: *mut Server) -> Status {
+    guard(|| {
+        with(server, |serving| {
+            queue_of(serving)?.0.try_lock().ok_or_else(busy)?.flush();
+            Ok(())
+        })
+    })
+}
+
+/// Ends the current raddle_server_poll, or the next one, with RADDLE_ERR_INTERRUPTED where nothing else has happened.
+///
+/// - `server`: the server, of engine queue
+///
+/// Returns RADDLE_OK. From any thread; not from a signal handler.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_wake(server: *const Server) -> Status {
+    guard(|| {
+        with(server, |serving| {
+            let (_, waker, is_woken) = queue_of(serving)?;
+            is_woken.store(true, Ordering::SeqCst);
+            waker.wake();
+            Ok(())
+        })
+    })
+}
+
+/// Gives a descriptor for poll(2), epoll or a library's event loop: readable while raddle_server_poll would find something,
+/// or has something to do. It is the server's: it must not be read or closed, and is gone when the server was freed.
+///
+/// - `server`: the server, of engine queue
+/// - `fd`: a place for the descriptor
+///
+/// Call raddle_server_poll with a timeout of 0 whenever it is readable, until that returns RADDLE_ERR_TIMEOUT. From this
+/// call on, what is asked between two polls costs a system call.
+///
+/// Returns RADDLE_OK; RADDLE_ERR_BUSY: a thread polls. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_fd(server: *const Server, fd: *mut c_int) -> Status {
+    guard(|| {
+        let place = arguments::out(fd, "fd")?;
+        with(server, |serving| {
+            let queue = queue_of(serving)?.0.try_lock().ok_or_else(busy)?;
+            place.put(queue.events().as_fd().as_raw_fd());
+            Ok(())
+        })
+    })
+}
+
+fn queue_of(serving: &Serving) -> Result<(&Mutex<Queue>, &Waker, &AtomicBool), Failure> {
+    match serving.way()? {
+        Way::Queue { queue, waker, is_woken } => Ok((queue, waker, is_woken)),
+        _ => Err(Failure::state("the server has another engine than RADDLE_ENGINE_QUEUE")),
+    }
+}
+
+fn busy() -> Failure {
+    Failure::new(Status::RADDLE_ERR_BUSY, "another thread polls this server")
+}

@@ -1,0 +1,1517 @@
+/*
+ * raddle: WebSocket (RFC 6455, RFC 7692) for plain blocking, threaded code.
+ *
+ * This file is the manual. It is generated: what it says stands in the library's source.
+ *
+ *
+ * A complete echo server
+ *
+ *     #include <raddle.h>
+ *     #include <stdio.h>
+ *
+ *     static int32_t on_message(const raddle_message_t *message, void *user) {
+ *         (void)user;
+ *         raddle_send(message->conn, message->kind, message->data, message->length);
+ *         return 0;
+ *     }
+ *
+ *     int main(void) {
+ *         raddle_server_config_t *config = NULL;
+ *         raddle_server_t *server = NULL;
+ *         raddle_server_config_new(&config);
+ *         raddle_server_config_listen(config, "127.0.0.1", 9001, NULL);
+ *         raddle_server_config_callbacks(config, NULL, on_message, NULL, NULL, NULL, NULL);
+ *         if (raddle_server_new(config, &server) != RADDLE_OK || raddle_server_start(server) != RADDLE_OK) {
+ *             fprintf(stderr, "%s\n", raddle_last_error());
+ *             return 1;
+ *         }
+ *         raddle_server_join(server, -1);
+ *         raddle_server_free(server);
+ *         raddle_server_config_free(config);
+ *         return 0;
+ *     }
+ *
+ *     cc echo.c $(pkg-config --cflags --libs raddle)
+ *
+ *
+ * Statuses
+ *
+ * What can fail returns a raddle_status_t: RADDLE_OK is 0, failures are negative. raddle_strerror says what a status means,
+ * raddle_last_error what was wrong with this very call. Places for results are written on success only. errno is not kept.
+ *
+ *
+ * Handles
+ *
+ * Connections are numbers (raddle_conn_t), all else has pointers of types that are never complete (raddle_server_t *). Both
+ * are checked at each use and never followed: one that was never given, was freed, or is of another kind is a status
+ * (RADDLE_ERR_HANDLE; RADDLE_ERR_CLOSED for a connection that has ended), and freeing twice does no harm. A handle is given
+ * once: it names nothing else later. After RADDLE_ERR_INTERNAL, a handle can be freed only.
+ *
+ *
+ * Ownership
+ *
+ * What is handed in is copied where it is needed after the call. What the library gives is either copied out (texts, with
+ * the length that is needed where the place is too small), or lent: the payload of an event, for as long as the function
+ * says. A `void *user` goes with a function that destroys it, which is called exactly once, whatever happens; a call that
+ * fails has not taken it.
+ *
+ *
+ * Threads
+ *
+ * Each function says from which threads it may be called; most from any. `const` in front of a handle's type means that
+ * calls at the same time are fine; so they are for all handles that a function says may be used from any thread. Callbacks
+ * come on threads of the library, which block all signals: those reach the program's own threads. For one connection one
+ * callback is called at a time; for several, several. A callback may call any function of this header, raddle_server_free
+ * and raddle_server_stop among them; waiting in it (raddle_server_join, raddle_recv) is the program's risk.
+ *
+ * A callback must return: one that is left by longjmp, or by a C++ exception, is undefined; an exception ends the process
+ * with a message. No function may be called from a signal handler: write to a pipe there, or call raddle_server_wake from a
+ * thread that waits with sigwait. SIGPIPE is never raised by the library.
+ *
+ *
+ * Shutdown
+ *
+ * raddle_server_stop, raddle_server_join, raddle_server_free, in this order; each alone is safe, in a callback too. Free
+ * alone cuts what is open. The `destroy` of a callback's `user` is called when the last callback has returned.
+ *
+ *
+ * Processes
+ *
+ * fork before the first handle was made, or call exec at once after it: in a child that was forked later, every function
+ * returns RADDLE_ERR_FORKED, as the library's threads are not there. The shared library stays loaded once it was: dlclose
+ * does not unload it.
+ *
+ *
+ * Versions
+ *
+ * if (raddle_check_version(RADDLE_VERSION, RADDLE_ABI_VERSION) != RADDLE_OK) …
+ */
+
+#ifndef RADDLE_H
+#define RADDLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The peer has begun the closing handshake.
+#define RADDLE_CAUSE_PEER_CLOSE 1
+
+// This side has begun the closing handshake.
+#define RADDLE_CAUSE_LOCAL_CLOSE 2
+
+// The server was stopped.
+#define RADDLE_CAUSE_SHUTDOWN 3
+
+// Another connection of the same client has taken its place.
+#define RADDLE_CAUSE_REPLACED 4
+
+// The peer has broken a rule of the protocol, or a limit.
+#define RADDLE_CAUSE_FAILED 5
+
+// The peer has answered no Ping, and sent nothing else.
+#define RADDLE_CAUSE_KEEPALIVE_TIMEOUT 6
+
+// A message was not received in its time.
+#define RADDLE_CAUSE_MESSAGE_TIMEOUT 7
+
+// The peer has not taken what was sent in its time.
+#define RADDLE_CAUSE_WRITE_TIMEOUT 8
+
+// The outgoing limit was reached, and the options say that this ends the connection.
+#define RADDLE_CAUSE_OUTGOING_FULL 9
+
+// A callback has returned something else than 0.
+#define RADDLE_CAUSE_CALLBACK_FAILED 10
+
+// The peer has ended the stream without a Close.
+#define RADDLE_CAUSE_END_OF_STREAM 11
+
+// Reading or writing has failed.
+#define RADDLE_CAUSE_IO 12
+
+// The connection was freed without a Close.
+#define RADDLE_CAUSE_FREED 13
+
+// Something that later versions know of.
+#define RADDLE_CAUSE_OTHER 14
+
+// Messages pass.
+#define RADDLE_STATE_OPEN 1
+
+// The closing handshake is under way.
+#define RADDLE_STATE_CLOSING 2
+
+// The connection has ended.
+#define RADDLE_STATE_CLOSED 3
+
+// The server forgets each message that it has sent (RFC 7692, section 7.1.1.1).
+#define RADDLE_SERVER_NO_CONTEXT_TAKEOVER 1
+
+// The client forgets each message that it has sent (RFC 7692, section 7.1.1.2).
+#define RADDLE_CLIENT_NO_CONTEXT_TAKEOVER 2
+
+// A text message: UTF-8.
+#define RADDLE_TEXT 1
+
+// A binary message.
+#define RADDLE_BINARY 2
+
+// A Close has come (sans-I/O): `detail` is its code, or 1005, and `data` its reason.
+#define RADDLE_CLOSE 8
+
+// A Ping has come (sans-I/O).
+#define RADDLE_PING 9
+
+// A Pong has come (sans-I/O).
+#define RADDLE_PONG 10
+
+// A connection was opened (queue).
+#define RADDLE_OPENED 16
+
+// All that waited to be written has left, after some of it had to wait (queue).
+#define RADDLE_DRAINED 17
+
+// A connection has ended (queue): `detail` is the peer's close code, 1005 where its Close had none, 1006 where there was
+// no Close, and `data` its reason. The last event of a connection.
+#define RADDLE_CLOSED 18
+
+// A client has made its request (queue): `data` is the `raddle_request_t *`, `conn` is 0.
+#define RADDLE_REQUEST 19
+
+// Beside RADDLE_TEXT or RADDLE_BINARY in a `kind` that is sent: the message is not compressed.
+#define RADDLE_UNCOMPRESSED 256
+
+// Beside RADDLE_TEXT or RADDLE_BINARY in a `kind` that is sent: the call does not wait, but fails with
+// RADDLE_ERR_WOULD_BLOCK.
+#define RADDLE_DONT_WAIT 512
+
+// In the `detail` of RADDLE_TEXT or RADDLE_BINARY: a part of a message, of which more follows.
+#define RADDLE_MORE 1
+
+// No limit, for limits that may have none.
+#define RADDLE_NO_LIMIT UINT64_MAX
+
+// A thread for each connection calls the callbacks, which may block.
+#define RADDLE_ENGINE_THREADS 1
+
+// Some threads call the callbacks for all connections, which must not block: for thousands of connections.
+#define RADDLE_ENGINE_POOL 2
+
+// The program's thread takes events with raddle_server_poll, and is the worker: no other thread reads or writes.
+#define RADDLE_ENGINE_QUEUE 3
+
+// The program takes open connections with raddle_server_accept, and receives with raddle_recv, on threads of its own.
+#define RADDLE_ENGINE_ACCEPT 4
+
+// A send waits where the outgoing limit is reached, at most until the write deadline. In engines pool and queue it fails
+// instead, but for answers to what is just being read.
+#define RADDLE_WHEN_FULL_BLOCK 1
+
+// A send fails with RADDLE_ERR_WOULD_BLOCK where the outgoing limit is reached, and never waits.
+#define RADDLE_WHEN_FULL_FAIL 2
+
+// The connection ends where the outgoing limit is reached.
+#define RADDLE_WHEN_FULL_CLOSE 3
+
+// One connection too many of an identity is refused with 409.
+#define RADDLE_SURPLUS_REFUSE 1
+
+// It is opened and closed at once with Close 4409, which a browser's page can read.
+#define RADDLE_SURPLUS_CLOSE 2
+
+// It takes the place of the identity's oldest connection, which is closed with 4409.
+#define RADDLE_SURPLUS_REPLACE_OLDEST 3
+
+// The PROXY protocol, version 1 or 2, tells the client's address.
+#define RADDLE_PROXY_PROTOCOL 1
+
+// The header Forwarded (RFC 7239) tells it.
+#define RADDLE_PROXY_FORWARDED 2
+
+// The header X-Forwarded-For tells it.
+#define RADDLE_PROXY_X_FORWARDED_FOR 3
+
+// Connections that the operating system has given to the server.
+#define RADDLE_METRIC_ACCEPTED 1
+
+// WebSocket connections that were opened.
+#define RADDLE_METRIC_OPENED 2
+
+// Requests that the program has answered by HTTP with a status below 400.
+#define RADDLE_METRIC_ANSWERED 3
+
+// Connections that were not opened, for whatever reason.
+#define RADDLE_METRIC_REFUSED 4
+
+// Open connections that have ended, however.
+#define RADDLE_METRIC_ENDED 5
+
+// Messages received on all connections together.
+#define RADDLE_METRIC_RECEIVED_MESSAGES 6
+
+// Bytes received, with the headers of frames.
+#define RADDLE_METRIC_RECEIVED_BYTES 7
+
+// Messages sent or queued.
+#define RADDLE_METRIC_SENT_MESSAGES 8
+
+// Bytes that the operating system has taken, with the headers of frames.
+#define RADDLE_METRIC_SENT_BYTES 9
+
+// Published messages that a subscriber did without, as it did not keep up.
+#define RADDLE_METRIC_DROPPED_PUBLICATIONS 10
+
+// Connections now, those in the opening handshake included.
+#define RADDLE_METRIC_CONNECTIONS 11
+
+// Bytes that wait to be written now.
+#define RADDLE_METRIC_QUEUED_BYTES 12
+
+// Not opened: the server had all the connections it may have.
+#define RADDLE_METRIC_REFUSED_SERVER_FULL 100
+
+// Not opened: the address had all the connections it may have.
+#define RADDLE_METRIC_REFUSED_ADDRESS_FULL 101
+
+// Not opened: the address connects too often.
+#define RADDLE_METRIC_REFUSED_ADDRESS_RATE 102
+
+// Not opened: the oldest opening handshake, when others had to begin theirs.
+#define RADDLE_METRIC_REFUSED_SHED 103
+
+// Not opened: the opening handshake was not done in time.
+#define RADDLE_METRIC_REFUSED_TIMEOUT 104
+
+// Not opened: the client has gone before its request was complete.
+#define RADDLE_METRIC_REFUSED_GONE 105
+
+// Not opened: the TLS handshake has failed.
+#define RADDLE_METRIC_REFUSED_TLS 106
+
+// Not opened: the request was not in order.
+#define RADDLE_METRIC_REFUSED_HANDSHAKE 107
+
+// Not opened: what a proxy has said was malformed.
+#define RADDLE_METRIC_REFUSED_PROXY 108
+
+// Not opened: the program has refused it.
+#define RADDLE_METRIC_REFUSED_APPLICATION 109
+
+// Not opened: the identity had all the connections it may have.
+#define RADDLE_METRIC_REFUSED_IDENTITY 110
+
+// Not opened: no thread could be started.
+#define RADDLE_METRIC_REFUSED_NO_THREAD 111
+
+// Not opened: the file descriptors had run out.
+#define RADDLE_METRIC_REFUSED_NO_DESCRIPTOR 112
+
+// Not opened: the server was being stopped.
+#define RADDLE_METRIC_REFUSED_STOPPING 113
+
+// RADDLE_METRIC_ENDED_BY plus RADDLE_CAUSE_…: open connections that have ended for this cause.
+#define RADDLE_METRIC_ENDED_BY 200
+
+// Clients that have a certificate show it. One that is not in order ends the handshake all the same.
+#define RADDLE_CLIENT_CERTIFICATE_OPTIONAL 1
+
+// Without a client's certificate the handshake fails.
+#define RADDLE_CLIENT_CERTIFICATE_REQUIRED 2
+
+// The version of this header, as a number: 1,000,000 for each major, 1,000 for each minor version, and the patch.
+#define RADDLE_VERSION 1000
+
+// The number of the ABI that this header declares. It is raised by each change that old programs would not survive.
+#define RADDLE_ABI_VERSION 0
+
+// What a call has come to. 0 is success, every failure is negative.
+//
+// Outputs are written on success only, but for the `length` of RADDLE_ERR_BUFFER. New failures may be added: treat one
+// that you do not know as RADDLE_ERR_INTERNAL.
+typedef enum {
+    // Done.
+    RADDLE_OK = 0,
+    // An argument is not in order: NULL, a length, a constant that does not exist, a value out of its range.
+    RADDLE_ERR_ARGUMENT = -1,
+    // The handle was never given, was freed, or is of another kind.
+    RADDLE_ERR_HANDLE = -2,
+    // The connection has ended or a Close was sent; the server has stopped.
+    RADDLE_ERR_CLOSED = -3,
+    // The time was up. Nothing is lost.
+    RADDLE_ERR_TIMEOUT = -4,
+    // The call would have to wait: the outgoing limit is reached, or another thread is amid a message.
+    RADDLE_ERR_WOULD_BLOCK = -5,
+    // A signal has come. Nothing is lost.
+    RADDLE_ERR_INTERRUPTED = -6,
+    // Another thread does the same with this handle right now.
+    RADDLE_ERR_BUSY = -7,
+    // The buffer is too small; `length` says what is needed. Nothing is lost.
+    RADDLE_ERR_BUFFER = -8,
+    // The call does not fit what the handle stands for now, or how it was set up.
+    RADDLE_ERR_STATE = -9,
+    // A text is not UTF-8.
+    RADDLE_ERR_UTF8 = -10,
+    // A limit is reached.
+    RADDLE_ERR_LIMIT = -11,
+    // The peer has broken a rule of the protocol.
+    RADDLE_ERR_PROTOCOL = -12,
+    // The opening handshake has failed.
+    RADDLE_ERR_HANDSHAKE = -13,
+    // TLS has failed, or a certificate is not in order.
+    RADDLE_ERR_TLS = -14,
+    // The operating system has refused something.
+    RADDLE_ERR_IO = -15,
+    // There is no such thing: no header of that name, no address.
+    RADDLE_ERR_NOT_FOUND = -16,
+    // An earlier call with this handle has failed inside the library: it can be freed only.
+    RADDLE_ERR_POISONED = -17,
+    // The call has failed inside the library, which is a defect of it.
+    RADDLE_ERR_INTERNAL = -18,
+    // The process was forked from one that uses the library: see "Processes" above.
+    RADDLE_ERR_FORKED = -19,
+    // The library that was loaded is not of the version of this header.
+    RADDLE_ERR_VERSION = -20,
+} raddle_status_t;
+
+// A client's request, to be decided on. See raddle_server_config_on_request.
+typedef struct raddle_request_t raddle_request_t;
+
+// A server. See raddle_server_new.
+typedef struct raddle_server_t raddle_server_t;
+
+// The settings of a server. See raddle_server_config_new.
+typedef struct raddle_server_config_t raddle_server_config_t;
+
+// The TLS of a server: TLS 1.2 and 1.3. See raddle_server_tls_new.
+typedef struct raddle_server_tls_t raddle_server_tls_t;
+
+// A connection: an id, which names no other connection ever after. 0 names none.
+//
+// An id of a connection that has ended gives RADDLE_ERR_CLOSED, one that was never given RADDLE_ERR_HANDLE.
+typedef uint64_t raddle_conn_t;
+
+// A message, or another event. This structure is frozen: it stays as it is in every version of this ABI.
+typedef struct {
+    // The connection; 0 where there is none.
+    raddle_conn_t conn;
+    // The payload: `length` bytes, not terminated. Never NULL in what the library gives.
+    const uint8_t *data;
+    // Bytes of the payload.
+    size_t length;
+    // RADDLE_TEXT, RADDLE_BINARY, or another of these.
+    uint32_t kind;
+    // What the kind says it is; 0 otherwise. Not looked at in what is sent.
+    uint32_t detail;
+} raddle_message_t;
+
+// Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
+// pointer any more, on any thread, without any lock held. NULL where nothing is to be destroyed.
+typedef void (*raddle_destroy_t)(void *user);
+
+// What the library calls for an event. The event, and its payload, is lent for the call.
+//
+// Returns 0 to go on; anything else closes the connection with 1011, and only its RADDLE_CLOSED follows. For
+// RADDLE_CLOSED it is not looked at.
+//
+// Calls for one connection come one after the other; those for several come at the same time. The function must return:
+// one that is left by longjmp or by a C++ exception ends the process, or leaves it undefined.
+typedef int32_t (*raddle_callback_t)(const raddle_message_t *event, void *user);
+
+// Decides on a request, with raddle_request_accept, raddle_request_refuse or raddle_request_respond.
+//
+// One that was neither decided on nor kept with raddle_request_keep when the function returns is answered with 500.
+typedef void (*raddle_request_callback_t)(raddle_request_t *request, void *user);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Begins the closing handshake (RFC 6455, section 7.1.2): sends a Close behind what was sent before, and returns. Nothing
+// can be sent after it; messages come until the peer's Close does, or the close timeout is over.
+//
+// - `conn`: the connection
+// - `code`: 1000 where nothing is wrong; 3000 to 4999 are the program's
+// - `reason`: NULL, or at most 123 bytes of UTF-8
+//
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED where a Close was sent before, or the connection has ended; RADDLE_ERR_ARGUMENT for
+// a code that may not be sent (section 7.4) or a reason that is too long. From any thread.
+raddle_status_t raddle_close(raddle_conn_t conn,
+                             uint16_t code,
+                             const char *reason);
+
+// Carries out the closing handshake: as raddle_close, and waits for the peer's Close. Messages that still come are passed
+// over. Only for connections that the program frees.
+//
+// - `conn`, `code`, `reason`: as with raddle_close
+// - `timeout_ms`: how long to wait; negative: until the close timeout is over
+//
+// Returns RADDLE_OK when the connection has ended, however; RADDLE_ERR_TIMEOUT where it has not: a further call goes on
+// waiting. RADDLE_ERR_BUSY: another thread receives. From any thread.
+raddle_status_t raddle_close_wait(raddle_conn_t conn,
+                                  uint16_t code,
+                                  const char *reason,
+                                  int64_t timeout_ms);
+
+// Ends a connection at once, without a closing handshake: what was not sent or not received is dropped.
+//
+// - `conn`: the connection
+//
+// Returns RADDLE_OK, for a connection that has ended as well. From any thread.
+raddle_status_t raddle_cut(raddle_conn_t conn);
+
+// Frees a connection that raddle_server_accept or a client has given: its id names nothing any more, and its user
+// pointer is destroyed. What is still open is closed with 1001, without waiting.
+//
+// - `conn`: the connection
+//
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED where it was freed before; RADDLE_ERR_STATE for a connection of callbacks or of a
+// queue, which the library lets go by itself after the last event. From any thread: calls of other threads that are under
+// way end with RADDLE_ERR_CLOSED. What was received last must not be used any more.
+raddle_status_t raddle_conn_free(raddle_conn_t conn);
+
+// Says how a connection has ended: in the callback or after the event that tells of it, or after a call has returned
+// RADDLE_ERR_CLOSED, before it is freed.
+//
+// - `conn`: the connection
+// - `cause`: what has ended it, RADDLE_CAUSE_…
+// - `code`: NULL, or a place for the peer's close code: 1005 where its Close had none, 1006 where there was no Close
+// - `clean`: NULL, or a place for 1 where the closing handshake was carried out, else 0
+// - `buffer`, `size`, `length`: a place for all of it in words, as with raddle_conn_target
+//
+// Returns RADDLE_OK; RADDLE_ERR_STATE where its end was not seen yet; RADDLE_ERR_BUFFER. From any thread.
+raddle_status_t raddle_conn_end(raddle_conn_t conn,
+                                uint32_t *cause,
+                                uint16_t *code,
+                                uint32_t *clean,
+                                char *buffer,
+                                size_t size,
+                                size_t *length);
+
+// Says where a connection stands.
+//
+// - `conn`: the connection
+// - `state`: a place for RADDLE_STATE_…
+//
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the id names nothing any more. From any thread.
+raddle_status_t raddle_conn_state(raddle_conn_t conn, uint32_t *state);
+
+// Gives the path and query that the client has asked for, as it has sent them.
+//
+// - `conn`: the connection
+// - `buffer`, `size`: where the text is copied to, with a NUL behind it; NULL and 0 to learn its length
+// - `length`: NULL, or a place for the bytes of the text, without the NUL
+//
+// Returns RADDLE_OK; RADDLE_ERR_BUFFER where the text does not fit: then `length` is set all the same, and the buffer
+// stays as it was. From any thread.
+raddle_status_t raddle_conn_target(raddle_conn_t conn,
+                                   char *buffer,
+                                   size_t size,
+                                   size_t *length);
+
+// Gives the subprotocol that was agreed.
+//
+// - `conn`, `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND where there is none. From any thread.
+raddle_status_t raddle_conn_subprotocol(raddle_conn_t conn,
+                                        char *buffer,
+                                        size_t size,
+                                        size_t *length);
+
+// Gives who the client is, as raddle_request_set_identity has said.
+//
+// - `conn`, `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND where nobody has said. From any thread.
+raddle_status_t raddle_conn_identity(raddle_conn_t conn, char *buffer, size_t size, size_t *length);
+
+// Gives the peer's address, as "192.0.2.1:5000" or "[2001:db8::1]:5000"; where a trusted proxy tells it without a port,
+// that is 0.
+//
+// - `conn`, `buffer`, `size`, `length`: as with raddle_conn_target; 64 bytes are enough
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND for a Unix socket. From any thread.
+raddle_status_t raddle_conn_peer(raddle_conn_t conn,
+                                 char *buffer,
+                                 size_t size,
+                                 size_t *length);
+
+// Gives the value of the first header of a name in the request that has opened the connection. Only where the server
+// keeps them: raddle_server_config_keep_headers.
+//
+// - `conn`, `buffer`, `size`, `length`: as with raddle_conn_target. The value is bytes, and may not be UTF-8
+// - `name`: the header's name, in any case
+//
+// Returns as raddle_conn_target; RADDLE_ERR_NOT_FOUND where there is no such header; RADDLE_ERR_STATE where the headers
+// were not kept. From any thread.
+raddle_status_t raddle_conn_header(raddle_conn_t conn,
+                                   const char *name,
+                                   char *buffer,
+                                   size_t size,
+                                   size_t *length);
+
+// Says when a connection was opened.
+//
+// - `conn`: the connection
+// - `since_ms`: a place for the milliseconds since 1970
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_conn_since(raddle_conn_t conn, uint64_t *since_ms);
+
+// Gives the last round-trip time that keepalive has measured.
+//
+// - `conn`: the connection
+// - `microseconds`: a place for it
+//
+// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where none was measured yet. From any thread.
+raddle_status_t raddle_conn_round_trip(raddle_conn_t conn, uint64_t *microseconds);
+
+// Says how many bytes wait to be written.
+//
+// - `conn`: the connection
+// - `bytes`: a place for the number
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_conn_queued(raddle_conn_t conn, size_t *bytes);
+
+// Says what has passed on a connection behind its opening handshake. Each place may be NULL.
+//
+// - `conn`: the connection
+// - `received_messages`, `received_bytes`: messages received whole, and bytes with the headers of their frames
+// - `sent_messages`, `sent_bytes`: messages sent or queued, and bytes that the operating system has taken
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_conn_traffic(raddle_conn_t conn,
+                                    uint64_t *received_messages,
+                                    uint64_t *received_bytes,
+                                    uint64_t *sent_messages,
+                                    uint64_t *sent_bytes);
+
+// Gives the number of connections that the process has: those of all servers that are open or closing, and those that it
+// has not freed.
+//
+// Returns the number. From any thread.
+size_t raddle_conn_count(void);
+
+// Waits for the next message.
+//
+// - `conn`: a connection of raddle_server_accept or of a client
+// - `timeout_ms`: how long to wait; 0: not at all, negative: without end. A message that is there comes with 0 too
+// - `message`: a place for what has come. Its payload is the library's, and valid until the next call that receives on this
+//   connection, or frees it
+//
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has come, and nothing is lost; RADDLE_ERR_CLOSED: the connection has
+// ended, and raddle_conn_end says how; RADDLE_ERR_BUSY: another thread receives; RADDLE_ERR_STATE: the messages go to
+// callbacks or into a queue. From any thread, one at a time; sending needs no turn.
+//
+// While a program is away from here, the library answers Pings, and reads a little ahead.
+raddle_status_t raddle_recv(raddle_conn_t conn,
+                            int64_t timeout_ms,
+                            raddle_message_t *message);
+
+// Sends a message.
+//
+// - `conn`: the connection
+// - `kind`: RADDLE_TEXT or RADDLE_BINARY, perhaps with RADDLE_UNCOMPRESSED and RADDLE_DONT_WAIT
+// - `data`, `length`: the payload, which is copied where it has to wait, and is yours again when the call returns; NULL
+//   is fine with a length of 0
+//
+// Returns RADDLE_OK when the operating system has taken the message, or when it waits and leaves without further calls.
+// RADDLE_ERR_CLOSED: the connection has ended, or a Close was sent. RADDLE_ERR_WOULD_BLOCK: the peer does not take what was
+// sent before, and this call does not wait. RADDLE_ERR_TIMEOUT: the peer did not take it in its time, and the connection
+// has ended. RADDLE_ERR_UTF8: the text is none.
+//
+// From any thread, any number of them at a time: messages never mix, and those of one thread keep their order. It waits
+// where the outgoing limit is reached and the options say so; never in a callback of engine pool, nor on the thread that
+// polls, whose messages leave with its next poll or flush.
+raddle_status_t raddle_send(raddle_conn_t conn,
+                            uint32_t kind,
+                            const uint8_t *data,
+                            size_t length);
+
+// Sends many messages, to as many connections.
+//
+// - `messages`, `count`: what to send: `conn`, `kind`, `data` and `length` of each, as with raddle_send
+// - `statuses`: NULL, or a place for `count` statuses: what has become of each message
+//
+// All are tried, in their order. Returns RADDLE_OK, or the status of the first that has failed. From any thread.
+raddle_status_t raddle_send_many(const raddle_message_t *messages,
+                                 size_t count,
+                                 raddle_status_t *statuses);
+
+// Sends a Ping. Keepalive sends its own; this is for programs that want more.
+//
+// - `conn`: the connection
+// - `data`, `length`: a payload of at most 125 bytes
+//
+// Returns RADDLE_OK, RADDLE_ERR_CLOSED, or RADDLE_ERR_ARGUMENT for a longer payload. Does not wait. From any thread.
+raddle_status_t raddle_ping(raddle_conn_t conn,
+                            const uint8_t *data,
+                            size_t length);
+
+// Lets go what was held back to leave together with more, as far as the socket takes it at once. It would leave by itself
+// within 5 ms.
+//
+// - `conn`: the connection
+//
+// Returns RADDLE_OK. Does not wait. From any thread.
+raddle_status_t raddle_flush(raddle_conn_t conn);
+
+// Keeps a pointer of the program's with a connection. One that was there before is destroyed.
+//
+// - `conn`: the connection
+// - `user`: the pointer
+// - `destroy`: NULL, or what destroys it: called exactly once, when another pointer takes its place, or when the
+//   connection's id stops naming it: behind the last callback, with the poll that follows RADDLE_CLOSED, or in
+//   raddle_conn_free
+//
+// Returns RADDLE_OK. With any other status nothing was kept, and the pointer stays the program's. From any thread; who
+// replaces a pointer has to know that nobody uses the one before.
+raddle_status_t raddle_conn_set_user(raddle_conn_t conn,
+                                     void *user,
+                                     raddle_destroy_t destroy);
+
+// Gives the pointer that raddle_conn_set_user has kept.
+//
+// - `conn`: the connection
+// - `user`: a place for the pointer; NULL is put there where none was kept
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_conn_user(raddle_conn_t conn, void **user);
+
+// Has the next call of this thread that works on a handle panic amid its work.
+void raddle_test_panic(void);
+
+// Waits for the next open connection, in engine accept.
+//
+// - `server`: the server
+// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
+// - `conn`: a place for the connection; it is freed with raddle_conn_free
+//
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nobody has come; RADDLE_ERR_CLOSED: the server was stopped, or has drained and
+// nobody else will come; RADDLE_ERR_STATE: another engine brings the connections. From any thread, any number of them at a
+// time. The program's decision on requests is called within.
+raddle_status_t raddle_server_accept(raddle_server_t *server,
+                                     int64_t timeout_ms,
+                                     raddle_conn_t *conn);
+
+// Sets what is called for the events of engines threads and pool. NULL where an event is of no interest.
+//
+// - `config`: the settings
+// - `on_open`: RADDLE_OPENED: the first event of a connection
+// - `on_message`: RADDLE_TEXT or RADDLE_BINARY
+// - `on_drain`: RADDLE_DRAINED, in engine pool only
+// - `on_close`: RADDLE_CLOSED: the last event of each connection that was opened. After it, the id names nothing
+// - `user`: handed to each call
+// - `destroy`: NULL, or what destroys `user`: called exactly once, when the settings were freed, or have got other
+//   callbacks, and no server that was started with them will make a call any more
+//
+// Returns RADDLE_OK. With any other status the library has no use for `user`.
+raddle_status_t raddle_server_config_callbacks(raddle_server_config_t *config,
+                                               raddle_callback_t on_open,
+                                               raddle_callback_t on_message,
+                                               raddle_callback_t on_drain,
+                                               raddle_callback_t on_close,
+                                               void *user,
+                                               raddle_destroy_t destroy);
+
+// Makes settings with the defaults: engine threads, no listener, and limits that suit a server on the open Internet.
+//
+// - `config`: a place for the handle; it is freed with raddle_server_config_free
+//
+// Returns RADDLE_OK. From any thread. Settings are used by one thread at a time: others get RADDLE_ERR_BUSY.
+raddle_status_t raddle_server_config_new(raddle_server_config_t **config);
+
+// Frees settings. Servers that were started with them go on.
+//
+// - `config`: the settings; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where they were freed before. From any thread.
+raddle_status_t raddle_server_config_free(raddle_server_config_t *config);
+
+// Chooses how the server serves. Default: RADDLE_ENGINE_THREADS.
+//
+// - `config`: the settings
+// - `engine`: RADDLE_ENGINE_…
+//
+// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT for another number. This and what else sets something returns
+// RADDLE_ERR_HANDLE for settings that were freed, and then or with any other failure changes nothing.
+raddle_status_t raddle_server_config_engine(raddle_server_config_t *config,
+                                            uint32_t engine);
+
+// Sets the number of threads of engine pool. Default: as many as the machine has cores.
+//
+// - `count`: 1 to 1,024
+raddle_status_t raddle_server_config_workers(raddle_server_config_t *config, uint32_t count);
+
+// Sets the size in bytes of the stack of each connection's thread, for engine threads. Default: 2 MiB of address space, of
+// which only what is used takes memory.
+//
+// - `bytes`: 65,536 to 2^30
+raddle_status_t raddle_server_config_stack_size(raddle_server_config_t *config,
+                                                size_t bytes);
+
+// Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 1 MiB.
+//
+// - `bytes`: any number; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_max_message(raddle_server_config_t *config,
+                                                 uint64_t bytes);
+
+// Sets the largest frame that is received, where that is less than the largest message. To be called behind
+// raddle_server_config_max_message.
+//
+// - `bytes`: any number; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_max_frame(raddle_server_config_t *config,
+                                               uint64_t bytes);
+
+// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
+//
+// - `count`: at least 1
+raddle_status_t raddle_server_config_max_fragments(raddle_server_config_t *config, uint32_t count);
+
+// Sets after which silence of the peer a Ping is sent. Default: 20 s.
+//
+// - `milliseconds`: 0 for never
+raddle_status_t raddle_server_config_ping_interval(raddle_server_config_t *config,
+                                                   uint64_t milliseconds);
+
+// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_ping_timeout(raddle_server_config_t *config,
+                                                  uint64_t milliseconds);
+
+// Sets the time that the closing handshake may take. Default: 5 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_close_timeout(raddle_server_config_t *config,
+                                                   uint64_t milliseconds);
+
+// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_write_timeout(raddle_server_config_t *config,
+                                                   uint64_t milliseconds);
+
+// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
+// Default: 60 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_message_timeout(raddle_server_config_t *config,
+                                                     uint64_t milliseconds);
+
+// Sets the rate of the slowest peer that is served. Default: 16 KiB/s.
+//
+// - `bytes_per_second`: at least 1
+raddle_status_t raddle_server_config_min_rate(raddle_server_config_t *config,
+                                              uint64_t bytes_per_second);
+
+// Sets how many bytes may wait to be written before raddle_server_config_when_full decides. Default: 1 MiB.
+//
+// - `bytes`: any number
+raddle_status_t raddle_server_config_outgoing_limit(raddle_server_config_t *config,
+                                                    size_t bytes);
+
+// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
+//
+// - `policy`: RADDLE_WHEN_FULL_…
+raddle_status_t raddle_server_config_when_full(raddle_server_config_t *config, uint32_t policy);
+
+// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
+// Default: 1 MiB.
+//
+// - `bytes`: at least 1
+raddle_status_t raddle_server_config_fragment_size(raddle_server_config_t *config,
+                                                   size_t bytes);
+
+// Agrees on permessage-deflate (RFC 7692) with clients that offer it. Default: with none. Of each number, 0 is the default.
+//
+// - `level`: how hard the compressor tries: 1, the default and fastest, to 9
+// - `threshold`: messages of fewer bytes are sent uncompressed; by default of fewer than 64
+// - `flags`: RADDLE_SERVER_NO_CONTEXT_TAKEOVER, RADDLE_CLIENT_NO_CONTEXT_TAKEOVER, or both
+// - `server_window_bits`, `client_window_bits`: each side looks back 2^n bytes at most: 9 to 15, by default 15
+raddle_status_t raddle_server_config_deflate(raddle_server_config_t *config,
+                                             uint32_t level,
+                                             size_t threshold,
+                                             uint32_t flags,
+                                             uint32_t server_window_bits,
+                                             uint32_t client_window_bits);
+
+// Sets the largest head of a request. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
+//
+// - `head`: bytes of the whole head, at least 64
+// - `line`: bytes of its first line, at least 16
+// - `headers`: header lines, at least 5
+raddle_status_t raddle_server_config_head_limits(raddle_server_config_t *config,
+                                                 size_t head,
+                                                 size_t line,
+                                                 size_t headers);
+
+// Adds a page that may connect, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the same
+// host and port. Clients that send no Origin are no browsers, and pass.
+//
+// - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
+//
+// What is no origin is found out when the server starts.
+raddle_status_t raddle_server_config_allow_origin(raddle_server_config_t *config,
+                                                  const char *origin);
+
+// Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
+raddle_status_t raddle_server_config_allow_any_origin(raddle_server_config_t *config);
+
+// Adds a name under which the server may be addressed. Default: any; on a loopback address only that machine's own names.
+//
+// - `host`: as "example.com" or "example.com:8080"
+raddle_status_t raddle_server_config_allow_host(raddle_server_config_t *config,
+                                                const char *host);
+
+// Has the server be addressed under any name, on a loopback address as well.
+raddle_status_t raddle_server_config_allow_any_host(raddle_server_config_t *config);
+
+// Supports a subprotocol. May be called several times; the client's order of preference decides.
+//
+// - `name`: one word
+raddle_status_t raddle_server_config_subprotocol(raddle_server_config_t *config, const char *name);
+
+// Sets the time for an opening handshake, from accept(2) to the decision. Default: 10 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_server_config_handshake_timeout(raddle_server_config_t *config,
+                                                       uint64_t milliseconds);
+
+// Sets the number of connections at a time, opening handshakes included; more are answered with 503. Default: 4,096.
+//
+// - `count`: at least 1
+raddle_status_t raddle_server_config_max_connections(raddle_server_config_t *config,
+                                                     size_t count);
+
+// Sets the number of connections of one address at a time, an IPv6 /64 being one; more are closed unheard. Default: any.
+//
+// - `count`: at least 1
+raddle_status_t raddle_server_config_max_connections_per_ip(raddle_server_config_t *config,
+                                                            size_t count);
+
+// Sets the number of new connections of one address in any such period; more are closed unheard. Default: any.
+//
+// - `count`: at least 1
+// - `period_ms`: at least 1
+raddle_status_t raddle_server_config_connection_rate_per_ip(raddle_server_config_t *config,
+                                                            uint32_t count,
+                                                            uint64_t period_ms);
+
+// Sets the number of opening handshakes at a time; for one more, the oldest is closed. Default: 512.
+//
+// - `count`: at least 1
+raddle_status_t raddle_server_config_max_handshakes(raddle_server_config_t *config,
+                                                    size_t count);
+
+// Sets how many connections of one identity there may be at a time, and what becomes of one more. Default: any.
+// raddle_request_set_identity says who a client is.
+//
+// - `allowed`: at least 1
+// - `surplus`: RADDLE_SURPLUS_…
+raddle_status_t raddle_server_config_identity_policy(raddle_server_config_t *config,
+                                                     size_t allowed,
+                                                     uint32_t surplus);
+
+// Trusts a proxy, on whose connections the client's address is taken from what it says. May be called several times, with
+// the same `source`. Default: nobody is trusted.
+//
+// - `source`: RADDLE_PROXY_…: where the proxy says it. It has to be the one that the proxy sets
+// - `proxy`: an address, a network as "10.0.0.0/8", or "unix" for whoever connects to a Unix socket
+raddle_status_t raddle_server_config_trust_proxy(raddle_server_config_t *config,
+                                                 uint32_t source,
+                                                 const char *proxy);
+
+// Keeps the headers of the request with each connection, for raddle_conn_header: some hundred bytes for each. Default:
+// they are there for the decision only.
+//
+// - `keep`: 1 or 0
+raddle_status_t raddle_server_config_keep_headers(raddle_server_config_t *config,
+                                                  uint32_t keep);
+
+// Makes each request an event of engine queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
+// says.
+//
+// - `on`: 1 or 0
+raddle_status_t raddle_server_config_requests_as_events(raddle_server_config_t *config,
+                                                        uint32_t on);
+
+// Makes a server, and binds its addresses: clients can connect, and are answered once it was started.
+//
+// - `config`: the settings, which can be changed, used again or freed afterwards
+// - `server`: a place for the handle; it is freed with raddle_server_free
+//
+// Returns RADDLE_OK; RADDLE_ERR_IO where an address cannot be bound; RADDLE_ERR_ARGUMENT where an origin, a host or a
+// subprotocol of the settings is none; RADDLE_ERR_STATE where the settings have no listener. With a failure nothing is
+// bound. From any thread.
+raddle_status_t raddle_server_new(raddle_server_config_t *config,
+                                  raddle_server_t **server);
+
+// Starts a server: it serves from then on. In engines queue and accept, raddle_server_poll and raddle_server_accept can be
+// called.
+//
+// - `server`: the server
+//
+// Returns RADDLE_OK; RADDLE_ERR_IO where a thread cannot be started; RADDLE_ERR_STATE where it was started before. From any
+// thread. Callbacks may be called before it returns.
+raddle_status_t raddle_server_start(raddle_server_t *server);
+
+// Gives the port of the first TCP listener, which the system has chosen for port 0.
+//
+// - `server`: the server
+// - `port`: a place for the port
+//
+// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where there is no such listener. From any thread.
+raddle_status_t raddle_server_port(const raddle_server_t *server, uint16_t *port);
+
+// Gives the address of a TCP listener, as "127.0.0.1:9001" or "[::1]:9001".
+//
+// - `server`: the server
+// - `index`: from 0 on, in the order in which they were set up
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND behind the last. From any thread.
+raddle_status_t raddle_server_address(const raddle_server_t *server,
+                                      size_t index,
+                                      char *buffer,
+                                      size_t size,
+                                      size_t *length);
+
+// Takes no new connections, and serves those that are there until they end by themselves. raddle_server_join then waits
+// for the last. Can be followed by raddle_server_stop.
+//
+// - `server`: the server
+//
+// Returns RADDLE_OK at once. From any thread, in callbacks too.
+raddle_status_t raddle_server_drain(raddle_server_t *server);
+
+// Stops the server: no new connections, Close 1001 to all, and after the grace those that are left are cut.
+//
+// - `server`: the server
+// - `grace_ms`: the grace; the shortest of several counts
+//
+// Returns RADDLE_OK at once, again and again. From any thread, in callbacks too. Whoever polls or accepts gets what is
+// left, and then RADDLE_ERR_CLOSED.
+raddle_status_t raddle_server_stop(raddle_server_t *server,
+                                   uint64_t grace_ms);
+
+// Stops the server as raddle_server_stop does, but tells the clients one after the other, so that they do not all come back
+// at the same moment.
+//
+// - `server`: the server
+// - `grace_ms`: the grace
+// - `spread_ms`: the part of it over which the clients are told
+//
+// Returns RADDLE_OK at once. From any thread, in callbacks too.
+raddle_status_t raddle_server_stop_spread(raddle_server_t *server,
+                                          uint64_t grace_ms,
+                                          uint64_t spread_ms);
+
+// Waits until the server has ended and its threads have made their last call. Does not stop it.
+//
+// - `server`: the server
+// - `timeout_ms`: how long to wait; negative: without end
+//
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT where callbacks have not returned, or connections are left. From any thread; in a
+// callback it would wait for itself. Engine accept: the program's own threads are not waited for.
+raddle_status_t raddle_server_join(const raddle_server_t *server,
+                                   int64_t timeout_ms);
+
+// Frees a server. One that was not stopped is stopped with no grace: its connections are cut.
+//
+// - `server`: the server; NULL is passed over
+//
+// Does not wait: calls of other threads that are under way return, callbacks go on until they have returned, and the
+// `destroy` of their `user` says that the last has. Connections of engine accept stay the program's. The events, and
+// payloads, of the last raddle_server_poll must not be used any more.
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread, in callbacks too.
+raddle_status_t raddle_server_free(raddle_server_t *server);
+
+// Has the server listen on a TCP address, with a backlog of 1,024. May be called several times.
+//
+// - `config`: the settings
+// - `host`: a name or an address, as "0.0.0.0", "::" or "localhost"
+// - `port`: the port; 0 lets the system choose one, and raddle_server_port says which
+// - `tls`: NULL for ws; for wss, from raddle_server_tls_new. It may be freed afterwards
+//
+// Returns RADDLE_OK; RADDLE_ERR_TLS where a certificate is missing or not in order. The address is bound when the server
+// starts.
+raddle_status_t raddle_server_config_listen(raddle_server_config_t *config,
+                                            const char *host,
+                                            uint16_t port,
+                                            raddle_server_tls_t *tls);
+
+// Has the server listen on a Unix socket, whose permissions the process's umask decides. A socket that nobody listens to
+// any more is replaced; the file is removed when the server has stopped. May be called several times.
+//
+// - `config`: the settings
+// - `path`: where the socket is
+//
+// Returns RADDLE_OK. The socket is made when the server starts.
+raddle_status_t raddle_server_config_listen_unix(raddle_server_config_t *config,
+                                                 const char *path);
+
+// Has the server listen on a TCP or Unix socket that is bound already: from a service manager, or with options of its own.
+//
+// - `config`: the settings
+// - `fd`: the socket, which is duplicated, and stays the program's
+// - `tls`: NULL, or the TLS that clients of a TCP socket speak
+//
+// Returns RADDLE_OK, or RADDLE_ERR_IO where it is no open descriptor.
+raddle_status_t raddle_server_config_listen_fd(raddle_server_config_t *config,
+                                               int fd,
+                                               raddle_server_tls_t *tls);
+
+// Has the server listen on the sockets that the process was started with, as systemd's socket activation passes them
+// (LISTEN_FDS). The first server that starts so gets them all.
+//
+// - `config`: the settings
+// - `tls`: NULL, or the TLS that clients of TCP sockets speak
+//
+// Returns RADDLE_OK.
+raddle_status_t raddle_server_config_listen_inherited(raddle_server_config_t *config,
+                                                      raddle_server_tls_t *tls);
+
+// Gives one of the numbers that a server has counted since it was started, or stands at.
+//
+// - `server`: the server
+// - `metric`: RADDLE_METRIC_…
+// - `value`: a place for the number
+//
+// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT for another number. It looks at every connection. From any thread.
+raddle_status_t raddle_server_metric(const raddle_server_t *server,
+                                     uint32_t metric,
+                                     uint64_t *value);
+
+// Lets what was sent leave, waits until something happens, and gives what has: in the order in which it has happened to each
+// connection.
+//
+// - `server`: the server, of engine queue
+// - `events`, `max`: a place for events, at least one
+// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
+// - `count`: a place for the number of events, at least 1
+//
+// The events are RADDLE_OPENED, RADDLE_TEXT, RADDLE_BINARY, RADDLE_DRAINED and RADDLE_CLOSED, and RADDLE_REQUEST where
+// raddle_server_config_requests_as_events asks for that. Payloads are valid until the next call; what the array has no
+// space for comes with it. What is sent by this thread meanwhile leaves with the next call or raddle_server_flush, and
+// within 5 ms in any case. RADDLE_CLOSED is the last event of a connection, whose id names nothing after the next call.
+//
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has happened; RADDLE_ERR_INTERRUPTED: raddle_server_wake was called, or a
+// signal has come; RADDLE_ERR_CLOSED: the server was stopped and its last connection has ended; RADDLE_ERR_BUSY: another
+// thread polls. From any thread, one at a time.
+raddle_status_t raddle_server_poll(raddle_server_t *server,
+                                   raddle_message_t *events,
+                                   size_t max,
+                                   int64_t timeout_ms,
+                                   size_t *count);
+
+// Lets what was sent since the last poll leave now.
+//
+// - `server`: the server, of engine queue
+//
+// Returns RADDLE_OK; RADDLE_ERR_BUSY: another thread polls. Does not wait. On the thread that polls.
+raddle_status_t raddle_server_flush(raddle_server_t *server);
+
+// Ends the current raddle_server_poll, or the next one, with RADDLE_ERR_INTERRUPTED where nothing else has happened.
+//
+// - `server`: the server, of engine queue
+//
+// Returns RADDLE_OK. From any thread; not from a signal handler.
+raddle_status_t raddle_server_wake(const raddle_server_t *server);
+
+// Gives a descriptor for poll(2), epoll or a library's event loop: readable while raddle_server_poll would find something,
+// or has something to do. It is the server's: it must not be read or closed, and is gone when the server was freed.
+//
+// - `server`: the server, of engine queue
+// - `fd`: a place for the descriptor
+//
+// Call raddle_server_poll with a timeout of 0 whenever it is readable, until that returns RADDLE_ERR_TIMEOUT. From this
+// call on, what is asked between two polls costs a system call.
+//
+// Returns RADDLE_OK; RADDLE_ERR_BUSY: a thread polls. From any thread.
+raddle_status_t raddle_server_fd(const raddle_server_t *server,
+                                 int *fd);
+
+// Opens the connection, as what was said of the request before asks for. The handle names nothing afterwards, whatever is
+// returned.
+//
+// - `request`: the request
+//
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: the handshake timeout is over; RADDLE_ERR_LIMIT: the identity has all the
+// connections it may have, and the client got 409 or Close 4409; RADDLE_ERR_HANDSHAKE: the request is no opening handshake,
+// or not a valid one, and was answered; RADDLE_ERR_ARGUMENT: a subprotocol that the client has not offered, or a header of
+// the handshake's own, and the client got 500. From any thread.
+raddle_status_t raddle_request_accept(raddle_request_t *request);
+
+// Refuses the request with a short text of the library's. The handle names nothing afterwards.
+//
+// - `request`: the request
+// - `status`: 400 to 599
+//
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for another status: then the request is as it was; RADDLE_ERR_TIMEOUT: the
+// handshake timeout is over. From any thread.
+raddle_status_t raddle_request_refuse(raddle_request_t *request,
+                                      uint16_t status);
+
+// Answers the request as HTTP does, and ends the connection: a page, a health check, a refusal in the program's words. The
+// headers of raddle_request_add_header go with it. The handle names nothing afterwards.
+//
+// - `request`: the request
+// - `status`: 200 to 599
+// - `content_type`: NULL, or the type of the body, as "text/html; charset=utf-8"
+// - `body`, `length`: the body
+//
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for another status or a malformed type: then the request is as it was;
+// RADDLE_ERR_TIMEOUT: the handshake timeout is over. From any thread.
+raddle_status_t raddle_request_respond(raddle_request_t *request,
+                                       uint16_t status,
+                                       const char *content_type,
+                                       const uint8_t *body,
+                                       size_t length);
+
+// Keeps a request beyond the callback that has got it: it is decided on later, from any thread, within the handshake
+// timeout. The handle is there until it is decided on or freed. Requests of engine queue are always kept.
+//
+// - `request`: the request
+//
+// Returns RADDLE_OK. Within the callback.
+raddle_status_t raddle_request_keep(raddle_request_t *request);
+
+// Frees a request. One that was not decided on is answered with 500.
+//
+// - `request`: the request; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was decided on or freed before. From any thread.
+raddle_status_t raddle_request_free(raddle_request_t *request);
+
+// Chooses the subprotocol. Default: the first of the client's that the server supports.
+//
+// - `request`: the request
+// - `name`: one that the client has offered; NULL for none
+//
+// Returns RADDLE_OK. From any thread, one at a time.
+raddle_status_t raddle_request_set_subprotocol(raddle_request_t *request, const char *name);
+
+// Says who the client is, by its token, cookie or user id: raddle_server_config_identity_policy counts by that.
+//
+// - `request`: the request
+// - `identity`: any text that is not empty
+//
+// Returns RADDLE_OK. From any thread, one at a time.
+raddle_status_t raddle_request_set_identity(raddle_request_t *request,
+                                            const char *identity);
+
+// Adds a header to the response, as Set-Cookie. The handshake's own cannot be set.
+//
+// - `request`: the request
+// - `name`, `value`: the header
+//
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT where something in it may not stand in a header. From any thread, one at a time.
+raddle_status_t raddle_request_add_header(raddle_request_t *request,
+                                          const char *name,
+                                          const char *value);
+
+// Gives the connection a pointer of the program's, as raddle_conn_set_user does, before its first event.
+//
+// - `request`: the request
+// - `user`, `destroy`: as with raddle_conn_set_user; destroyed where the connection is not opened as well
+//
+// Returns RADDLE_OK. With any other status the pointer stays the program's. From any thread, one at a time.
+raddle_status_t raddle_request_set_user(raddle_request_t *request,
+                                        void *user,
+                                        raddle_destroy_t destroy);
+
+// Tells whether the client asks for a WebSocket. Otherwise raddle_request_respond can answer it only.
+//
+// - `request`: the request
+// - `is_websocket`: a place for 1 or 0
+//
+// Returns RADDLE_OK. From any thread, one at a time.
+raddle_status_t raddle_request_is_websocket(raddle_request_t *request,
+                                            uint32_t *is_websocket);
+
+// Gives the path and query that the client asks for, as it has sent them.
+//
+// - `request`: the request
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target. From any thread, one at a time.
+raddle_status_t raddle_request_target(raddle_request_t *request,
+                                      char *buffer,
+                                      size_t size,
+                                      size_t *length);
+
+// Gives the path that the client asks for: the target up to its "?".
+//
+// - `request`: the request
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target. From any thread, one at a time.
+raddle_status_t raddle_request_path(raddle_request_t *request,
+                                    char *buffer,
+                                    size_t size,
+                                    size_t *length);
+
+// Gives the client's address, as raddle_conn_peer.
+//
+// - `request`: the request
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_peer. From any thread, one at a time.
+raddle_status_t raddle_request_peer(raddle_request_t *request,
+                                    char *buffer,
+                                    size_t size,
+                                    size_t *length);
+
+// Gives the value of the first header of a name.
+//
+// - `request`: the request
+// - `name`: the header's name, in any case
+// - `buffer`, `size`, `length`: as with raddle_conn_target. The value is bytes, and may not be UTF-8
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND where there is no such header. From any thread, one at a time.
+raddle_status_t raddle_request_header(raddle_request_t *request,
+                                      const char *name,
+                                      char *buffer,
+                                      size_t size,
+                                      size_t *length);
+
+// Gives a header by its place, in the order in which the client has sent them.
+//
+// - `request`: the request
+// - `index`: from 0 on
+// - `name`, `name_size`, `name_length`: as `buffer`, `size` and `length` of raddle_conn_target, for the name
+// - `value`, `value_size`, `value_length`: the same for the value
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND behind the last header. From any thread, one at a time.
+raddle_status_t raddle_request_header_at(raddle_request_t *request,
+                                         size_t index,
+                                         char *name,
+                                         size_t name_size,
+                                         size_t *name_length,
+                                         char *value,
+                                         size_t value_size,
+                                         size_t *value_length);
+
+// Gives one of the subprotocols that the client offers, in its order of preference.
+//
+// - `request`: the request
+// - `index`: from 0 on
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND behind the last. From any thread, one at a time.
+raddle_status_t raddle_request_subprotocol_at(raddle_request_t *request,
+                                              size_t index,
+                                              char *buffer,
+                                              size_t size,
+                                              size_t *length);
+
+// Gives the common name of the certificate that the client has shown, which was verified.
+//
+// - `request`: the request
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND where there is no certificate, or no name in it. From any
+// thread, one at a time.
+raddle_status_t raddle_request_client_name(raddle_request_t *request,
+                                           char *buffer,
+                                           size_t size,
+                                           size_t *length);
+
+// Gives the certificate that the client has shown, in DER, with a NUL behind it that is no part of it.
+//
+// - `request`: the request
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND where there is none. From any thread, one at a time.
+raddle_status_t raddle_request_client_certificate(raddle_request_t *request,
+                                                  char *buffer,
+                                                  size_t size,
+                                                  size_t *length);
+
+// Sets what decides on each request, plain HTTP requests among them. Default: WebSockets are accepted with the first
+// subprotocol that both sides support, all else is answered with 426.
+//
+// - `config`: the settings
+// - `on_request`: the function; NULL for the default
+// - `user`, `destroy`: as with raddle_server_config_callbacks
+//
+// It is called on the thread that serves the connection afterwards: in engine threads it may wait, until the handshake
+// timeout; in engine accept it is called within raddle_server_accept, in engine queue within raddle_server_poll.
+//
+// Returns RADDLE_OK. With any other status the library has no use for `user`.
+raddle_status_t raddle_server_config_on_request(raddle_server_config_t *config,
+                                                raddle_request_callback_t on_request,
+                                                void *user,
+                                                raddle_destroy_t destroy);
+
+// Makes the TLS of a server, which needs a certificate before a server can listen with it.
+//
+// - `tls`: a place for the handle; it is freed with raddle_server_tls_free, and may be needed for
+//   raddle_server_tls_reload until then
+//
+// Returns RADDLE_OK. From any thread; used by one at a time: others get RADDLE_ERR_BUSY.
+raddle_status_t raddle_server_tls_new(raddle_server_tls_t **tls);
+
+// Frees the TLS of a server. Servers that listen with it go on.
+//
+// - `tls`: the handle; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread.
+raddle_status_t raddle_server_tls_free(raddle_server_tls_t *tls);
+
+// Adds a certificate chain, the server's own first, and its private key, from two PEM files.
+//
+// - `tls`: the handle
+// - `chain`, `key`: the paths of the files
+//
+// May be called several times: a client gets the first that is valid for the name that it asks for (SNI), else the first.
+// Returns RADDLE_OK; RADDLE_ERR_STATE where a server listens with it already. The files are read when one does.
+raddle_status_t raddle_server_tls_certificate_files(raddle_server_tls_t *tls,
+                                                    const char *chain,
+                                                    const char *key);
+
+// Adds a certificate chain and its private key, of bytes in PEM.
+//
+// - `tls`: the handle
+// - `chain`, `chain_length`: the chain
+// - `key`, `key_length`: the key
+//
+// Returns as raddle_server_tls_certificate_files.
+raddle_status_t raddle_server_tls_certificate_pem(raddle_server_tls_t *tls,
+                                                  const uint8_t *chain,
+                                                  size_t chain_length,
+                                                  const uint8_t *key,
+                                                  size_t key_length);
+
+// Asks clients for a certificate that leads to one of the roots in a PEM file. raddle_request_client_name says whose it is.
+//
+// - `tls`: the handle
+// - `mode`: RADDLE_CLIENT_CERTIFICATE_OPTIONAL or RADDLE_CLIENT_CERTIFICATE_REQUIRED
+// - `roots`: the path of the file
+//
+// Returns as raddle_server_tls_certificate_files.
+raddle_status_t raddle_server_tls_client_certificates(raddle_server_tls_t *tls,
+                                                      uint32_t mode,
+                                                      const char *roots);
+
+// Reads the files again. New connections get what is in them; those that are there go on.
+//
+// - `tls`: the handle, with which a server listens
+//
+// Returns RADDLE_OK; RADDLE_ERR_TLS where something is not in order: then all stays as it is; RADDLE_ERR_STATE where no
+// server listens with it. From any thread.
+raddle_status_t raddle_server_tls_reload(raddle_server_tls_t *tls);
+
+// Has a connection get what is published to a topic, until it ends.
+//
+// - `server`: the server
+// - `conn`: a connection of it
+// - `topic`: any text that is not empty
+//
+// Returns RADDLE_OK, where it does already as well; RADDLE_ERR_CLOSED where it has ended. From any thread.
+raddle_status_t raddle_server_subscribe(raddle_server_t *server,
+                                        raddle_conn_t conn,
+                                        const char *topic);
+
+// Ends a subscription.
+//
+// - `server`, `conn`, `topic`: as with raddle_server_subscribe
+//
+// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where there was none. From any thread.
+raddle_status_t raddle_server_unsubscribe(raddle_server_t *server,
+                                          raddle_conn_t conn,
+                                          const char *topic);
+
+// Sends a message to all who have subscribed to a topic, without waiting for any of them. It is encoded once.
+//
+// - `server`: the server
+// - `topic`: the topic
+// - `kind`: RADDLE_TEXT or RADDLE_BINARY
+// - `data`, `length`: the payload, which is yours again when the call returns
+// - `except`: 0, or a connection that does without it: the one that has said it
+//
+// Everybody gets the messages of a topic in the same order, and in the order of one thread's sends to a connection. Who
+// does not keep up is treated as raddle_server_config_when_full says: closed, or left without it, which
+// RADDLE_METRIC_DROPPED_PUBLICATIONS counts. Returns RADDLE_OK, where nobody has subscribed as well. From any thread.
+raddle_status_t raddle_server_publish(raddle_server_t *server,
+                                      const char *topic,
+                                      uint32_t kind,
+                                      const uint8_t *data,
+                                      size_t length,
+                                      raddle_conn_t except);
+
+// Sends a message to all open connections of a server, as raddle_server_publish does.
+//
+// - `server`, `kind`, `data`, `length`, `except`: as with raddle_server_publish
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_server_broadcast(raddle_server_t *server,
+                                        uint32_t kind,
+                                        const uint8_t *data,
+                                        size_t length,
+                                        raddle_conn_t except);
+
+// Counts the connections that have subscribed to a topic.
+//
+// - `server`, `topic`: as with raddle_server_subscribe
+// - `count`: a place for the number
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_server_subscribers(const raddle_server_t *server,
+                                          const char *topic,
+                                          size_t *count);
+
+// Lists the connections of a server that are there: open, closing, or ended and not let go yet.
+//
+// - `server`: the server
+// - `identity`: NULL for all, or those of this identity only
+// - `conns`, `max`: a place for their ids; NULL and 0 to learn their number
+// - `count`: a place for their number
+//
+// Returns RADDLE_OK; RADDLE_ERR_BUFFER where there are more than `max`: then `count` is set all the same, and the place
+// holds the first. In no particular order. From any thread.
+raddle_status_t raddle_server_connections(const raddle_server_t *server,
+                                          const char *identity,
+                                          raddle_conn_t *conns,
+                                          size_t max,
+                                          size_t *count);
+
+// Says what a status means, in English.
+//
+// Returns a text that is never freed; for a number that is no status as well. From any thread.
+const char *raddle_strerror(int32_t status);
+
+// Says what was wrong with the last call of this thread that has failed.
+//
+// Returns a text of at most 511 bytes of UTF-8 on one line, never NULL; empty where no call has failed. It is
+// valid until the next call of this thread that fails. Other threads have their own. From any thread.
+const char *raddle_last_error(void);
+
+// Says of which version the library is, as RADDLE_VERSION does of the header.
+//
+// Returns the number. From any thread.
+uint32_t raddle_version(void);
+
+// Says of which version the library is, as "0.1.0".
+//
+// Returns a text that is never freed. From any thread.
+const char *raddle_version_string(void);
+
+// Tells whether the library that was loaded can serve a program that was compiled with this header.
+//
+// - `version`: RADDLE_VERSION
+// - `abi_version`: RADDLE_ABI_VERSION
+//
+// Returns RADDLE_OK, or RADDLE_ERR_VERSION where the ABI is another one, or the header is newer than the library: it may
+// declare what the library does not have. To be called before anything else; from any thread.
+raddle_status_t raddle_check_version(uint32_t version,
+                                     uint32_t abi_version);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* RADDLE_H */
