@@ -165,6 +165,12 @@ impl Receiver {
         }
     }
 
+    /// Tells whether the next frame is a Close, whole or not.
+    pub fn is_before_close(&self) -> bool {
+        let is_close = |first: &u8| first & 0x0f == OpCode::Close as u8;
+        !self.closed && self.payload.is_none() && self.buffer.unread().first().is_some_and(is_close)
+    }
+
     /// Tells whether another whole frame, or a header that breaks a rule, is already there: whether
     /// [`advance`](Self::advance) has something to do before it needs more bytes.
     pub fn has_frame(&self) -> bool {

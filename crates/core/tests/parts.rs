@@ -193,3 +193,22 @@ fn whether_a_message_is_complete_shows_in_parts_too() {
     assert_eq!(receiver.event().map(Owned::from), Some(Owned::TextPart("o".into(), Last)));
     assert!(!receiver.is_amid_message() && !receiver.has_frame());
 }
+
+#[test]
+fn a_close_is_known_by_its_first_byte_and_no_payload_is_taken_for_one() {
+    let mut receiver = Receiver::new(CLIENT, Limits::default());
+    // A payload that looks like the header of a Close.
+    receiver.feed(b"\x82\x02\x88");
+    assert!(!receiver.is_before_close());
+    assert_eq!(receiver.advance(), Ok(false));
+    assert!(!receiver.is_before_close());
+    receiver.feed(b"\x00\x88");
+    assert_eq!(receiver.advance(), Ok(true));
+    assert!(receiver.is_before_close());
+    receiver.feed(b"\x00");
+    assert!(receiver.is_before_close());
+    assert_eq!(receiver.advance(), Ok(true));
+    // What comes behind it is nothing.
+    receiver.feed(b"\x88\x00");
+    assert!(!receiver.is_before_close());
+}

@@ -72,6 +72,27 @@ fn a_poll_gives_what_has_happened_in_order() {
 }
 
 #[test]
+fn messages_that_come_with_the_end_are_answered_before_it() {
+    let last_words: [(&[u8], u16); 3] =
+        [(b"\x88\x82\0\0\0\0\x03\xe8", 1000), (b"\x83\x80\0\0\0\0", 1002), (b"\x81\x81\0\0\0\0\xff", 1007)];
+    for (last_word, code) in last_words {
+        let (server, mut events) = looping(|builder| builder);
+        let client = beside(&server, move |server| {
+            let mut client = connect(server);
+            let mut bytes = client.encode(&text("one"));
+            bytes.extend(client.encode(&text("two")));
+            bytes.extend(last_word);
+            client.send_bytes(&bytes);
+            assert_eq!([client.frame(), client.frame()], [text("one"), text("two")]);
+            assert_eq!(client.frame().payload[..2], code.to_be_bytes());
+        });
+        let happened = echo_to_the_end(&mut events);
+        join(client, LIMIT);
+        assert!(happened.len() == 2 && happened[1].starts_with("closed: "), "{happened:?}");
+    }
+}
+
+#[test]
 fn messages_of_every_size_come_whole_however_they_are_cut() {
     let (server, mut events) = looping(|builder| {
         builder.with_options(|options| {

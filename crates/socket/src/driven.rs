@@ -212,15 +212,28 @@ impl Driven {
     ///
     /// `memory` is lent, and is given back; what is torn is kept by the connection itself.
     pub fn read(&mut self, memory: &mut Vec<u8>, deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>) -> Turn {
-        self.read_behind(memory, &mut 0, deliver)
+        self.read_once(memory, &mut 0, Answers::Within, deliver)
     }
 
     /// Reads as [`read`](Self::read) does, but leaves the first `used` bytes of the memory alone, and counts what it has used
     /// itself: so what was delivered stays there.
+    ///
+    /// Messages are answered when it has returned. So where a Close, or what fails the connection, has come with messages, it
+    /// is left to the next read, as [`Turn::More`] says: the answers are sent before the last word.
     pub fn read_behind(
         &mut self,
         memory: &mut Vec<u8>,
         used: &mut usize,
+        deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
+    ) -> Turn {
+        self.read_once(memory, used, Answers::Behind, deliver)
+    }
+
+    fn read_once(
+        &mut self,
+        memory: &mut Vec<u8>,
+        used: &mut usize,
+        answers: Answers,
         mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
     ) -> Turn {
         if self.is_leaving() || self.link().is_given_up.load(Ordering::Relaxed) {
@@ -254,7 +267,7 @@ impl Driven {
             }
             // What was held back is parsed first.
             let turn = if seat.inbound().receiver.has_frame() { Turn::Done } else { seat.receive()? };
-            Ok(match seat.parse(reading, &mut deliver)? {
+            Ok(match seat.parse(reading, answers, &mut deliver)? {
                 // What a layer has received already, no poller would tell.
                 Parsed::All if link.transport.has_input() => Turn::More,
                 Parsed::All => turn,
@@ -350,6 +363,15 @@ impl Driven {
             }
         }
     }
+}
+
+/// When the messages of a read are answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// While they are delivered.
+    Within,
+    /// When the read has returned.
+    Behind,
 }
 
 /// How far a connection was parsed.
@@ -450,28 +472,39 @@ impl<'a> Seat<'a> {
     fn parse(
         &mut self,
         reading: Reading,
+        answers: Answers,
         mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
     ) -> Result<Parsed, Cause> {
-        let (link, receiver) = (self.link, &mut self.inbound().receiver);
+        let link = self.link;
+        let Inbound { receiver, ahead } = self.inbound();
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
+        let mut leaves_answers = false;
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
         while !link.abandoned.load(Ordering::Relaxed) {
             if reading == Reading::Wanted && link.is_paused() {
                 parsed = Parsed::Paused;
                 break;
             }
-            if link.is_called_away.load(Ordering::Relaxed) {
+            if link.is_called_away.load(Ordering::Relaxed) || leaves_answers && receiver.is_before_close() {
                 parsed = Parsed::Enough;
                 break;
             }
-            if !receiver.advance().map_err(Cause::Failed)? {
-                break;
+            match receiver.advance() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if leaves_answers => {
+                    ahead.push_back(Ahead::End(Cause::Failed(error)));
+                    parsed = Parsed::Enough;
+                    break;
+                }
+                Err(error) => return Err(Cause::Failed(error)),
             }
             if let Some(message) = receiver.message() {
                 link.counters.message();
                 // The one behind it has a time of its own.
                 link.note_message_complete();
+                leaves_answers |= answers == Answers::Behind;
                 if deliver(message).is_break() {
                     parsed = Parsed::Enough;
                     break;
