@@ -141,7 +141,7 @@ impl EventLoop {
     /// in which it has happened to each connection.
     ///
     /// Events that are not taken out of the iterator are lost. A poll without events says that the time was up, that a
-    /// [`Waker`] has ended it, or that the server has stopped.
+    /// [`Waker`] or a signal has ended it, or that the server has stopped.
     pub fn poll(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_>> {
         let until = timeout.map(|timeout| after(Instant::now(), timeout));
         drive_for(&self.driver);
@@ -154,8 +154,8 @@ impl EventLoop {
                 }
                 until => until.map(|until| until.saturating_duration_since(Instant::now())),
             };
-            self.read(left);
-            let is_woken = self.woken.swap(false, Ordering::SeqCst);
+            let is_interrupted = !self.read(left);
+            let is_woken = self.woken.swap(false, Ordering::SeqCst) || is_interrupted;
             let is_late = until.is_some_and(|until| Instant::now() >= until);
             if is_woken || is_late || !self.turn.happened.is_empty() || self.is_over() {
                 break;
@@ -272,10 +272,10 @@ impl EventLoop {
         self.unfinished.push(key);
     }
 
-    /// Waits for sockets, and reads what has arrived until the arena is full.
-    fn read(&mut self, timeout: Option<Duration>) {
+    /// Waits for sockets, and reads what has arrived until the arena is full. `false`: a signal has ended the wait.
+    fn read(&mut self, timeout: Option<Duration>) -> bool {
         let mut found = mem::take(&mut self.found);
-        self.home.sleep(&mut found, timeout);
+        let is_whole = self.home.sleep(&mut found, timeout);
         let unfinished = mem::take(&mut self.unfinished);
         for event in found.iter().filter(|event| !unfinished.contains(&event.key)) {
             self.attend(event);
@@ -284,6 +284,7 @@ impl EventLoop {
             self.attend(raddle_socket::Event { key, readable: true, writable: true });
         }
         self.found = found;
+        is_whole
     }
 
     /// Does what a connection's socket is ready for. Where the arena is full, it is found again.

@@ -88,22 +88,24 @@ impl Home {
         self.post(Task::Decide(request));
     }
 
-    /// Waits until there is something to do, at most for `timeout`.
-    pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>) {
+    /// Waits until there is something to do, at most for `timeout`. `false`: a signal has ended the wait.
+    pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         let has_tasks = self.has_tasks();
         let timeout = if has_tasks { Some(Duration::ZERO) } else { timeout };
+        let mut is_whole;
         if has_large_spares() && timeout.is_none_or(|timeout| timeout > IDLE) {
-            self.watch.wait(events, Some(IDLE));
+            is_whole = self.watch.wait(events, Some(IDLE));
             // Nobody has rung, and nothing was found.
-            if events.is_empty() && self.asleep.load(Ordering::SeqCst) {
+            if is_whole && events.is_empty() && self.asleep.load(Ordering::SeqCst) {
                 drop_large_spares();
-                self.watch.wait(events, timeout.map(|timeout| timeout - IDLE));
+                is_whole = self.watch.wait(events, timeout.map(|timeout| timeout - IDLE));
             }
         } else {
-            self.watch.wait(events, timeout);
+            is_whole = self.watch.wait(events, timeout);
         }
         self.asleep.store(false, Ordering::SeqCst);
+        is_whole
     }
 
     /// While the loop does something else, others are to ring its bell for what they ask.

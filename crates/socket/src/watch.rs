@@ -122,16 +122,18 @@ impl Watch {
         }
     }
 
-    /// Waits until a socket is ready, [`wake`](Self::wake) is called or the time is up. A failure is logged, and followed by
-    /// a pause that keeps it from becoming a spin.
-    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) {
+    /// Waits until a socket is ready, [`wake`](Self::wake) is called or the time is up. `false`: a signal has ended the wait. A
+    /// failure is logged, and followed by a pause that keeps it from becoming a spin.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> bool {
         events.found.clear();
         let timeout = timeout.map(|timeout| Timespec::try_from(timeout.min(LONGEST)).expect("it is short"));
         match epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut events.found), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => true,
+            Err(rustix::io::Errno::INTR) => false,
             Err(error) => {
                 log::error!("waiting for sockets fails: {error}");
                 thread::sleep(Duration::from_millis(10));
+                true
             }
         }
     }
