@@ -1,0 +1,146 @@
+"""Writes a C program that calls every function of raddle.h with pointers and handles that are not in order.
+
+    every_function.py include/raddle.h > every_function.c
+
+Hostile inputs 297 and 298: NULL for every pointer, one at a time and all at once; handles that were never given, were freed, or
+are of another kind. The rest of each call's arguments are in order, so that it is this one that is refused. A parameter
+whose type is not known here is an error: nobody is passed over.
+"""
+
+import re
+import sys
+
+# Of each type of handle: what makes a fresh one, and what frees it where it was not.
+HANDLES = {
+    "raddle_server_config_t": "fresh_config()",
+    "raddle_server_tls_t": "fresh_tls()",
+    "raddle_server_t": "fresh_server()",
+    "raddle_request_t": "fresh_request()",
+}
+# Parameters that may be NULL.
+OPTIONAL = {
+    "raddle_conn_end": {"code", "clean", "buffer", "length"},
+    "raddle_conn_traffic": {"received_messages", "received_bytes", "sent_messages", "sent_bytes"},
+    "raddle_close": {"reason"},
+    "raddle_close_wait": {"reason"},
+    "raddle_request_respond": {"content_type"},
+    "raddle_request_set_subprotocol": {"name"},
+    "raddle_send_many": {"statuses"},
+    "raddle_server_config_listen": {"tls"},
+    "raddle_server_config_listen_fd": {"tls"},
+    "raddle_server_config_listen_inherited": {"tls"},
+    "raddle_server_connections": {"identity"},
+}
+# Parameters that may be NULL wherever they stand.
+OPTIONAL_EVERYWHERE = {"length", "name_length", "value_length", "user"}
+# Functions for which NULL is passed over.
+FREES = re.compile(r"raddle_\w+_free$")
+# What a value that is in order looks like, by type; where the name of the parameter decides, by that.
+VALUES = {
+    "uint16_t": "1000",
+    "uint32_t": "1",
+    "uint64_t": "1000",
+    "int64_t": "0",
+    "int32_t": "0",
+    "int": "0",
+    "size_t": "8",
+}
+NAMED = {
+    ("uint32_t", "kind"): "RADDLE_BINARY",
+    ("uint32_t", "engine"): "RADDLE_ENGINE_POOL",
+    ("uint16_t", "port"): "0",
+    ("size_t", "index"): "0",
+    ("size_t", "bytes"): "1048576",
+    ("size_t", "head"): "1024",
+    ("size_t", "line"): "1024",
+    ("uint16_t", "status"): "404",
+}
+CALLBACKS = {"raddle_callback_t", "raddle_destroy_t", "raddle_request_callback_t"}
+
+
+def functions(header):
+    """The prototypes: name, and the parameters with their types."""
+    text = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
+    text = re.sub(r"//.*", "", text)
+    for result, name, parameters in re.findall(r"^(\w[\w ]*[ *]+)(raddle_\w+)\(([^)]*)\);", text, flags=re.M):
+        parsed = []
+        for parameter in " ".join(parameters.split()).split(", "):
+            if parameter == "void":
+                continue
+            kind, called = re.fullmatch(r"(.*?[ *])(\w+)", parameter).groups()
+            parsed.append((re.sub(r"\s*\*", " *", kind).strip(), called))
+        yield result.strip(), name, parsed
+
+
+def handle_of(kind):
+    """The type of a handle, where a parameter is one."""
+    match = re.fullmatch(r"(?:const )?(raddle_\w+_t) \*", kind)
+    return match[1] if match and match[1] in HANDLES else None
+
+
+def value(kind, called, index):
+    """An argument that is in order."""
+    if handle := handle_of(kind):
+        return HANDLES[handle]
+    if kind == "raddle_conn_t":
+        return "0" if called == "except" else "fresh_conn()"
+    if kind in CALLBACKS:
+        return "NULL"
+    if kind == "void *":
+        return "NULL"
+    if kind == "const char *":
+        return '"127.0.0.1"'
+    if kind.endswith("*"):
+        # A place of its own, large and aligned enough for anything.
+        plain = kind.replace("const ", "")
+        return f"(void *)places[{index}]" if plain else ""
+    if (kind, called) in NAMED:
+        return NAMED[kind, called]
+    if kind in VALUES:
+        return VALUES[kind]
+    sys.exit(f"every_function.py: no value is known for {kind} {called}")
+
+
+def main():
+    header = open(sys.argv[1]).read()
+    tests = []
+    for result, name, parameters in functions(header):
+        if result != "raddle_status_t" or name == "raddle_test_panic":
+            continue
+        plain = [value(kind, called, index) for index, (kind, called) in enumerate(parameters)]
+        optional = OPTIONAL.get(name, set()) | OPTIONAL_EVERYWHERE
+        calls = []
+
+        def call(arguments, expected, what):
+            calls.append(f'    expect({expected}, {name}({", ".join(arguments)}), "{name}: {what}");')
+
+        nothing = ["NULL" if kind.endswith("*") or kind in CALLBACKS else "0" for kind, _ in parameters]
+        if name not in ("raddle_send_many", "raddle_check_version"):
+            call(nothing, "RADDLE_OK" if FREES.match(name) and parameters[0][0].endswith("*") else "FAILS", "nothing at all")
+        for index, (kind, called) in enumerate(parameters):
+            with_this = lambda it: plain[:index] + [it] + plain[index + 1 :]
+            if handle := handle_of(kind):
+                expected = "RADDLE_ERR_HANDLE"
+                if called not in optional:
+                    call(with_this("NULL"), "RADDLE_OK" if FREES.match(name) else expected, f"{called} is NULL")
+                for forged in ("FORGED_ONE", "FORGED_ALL", "FORGED_RANDOM"):
+                    call(with_this(f"({handle} *){forged}"), expected, f"{called} is forged")
+                for other in sorted(set(HANDLES) - {handle}):
+                    call(with_this(f"(void *){HANDLES[other]}"), expected, f"{called} is a {other}")
+                call(with_this(f"freed_{handle}()"), expected, f"{called} was freed")
+            elif kind == "raddle_conn_t":
+                for forged in ("1", "UINT64_MAX", "(raddle_conn_t)FORGED_RANDOM", "(raddle_conn_t)(uintptr_t)fresh_config()"):
+                    call(with_this(forged), "RADDLE_ERR_HANDLE", f"{called} is forged")
+                if called != "except":
+                    call(with_this("0"), "RADDLE_ERR_HANDLE", f"{called} is 0")
+                    call(with_this("ended_conn()"), "RADDLE_ERR_CLOSED", f"{called} has ended")
+            elif kind.endswith("*") and called not in optional:
+                call(with_this("NULL"), "RADDLE_ERR_ARGUMENT", f"{called} is NULL")
+        tests += calls
+    print('#include "every_function.h"\n\nint main(void) {\n    set_up();')
+    print("\n".join(tests))
+    print("    tear_down();\n    return 0;\n}")
+    print(f"every_function.py: {len(tests)} calls", file=sys.stderr)
+
+
+main()
