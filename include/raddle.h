@@ -679,9 +679,6 @@ raddle_status_t raddle_conn_set_user(raddle_conn_t conn,
 // Returns RADDLE_OK. From any thread.
 raddle_status_t raddle_conn_user(raddle_conn_t conn, void **user);
 
-// Has the next call of this thread that works on a handle panic amid its work.
-void raddle_test_panic(void);
-
 // Waits for the next open connection, in engine accept.
 //
 // - `server`: the server

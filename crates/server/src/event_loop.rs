@@ -51,6 +51,8 @@ pub struct EventLoop {
     home: Arc<Home>,
     driver: Arc<dyn Driver>,
     woken: Arc<AtomicBool>,
+    /// The last poll was ended from outside.
+    was_woken: bool,
     berths: Berths<()>,
     /// The keys of those that have received more than was delivered in their turn.
     unfinished: Vec<usize>,
@@ -123,6 +125,7 @@ impl EventLoop {
             driver: Arc::clone(&home) as Arc<dyn Driver>,
             home,
             woken: Arc::default(),
+            was_woken: false,
             berths: Berths::new(),
             unfinished: Vec::new(),
             found: Events::default(),
@@ -155,9 +158,9 @@ impl EventLoop {
                 until => until.map(|until| until.saturating_duration_since(Instant::now())),
             };
             let is_interrupted = !self.read(left);
-            let is_woken = self.woken.swap(false, Ordering::SeqCst) || is_interrupted;
+            self.was_woken = self.woken.swap(false, Ordering::SeqCst) || is_interrupted;
             let is_late = until.is_some_and(|until| Instant::now() >= until);
-            if is_woken || is_late || !self.turn.happened.is_empty() || self.is_over() {
+            if self.was_woken || is_late || !self.turn.happened.is_empty() || self.is_over() {
                 break;
             }
         }
@@ -205,6 +208,11 @@ impl EventLoop {
             && self.turn.happened.is_empty()
             && self.home.stopping.load(Ordering::SeqCst)
             && !self.home.has_tasks()
+    }
+
+    /// Tells whether a [`Waker`] or a signal has ended the last poll.
+    pub fn was_woken(&self) -> bool {
+        self.was_woken
     }
 
     /// What ends a poll from another thread.

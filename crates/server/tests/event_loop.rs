@@ -217,11 +217,12 @@ fn a_waker_ends_a_poll_and_a_poll_ends_in_time() {
         waker.wake();
     });
     assert_eq!(events.poll(None).count(), 0);
+    assert!(events.was_woken());
     join(waking, LIMIT);
     let begun = Instant::now();
     assert_eq!(events.poll(Some(Duration::from_millis(50))).count(), 0);
     assert!(begun.elapsed() >= Duration::from_millis(50));
-    assert!(!events.is_over());
+    assert!(!events.was_woken() && !events.is_over());
     server.stop(Duration::ZERO);
     while !events.is_over() {
         assert_eq!(events.poll(Some(LIMIT)).count(), 0);
