@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use raddle_core::handshake::Request as Head;
 use raddle_socket::{Cause, End, Reader, Writer};
 
-use crate::guard;
+use crate::guard::{self, Depth};
 use crate::handles::{Kind, Missing, Table};
 use crate::status::{Failure, Status};
 use crate::user::User;
@@ -196,7 +196,7 @@ fn of_turn(id: u64) -> Option<Arc<Conn>> {
 
 fn guarded<R>(id: u64, conn: &Conn, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {
     let _poison = Poison(id);
-    guard::trip();
+    guard::trip(Depth::Handle);
     act(conn)
 }
 

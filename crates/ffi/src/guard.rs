@@ -11,7 +11,10 @@ pub(crate) fn guard(call: impl FnOnce() -> Result<(), Failure>) -> Status {
         return Failure::new(Status::RADDLE_ERR_FORKED, "the process was forked from one that uses the library").note();
     }
     // What a call has changed half is poisoned by whoever owns it.
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        trip(Depth::Entry);
+        call()
+    })) {
         Ok(Ok(())) => Status::RADDLE_OK,
         Ok(Err(failure)) => failure.note(),
         Err(panic) => {
@@ -25,29 +28,44 @@ pub(crate) fn guard(call: impl FnOnce() -> Result<(), Failure>) -> Status {
     }
 }
 
-/// Fails on purpose, where a test has asked for it: inside a call, amid its work.
-#[inline]
-pub(crate) fn trip() {
-    #[cfg(feature = "test-hooks")]
-    hooks::trip();
+/// Where a test may have a call panic.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Before it has looked at anything.
+    Entry = 1,
+    /// Amid its work on what a handle names.
+    Handle = 2,
 }
 
+/// Panics, where a test has asked for that.
+#[inline]
+pub(crate) fn trip(depth: Depth) {
+    #[cfg(feature = "test-hooks")]
+    hooks::trip(depth);
+    let _ = depth;
+}
+
+/// What tests of panics need.
 #[cfg(feature = "test-hooks")]
-mod hooks {
+pub mod hooks {
     use std::cell::Cell;
 
+    use super::Depth;
+
     thread_local! {
-        static LEFT: Cell<u32> = const { Cell::new(0) };
+        static ASKED: Cell<u32> = const { Cell::new(0) };
     }
 
-    /// Has the next call of this thread that works on a handle panic amid its work.
+    /// Has the next call of this thread that comes so far panic: 1 before it has looked at anything, 2 amid its work on what
+    /// a handle names.
     #[unsafe(no_mangle)]
-    pub extern "C" fn raddle_test_panic() {
-        LEFT.set(1);
+    pub extern "C" fn raddle_test_panic(depth: u32) {
+        ASKED.set(depth);
     }
 
-    pub(crate) fn trip() {
-        if LEFT.replace(0) == 1 {
+    pub(crate) fn trip(depth: Depth) {
+        if ASKED.get() == depth as u32 {
+            ASKED.set(0);
             panic!("a test has asked for a panic");
         }
     }

@@ -6,7 +6,7 @@ use raddle_core::handshake::HeadLimits;
 use raddle_server::{AddressSource, Deflate, IdentityPolicy, Options, TrustedProxy};
 
 use crate::arguments;
-use crate::guard::guard;
+use crate::guard::{Depth, guard, trip};
 use crate::handles::{Handle, Kind, Table, to_id, to_pointer};
 use crate::server::callbacks::Callbacks;
 use crate::server::listeners::Place;
@@ -111,7 +111,7 @@ impl Handle for ServerConfig {
 pub(crate) fn set(config: *mut ServerConfig, change: impl FnOnce(&mut Config) -> Result<(), Failure>) -> Status {
     guard(|| {
         ServerConfig::table().use_alone(to_id(config), |config| {
-            crate::guard::trip();
+            trip(Depth::Handle);
             change(config)
         })
     })

@@ -247,7 +247,7 @@ fn start(serving: &Serving) -> Result<(), Failure> {
             let events = serving.server.event_loop()?;
             let waker = events.waker();
             let queue = Mutex::new(Queue::new(events, Arc::clone(&serving.core)));
-            Way::Queue { queue, waker, is_woken: AtomicBool::new(false) }
+            Way::Queue { queue, waker }
         }
         Engine::Accept => Way::Accept,
     };

@@ -23,6 +23,7 @@ use raddle_core::handshake::Request as Head;
 use raddle_server::{ConnectionId, Waker, Writer};
 
 use crate::connections::{self, Conn, Entry};
+use crate::guard::{self, Depth};
 use crate::handles::{Handle, Kind, Table, to_id};
 use crate::status::Failure;
 use crate::user::User;
@@ -48,7 +49,7 @@ pub(crate) struct Serving {
 /// How the events of a server come to the program.
 pub(crate) enum Way {
     Callbacks,
-    Queue { queue: Mutex<queue::Queue>, waker: Waker, is_woken: AtomicBool },
+    Queue { queue: Mutex<queue::Queue>, waker: Waker },
     Accept,
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn with<R>(
     act: impl FnOnce(&Arc<Serving>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     Server::table().with(to_id(server), |serving| {
-        crate::guard::trip();
+        guard::trip(Depth::Handle);
         act(serving)
     })
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use raddle_server::Waker;
@@ -45,14 +44,14 @@ pub extern "C" fn raddle_server_poll(
             return Err(Failure::argument("max: at least 1"));
         }
         with(server, |serving| {
-            let (queue, _, is_woken) = queue_of(serving)?;
+            let (queue, _) = queue_of(serving)?;
             let mut queue = queue.try_lock().ok_or_else(busy)?;
             match queue.poll(&mut space, arguments::timeout(timeout_ms))? {
                 0 if queue.is_over() => Err(Failure::new(
                     Status::RADDLE_ERR_CLOSED,
                     "the server was stopped, and its connections have ended",
                 )),
-                0 if is_woken.swap(false, Ordering::SeqCst) || timeout_ms < 0 => {
+                0 if queue.was_woken() => {
                     Err(Failure::new(Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"))
                 }
                 0 => Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "nothing has happened")),
@@ -89,9 +88,7 @@ pub extern "C" fn raddle_server_flush(server: *mut Server) -> Status {
 pub extern "C" fn raddle_server_wake(server: *const Server) -> Status {
     guard(|| {
         with(server, |serving| {
-            let (_, waker, is_woken) = queue_of(serving)?;
-            is_woken.store(true, Ordering::SeqCst);
-            waker.wake();
+            queue_of(serving)?.1.wake();
             Ok(())
         })
     })
@@ -119,9 +116,9 @@ pub extern "C" fn raddle_server_fd(server: *const Server, fd: *mut c_int) -> Sta
     })
 }
 
-fn queue_of(serving: &Serving) -> Result<(&Mutex<Queue>, &Waker, &AtomicBool), Failure> {
+fn queue_of(serving: &Serving) -> Result<(&Mutex<Queue>, &Waker), Failure> {
     match serving.way()? {
-        Way::Queue { queue, waker, is_woken } => Ok((queue, waker, is_woken)),
+        Way::Queue { queue, waker } => Ok((queue, waker)),
         _ => Err(Failure::state("the server has another engine than RADDLE_ENGINE_QUEUE")),
     }
 }

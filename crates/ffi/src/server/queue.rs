@@ -21,6 +21,9 @@ pub(crate) struct Queue {
     turn: Found,
 }
 
+/// An event as C sees it, and its connection.
+type Seen = (MessageView, Option<Entry>);
+
 struct Found {
     core: Arc<Core>,
     /// By the place that each connection has in its server's registry.
@@ -28,7 +31,7 @@ struct Found {
     /// Connections whose last event was given: they are there until the next turn.
     departed: Vec<Entry>,
     /// What the program's array had no space for.
-    left: VecDeque<(MessageView, Option<Entry>)>,
+    left: VecDeque<Seen>,
 }
 
 // SAFETY: the pointers of `left` lead into the memory of `events` and of `departed`, which go with them.
@@ -45,48 +48,45 @@ impl Queue {
         space: &mut Space<'_, MessageView>,
         timeout: Option<Duration>,
     ) -> Result<usize, Failure> {
-        let mut count = 0;
         let Self { events, turn } = self;
+        let mut count = 0;
         connections::set_turn(|entries| {
-            let mut give = |view: MessageView, entry: Option<&Entry>| {
+            let mut give = |(view, entry): Seen| {
                 space.push(view);
                 count += 1;
                 // Several events of one connection come behind one another.
                 if let Some(entry) = entry
                     && entries.last().is_none_or(|last: &Entry| last.id != entry.id)
                 {
-                    entries.push(entry.clone());
+                    entries.push(entry);
                 }
                 !space.is_full()
             };
-            while let Some((view, entry)) = turn.left.pop_front() {
-                if !give(view, entry.as_ref()) {
-                    return;
+            if !turn.left.is_empty() {
+                while let Some(seen) = turn.left.pop_front() {
+                    if !give(seen) {
+                        break;
+                    }
                 }
+                return;
             }
-            // What was left was all that the last turn had: only the program's use of it holds the next one up.
-        })?;
-        if count > 0 {
-            return Ok(count);
-        }
-        turn.let_go();
-        connections::set_turn(|entries| {
+            turn.let_go();
+            let mut has_space = true;
             for event in events.poll(timeout) {
-                let Some((view, entry)) = turn.convert(event) else { continue };
-                if space.is_full() {
-                    turn.left.push_back((view, entry));
-                    continue;
-                }
-                space.push(view);
-                count += 1;
-                if let Some(entry) = entry
-                    && entries.last().is_none_or(|last: &Entry| last.id != entry.id)
-                {
-                    entries.push(entry);
+                let Some(seen) = turn.convert(event) else { continue };
+                if has_space {
+                    has_space = give(seen);
+                } else {
+                    turn.left.push_back(seen);
                 }
             }
         })?;
         Ok(count)
+    }
+
+    /// Tells whether the last poll was ended by a wake or a signal.
+    pub(crate) fn was_woken(&self) -> bool {
+        self.events.was_woken()
     }
 
     /// Lets what was sent since the last poll leave now.
@@ -105,7 +105,7 @@ impl Queue {
 
 impl Found {
     /// An event as C sees it. `None`: there is none, as its connection has no handle.
-    fn convert(&mut self, event: Event<'_>) -> Option<(MessageView, Option<Entry>)> {
+    fn convert(&mut self, event: Event<'_>) -> Option<Seen> {
         Some(match event {
             Event::Request(request) => {
                 let pending = Pending { is_kept: true, ..Pending::new(request, &self.core) };

@@ -6,7 +6,7 @@ use raddle_server::Response;
 
 use crate::arguments::{self, TextOut};
 use crate::connection::info::not_found;
-use crate::guard::{guard, trip};
+use crate::guard::{Depth, guard, trip};
 use crate::handles::{Handle as _, to_id};
 use crate::server::requests::{Pending, RequestHandle};
 use crate::status::{Failure, Status};
@@ -354,7 +354,7 @@ fn take(request: *mut RequestHandle) -> Result<Pending, Failure> {
 fn edit(request: *mut RequestHandle, act: impl FnOnce(&mut Pending) -> Result<(), Failure>) -> Status {
     guard(|| {
         RequestHandle::table().use_alone(to_id(request), |pending| {
-            trip();
+            trip(Depth::Handle);
             act(pending)
         })
     })

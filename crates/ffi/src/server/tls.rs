@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use raddle_server::{ClientCertificates, ServerTls, ServerTlsBuilder};
 
 use crate::arguments;
-use crate::guard::guard;
+use crate::guard::{Depth, guard, trip};
 use crate::handles::{Handle, Kind, Table, to_id, to_pointer};
 use crate::status::{Failure, Status};
 
@@ -164,7 +164,7 @@ fn change(
 ) -> Status {
     guard(|| {
         ServerTlsHandle::table().use_alone(to_id(tls), |setup| {
-            crate::guard::trip();
+            trip(Depth::Handle);
             if setup.made.is_some() {
                 return Err(Failure::state("a server listens with it already"));
             }

@@ -1,6 +1,9 @@
 /* What the program that every_function.py writes is about: handles that are in order, fresh ones for each call. */
 #include "peer.h"
 
+/* Of the feature test-hooks. */
+void raddle_test_panic(uint32_t depth);
+
 /* Something that is no handle. */
 #define FORGED_ONE ((void *)(uintptr_t)1)
 #define FORGED_ALL ((void *)UINTPTR_MAX)

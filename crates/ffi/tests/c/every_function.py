@@ -1,10 +1,13 @@
 """Writes a C program that calls every function of raddle.h with pointers and handles that are not in order.
 
     every_function.py include/raddle.h > every_function.c
+    every_function.py include/raddle.h --panics > every_function_hooks.c
 
 Hostile inputs 297 and 298: NULL for every pointer, one at a time and all at once; handles that were never given, were freed, or
 are of another kind. The rest of each call's arguments are in order, so that it is this one that is refused. A parameter
 whose type is not known here is an error: nobody is passed over.
+
+Hostile input 308, with --panics: a panic in each function is a status, for a library with the feature test-hooks.
 """
 
 import re
@@ -101,13 +104,25 @@ def value(kind, called, index):
     sys.exit(f"every_function.py: no value is known for {kind} {called}")
 
 
+def unlooked(kind, called, index):
+    """An argument for a call that looks at none."""
+    return "NULL" if kind.endswith("*") or kind in CALLBACKS else "0"
+
+
 def main():
     header = open(sys.argv[1]).read()
     tests = []
+    panics = "--panics" in sys.argv
     for result, name, parameters in functions(header):
-        if result != "raddle_status_t" or name == "raddle_test_panic":
+        if result != "raddle_status_t":
             continue
-        plain = [value(kind, called, index) for index, (kind, called) in enumerate(parameters)]
+        # What panics at once looks at no handle, and a fresh one is made by calls that would panic.
+        known = unlooked if panics else value
+        plain = [known(kind, called, index) for index, (kind, called) in enumerate(parameters)]
+        if panics:
+            tests.append(f"    /* {name} */\n    raddle_test_panic(1);")
+            tests.append(f'    expect(RADDLE_ERR_INTERNAL, {name}({", ".join(plain)}), "{name}: a panic");')
+            continue
         optional = OPTIONAL.get(name, set()) | OPTIONAL_EVERYWHERE
         calls = []
 

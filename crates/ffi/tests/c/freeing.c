@@ -1,0 +1,243 @@
+/* Freeing: twice, from two threads, in each callback, and while others send, receive, close, poll and accept. */
+#include "peer.h"
+
+#include <pthread.h>
+
+static int destroyed;
+
+static void destroy(void *user) {
+    __atomic_add_fetch((int *)user, 1, __ATOMIC_SEQ_CST);
+}
+
+static int count(const int *counter) {
+    return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+}
+
+/* Hostile input 299: of two threads that free the same, one does. */
+#define THREADS 8
+static pthread_barrier_t barrier;
+static void *shared;
+static raddle_conn_t shared_conn;
+
+static void *free_server(void *won) {
+    pthread_barrier_wait(&barrier);
+    *(int *)won = raddle_server_free((raddle_server_t *)shared) == RADDLE_OK;
+    return NULL;
+}
+
+static void *free_config(void *won) {
+    pthread_barrier_wait(&barrier);
+    *(int *)won = raddle_server_config_free((raddle_server_config_t *)shared) == RADDLE_OK;
+    return NULL;
+}
+
+static void *free_conn(void *won) {
+    pthread_barrier_wait(&barrier);
+    *(int *)won = raddle_conn_free(shared_conn) == RADDLE_OK;
+    return NULL;
+}
+
+static void race(void *(*body)(void *)) {
+    pthread_t threads[THREADS];
+    int won[THREADS], i, winners = 0;
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, body, &won[i]) == 0);
+    for (i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        winners += won[i];
+    }
+    pthread_barrier_destroy(&barrier);
+    CHECK(winners == 1);
+}
+
+static void from_many_threads(void) {
+    raddle_server_config_t *config = NULL;
+    raddle_server_t *server = NULL;
+    uint16_t port;
+    int round;
+    for (round = 0; round < 20; round++) {
+        int peer;
+        OK(raddle_server_config_new(&config));
+        shared = config;
+        race(free_config);
+        destroyed = 0;
+        server = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
+        peer = peer_dial(port);
+        peer_request(peer, "/", "");
+        OK(raddle_server_accept(server, 10000, &shared_conn));
+        OK(raddle_conn_set_user(shared_conn, &destroyed, destroy));
+        race(free_conn);
+        CHECK(count(&destroyed) == 1);
+        STATUS(RADDLE_ERR_CLOSED, raddle_conn_free(shared_conn));
+        shared = server;
+        race(free_server);
+        STATUS(RADDLE_ERR_HANDLE, raddle_server_free(server));
+        STATUS(RADDLE_ERR_HANDLE, raddle_server_stop(server, 0));
+        close(peer);
+    }
+}
+
+/* Hostile input 299: the server is freed within a callback of this kind. */
+static uint32_t freed_at;
+static raddle_server_t *freed_there;
+
+static int32_t freeing(const raddle_message_t *event, void *user) {
+    (void)user;
+    if (event->kind == freed_at) {
+        STATUS(RADDLE_ERR_STATE, raddle_conn_free(event->conn));
+        OK(raddle_server_free(freed_there));
+        STATUS(RADDLE_ERR_HANDLE, raddle_server_free(freed_there));
+        STATUS(RADDLE_ERR_HANDLE, raddle_server_publish(freed_there, "topic", RADDLE_TEXT, NULL, 0, 0));
+        /* The connection is there until its last callback has returned. */
+        CHECK(raddle_conn_set_user(event->conn, NULL, NULL) == RADDLE_OK);
+    } else if (event->kind == RADDLE_TEXT) {
+        raddle_send(event->conn, event->kind, event->data, event->length);
+    }
+    return 0;
+}
+
+static void in_each_callback(void) {
+    const uint32_t engines[] = {RADDLE_ENGINE_THREADS, RADDLE_ENGINE_POOL};
+    const uint32_t kinds[] = {RADDLE_OPENED, RADDLE_TEXT, RADDLE_CLOSED};
+    size_t engine, kind;
+    for (engine = 0; engine < 2; engine++) {
+        for (kind = 0; kind < 3; kind++) {
+            uint16_t port;
+            int peer;
+            destroyed = 0;
+            freed_at = UINT32_MAX;
+            freed_there = serve(engines[engine], freeing, freeing, freeing, &destroyed, destroy, &port);
+            __atomic_store_n(&freed_at, kinds[kind], __ATOMIC_SEQ_CST);
+            peer = peer_dial(port);
+            peer_request(peer, "/", "");
+            if (kinds[kind] != RADDLE_OPENED) CHECK(peer_answer(peer, NULL, 0) == 101);
+            if (kinds[kind] == RADDLE_TEXT) peer_send(peer, RADDLE_TEXT, "free", 4);
+            if (kinds[kind] == RADDLE_CLOSED) peer_close(peer);
+            EVENTUALLY(count(&destroyed) == 1 && raddle_conn_count() == 0);
+            if (kinds[kind] != RADDLE_CLOSED) close(peer);
+        }
+    }
+}
+
+/* Hostile input 299: freed while others send, receive, close, poll and accept. */
+static raddle_conn_t busy_conn;
+static raddle_server_t *busy_server;
+
+static void *receiving(void *status) {
+    raddle_message_t message;
+    do {
+        *(int *)status = raddle_recv(busy_conn, -1, &message);
+    } while (*(int *)status == RADDLE_OK);
+    return NULL;
+}
+
+static void *sending(void *status) {
+    do {
+        *(int *)status = raddle_send(busy_conn, RADDLE_BINARY | RADDLE_DONT_WAIT, (const uint8_t *)"x", 1);
+    } while (*(int *)status == RADDLE_OK || *(int *)status == RADDLE_ERR_WOULD_BLOCK);
+    return NULL;
+}
+
+static void *closing(void *status) {
+    *(int *)status = raddle_close_wait(busy_conn, 1000, NULL, -1);
+    return NULL;
+}
+
+static void *accepting(void *status) {
+    raddle_conn_t conn;
+    *(int *)status = raddle_server_accept(busy_server, -1, &conn);
+    return NULL;
+}
+
+static void *polling(void *status) {
+    raddle_message_t events[4];
+    size_t count;
+    do {
+        *(int *)status = raddle_server_poll(busy_server, events, 4, -1, &count);
+    } while (*(int *)status == RADDLE_OK);
+    return NULL;
+}
+
+static void *joining(void *status) {
+    *(int *)status = raddle_server_join(busy_server, -1);
+    return NULL;
+}
+
+static void while_others_use_it(void) {
+    uint16_t port;
+    pthread_t threads[3];
+    int statuses[3], i, peer;
+    void *(*bodies[])(void *) = {receiving, sending, sending};
+    raddle_server_t *server = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
+    for (i = 0; i < 20; i++) {
+        int thread;
+        peer = peer_dial(port);
+        peer_request(peer, "/", "");
+        OK(raddle_server_accept(server, 10000, &busy_conn));
+        for (thread = 0; thread < 3; thread++) {
+            CHECK(pthread_create(&threads[thread], NULL, bodies[thread], &statuses[thread]) == 0);
+        }
+        pause_ms(i % 4);
+        if (i % 2 == 0) close(peer);
+        OK(raddle_conn_free(busy_conn));
+        for (thread = 0; thread < 3; thread++) {
+            CHECK(pthread_join(threads[thread], NULL) == 0);
+            STATUS(RADDLE_ERR_CLOSED, statuses[thread]);
+        }
+        if (i % 2 != 0) close(peer);
+    }
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    OK(raddle_server_accept(server, 10000, &busy_conn));
+    CHECK(pthread_create(&threads[0], NULL, closing, &statuses[0]) == 0);
+    CHECK(peer_answer(peer, NULL, 0) == 101 && peer_closed(peer) == 1000);
+    OK(raddle_conn_free(busy_conn));
+    CHECK(pthread_join(threads[0], NULL) == 0 && (statuses[0] == RADDLE_OK || statuses[0] == RADDLE_ERR_CLOSED));
+    close(peer);
+
+    busy_server = server;
+    CHECK(pthread_create(&threads[0], NULL, accepting, &statuses[0]) == 0);
+    CHECK(pthread_create(&threads[1], NULL, joining, &statuses[1]) == 0);
+    pause_ms(20);
+    OK(raddle_server_free(server));
+    for (i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    STATUS(RADDLE_ERR_CLOSED, statuses[0]);
+    OK(statuses[1]);
+
+    busy_server = serve(RADDLE_ENGINE_QUEUE, NULL, NULL, NULL, NULL, NULL, &port);
+    CHECK(pthread_create(&threads[0], NULL, polling, &statuses[0]) == 0);
+    peer = peer_open(port);
+    OK(raddle_server_free(busy_server));
+    CHECK(pthread_join(threads[0], NULL) == 0);
+    CHECK(statuses[0] == RADDLE_ERR_CLOSED || statuses[0] == RADDLE_ERR_HANDLE);
+    EVENTUALLY(raddle_conn_count() == 0);
+    close(peer);
+}
+
+/* Hostile input 310: what the library gives has its own function, which can be called again, and no other. */
+static void each_with_its_own(void) {
+    raddle_server_config_t *config = NULL;
+    raddle_server_tls_t *tls = NULL;
+    OK(raddle_server_config_new(&config));
+    OK(raddle_server_tls_new(&tls));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_config_free((raddle_server_config_t *)tls));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_tls_free((raddle_server_tls_t *)config));
+    STATUS(RADDLE_ERR_HANDLE, raddle_conn_free((raddle_conn_t)(uintptr_t)config));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_free((raddle_server_t *)config));
+    OK(raddle_server_tls_free(tls));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_tls_free(tls));
+    OK(raddle_server_config_free(config));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_config_free(config));
+    OK(raddle_server_config_free(NULL));
+    OK(raddle_server_tls_free(NULL));
+    OK(raddle_server_free(NULL));
+    OK(raddle_request_free(NULL));
+}
+
+int main(void) {
+    each_with_its_own();
+    from_many_threads();
+    in_each_callback();
+    while_others_use_it();
+    return 0;
+}
