@@ -4,10 +4,11 @@
 //! is stale, forged, of another kind or freed twice is found out, and never followed.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::{ptr, thread};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::fork;
 use crate::status::{Failure, Status};
@@ -45,6 +46,8 @@ pub(crate) enum Missing {
 
 struct Slot<T> {
     held: Mutex<Held<T>>,
+    /// The generation that one thread has to itself, with the lock; 0: whoever has the lock is done in a moment.
+    in_use: AtomicU32,
 }
 
 struct Held<T> {
@@ -104,17 +107,16 @@ impl<T> Table<T> {
     /// Has what an id names to itself for one call. Whoever comes meanwhile finds it [busy](Missing::Busy).
     pub(crate) fn use_alone<R>(&self, id: u64, act: impl FnOnce(&mut T) -> Result<R, Failure>) -> Result<R, Failure> {
         let (slot, generation) = self.slot(id)?;
-        let mut held = slot.held.try_lock().ok_or(Missing::Busy)?;
+        let mut held = slot.lock(generation)?;
         held.of(generation)?;
-        let held = PoisonHeld(&mut held);
-        act(held.0.value.as_mut().ok_or(Missing::Gone)?)
+        let used = Used::new(&mut held, &slot.in_use, generation);
+        act(used.held.value.as_mut().ok_or(Missing::Gone)?)
     }
 
     /// Takes what an id names out of the table, in pieces or not: the id names nothing any more.
     pub(crate) fn take(&self, id: u64) -> Result<T, Missing> {
         let (slot, generation) = self.slot(id)?;
-        // Whoever looks is done in a moment; whoever has it to itself may not be.
-        let mut held = slot.held.try_lock_for(PATIENCE).ok_or(Missing::Busy)?;
+        let mut held = slot.lock(generation)?;
         match held.of(generation) {
             Ok(_) | Err(Missing::Poisoned) => {}
             Err(missing) => return Err(missing),
@@ -196,7 +198,24 @@ impl<T> Table<Arc<T>> {
 
 impl<T> Slot<T> {
     fn vacant() -> Self {
-        Self { held: Mutex::new(Held { generation: 0, is_poisoned: false, value: None }) }
+        let held = Mutex::new(Held { generation: 0, is_poisoned: false, value: None });
+        Self { held, in_use: AtomicU32::new(0) }
+    }
+
+    /// The lock of the slot, for whoever has an id of this generation.
+    fn lock(&self, generation: u32) -> Result<MutexGuard<'_, Held<T>>, Missing> {
+        loop {
+            if let Some(held) = self.held.try_lock() {
+                return Ok(held);
+            }
+            match self.in_use.load(Ordering::Relaxed) {
+                0 => thread::yield_now(),
+                used if used == generation => return Err(Missing::Busy),
+                used if used < generation => return Err(Missing::Never),
+                // The slot was filled again, and an id of before is stale, whoever uses the slot.
+                _ => return Err(Missing::Gone),
+            }
+        }
     }
 }
 
@@ -229,12 +248,23 @@ impl<T> Drop for Poison<'_, T> {
     }
 }
 
-/// Poisons what a slot holds, where it is dropped by a panic.
-struct PoisonHeld<'a, T>(&'a mut Held<T>);
+/// What a slot holds, in use by one thread. Dropped by a panic, it is poisoned.
+struct Used<'a, T> {
+    held: &'a mut Held<T>,
+    in_use: &'a AtomicU32,
+}
 
-impl<T> Drop for PoisonHeld<'_, T> {
+impl<'a, T> Used<'a, T> {
+    fn new(held: &'a mut Held<T>, in_use: &'a AtomicU32, generation: u32) -> Self {
+        in_use.store(generation, Ordering::Relaxed);
+        Self { held, in_use }
+    }
+}
+
+impl<T> Drop for Used<'_, T> {
     fn drop(&mut self) {
-        self.0.is_poisoned |= thread::panicking();
+        self.held.is_poisoned |= thread::panicking();
+        self.in_use.store(0, Ordering::Relaxed);
     }
 }
 
@@ -295,8 +325,6 @@ const GENERATION: u32 = 32;
 const KIND: u32 = 60;
 /// After so many times a slot is not filled again.
 const LAST_GENERATION: u32 = (1 << 28) - 1;
-/// A look-up is shorter than this.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 const _: () = assert!(usize::BITS == 64, "a handle has 64 bits");
 
@@ -353,11 +381,16 @@ mod tests {
     #[test]
     fn what_one_thread_has_to_itself_is_busy_for_others_and_poisoned_by_a_panic() {
         let table = Table::new(Kind::Request);
-        let id = table.insert(7).expect("a slot");
+        let stale = table.insert(6).expect("a slot");
+        assert_eq!(table.take(stale), Ok(6));
+        let id = table.insert(7).expect("the same slot");
         let result = table.use_alone(id, |value| {
             *value += 1;
             assert_eq!(table.use_alone(id, |_| Ok(())).map_err(|failure| failure.status), Err(Status::RADDLE_ERR_BUSY));
             assert_eq!(table.take(id), Err(Missing::Busy));
+            // The slot is busy, and ids of other generations are what they are.
+            assert_eq!(table.take(stale), Err(Missing::Gone));
+            assert_eq!(table.take(id + (1 << GENERATION)), Err(Missing::Never));
             Ok(*value)
         });
         assert_eq!(result.map_err(|failure| failure.status), Ok(8));

@@ -246,7 +246,7 @@ fn start(serving: &Serving) -> Result<(), Failure> {
         Engine::Queue => {
             let events = serving.server.event_loop()?;
             let waker = events.waker();
-            let queue = Mutex::new(Queue::new(events, Arc::clone(&serving.core)));
+            let queue = Box::new(Mutex::new(Queue::new(events, Arc::clone(&serving.core))));
             Way::Queue { queue, waker }
         }
         Engine::Accept => Way::Accept,

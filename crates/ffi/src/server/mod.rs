@@ -49,7 +49,7 @@ pub(crate) struct Serving {
 /// How the events of a server come to the program.
 pub(crate) enum Way {
     Callbacks,
-    Queue { queue: Mutex<queue::Queue>, waker: Waker },
+    Queue { queue: Box<Mutex<queue::Queue>>, waker: Waker },
     Accept,
 }
 
