@@ -188,6 +188,26 @@ impl Receiver {
         }
     }
 
+    /// Tells whether another whole message of one frame is already there: whether [`advance`](Self::advance) gives a message, or
+    /// finds that it breaks a rule, before it needs more bytes.
+    pub fn has_message(&self) -> bool {
+        let is_amid = match self.current {
+            Some(Current::Message(_) | Current::Part(.., Progress::Last)) => false,
+            _ => self.message.is_some(),
+        };
+        if is_amid || self.payload.is_some() || self.closed || self.failed.is_some() {
+            return false;
+        }
+        let unread = self.buffer.unread();
+        match Header::parse(unread, self.role, self.rsv1) {
+            Ok(Some((header, length))) => {
+                let is_message = header.fin && matches!(header.opcode, OpCode::Text | OpCode::Binary);
+                is_message && (unread.len() - length) as u64 >= header.length
+            }
+            _ => false,
+        }
+    }
+
     /// Tells whether a message or a frame has begun to arrive behind what is lent, and is not complete or not yet parsed.
     pub fn is_amid_message(&self) -> bool {
         let is_open = match self.current {
@@ -215,6 +235,11 @@ impl Receiver {
     /// Tells whether the peer's Close was received.
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Tells whether the peer has broken a rule, or a limit: whether [`advance`](Self::advance) gives an error for good.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// Tells whether a new receiver would go on just the same: nothing is held, lent or begun, nothing has ended, and there is

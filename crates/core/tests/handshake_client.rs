@@ -29,6 +29,19 @@ fn what_one_side_offers_and_the_other_accepts_opens_the_connection() {
 }
 
 #[test]
+fn the_headers_of_the_response_are_known_once_it_has_opened_the_connection() {
+    let offer = offer(&[]);
+    let head = response(&["Set-Cookie: a=b", "X: \u{e9}"]);
+    let mut parser = ResponseParser::new(&offer, HeadLimits::default());
+    assert!(parser.advance(&head[..head.len() - 1]).expect("nothing wrong yet").is_none());
+    assert_eq!(parser.headers().count(), 0);
+    assert!(parser.advance(&head).expect("valid").is_some());
+    let headers: Vec<_> = parser.headers().collect();
+    assert!(headers.contains(&("Set-Cookie", b"a=b")), "{headers:?}");
+    assert_eq!(headers.last(), Some(&("X", "\u{e9}".as_bytes())));
+}
+
+#[test]
 fn an_answer_belongs_to_its_key() {
     // From section 1.3.
     assert_eq!(accept_value(KEY_TEXT.as_bytes()), ACCEPT);

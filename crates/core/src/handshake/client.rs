@@ -90,6 +90,8 @@ pub struct ResponseParser {
     accept: String,
     subprotocols: Vec<String>,
     deflate: Option<Deflate>,
+    /// Of the response that has opened the connection.
+    headers: Option<Headers>,
 }
 
 /// What is wrong with the server's response.
@@ -139,6 +141,7 @@ impl ResponseParser {
             accept: key::accept_value(key::encode(offer.key).as_bytes()),
             subprotocols: offer.subprotocols.iter().map(|name| (*name).to_owned()).collect(),
             deflate: offer.deflate,
+            headers: None,
         }
     }
 
@@ -148,9 +151,18 @@ impl ResponseParser {
     pub fn advance(&mut self, received: &[u8]) -> Result<Option<(Agreement, usize)>, ClientError> {
         let Some(Answer { status, head_len, headers }) = self.parser.advance(received)? else { return Ok(None) };
         match status {
-            101 => self.agreement(&headers).map(|agreement| Some((agreement, head_len))),
+            101 => {
+                let agreement = self.agreement(&headers)?;
+                self.headers = Some(headers);
+                Ok(Some((agreement, head_len)))
+            }
             _ => Err(ClientError::Refused(Refusal { status, head_len, headers })),
         }
+    }
+
+    /// All headers of the response, in order, once it has opened the connection; none before.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers.iter().flat_map(Headers::iter)
     }
 
     fn agreement(&self, headers: &Headers) -> Result<Agreement, ClientError> {
