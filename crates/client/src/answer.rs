@@ -1,4 +1,4 @@
-//! An HTTP response that opens no connection, with as much of its body as is kept.
+//! What a server has answered: an HTTP response, with as much of its body as is kept.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::body::Body;
 use crate::error::ConnectError;
 use crate::exchange::Exchange;
 
-/// An HTTP response of a server, or of a proxy, that opens no connection.
+/// An HTTP response of a server, or of a proxy: one that opens no connection, or the one that has opened it.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
@@ -35,8 +35,12 @@ impl Answer {
 
     /// Without a body yet.
     pub(crate) fn of(refusal: &Refusal) -> Self {
-        let headers = refusal.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { status: refusal.status, headers, body: Vec::new(), is_whole: false }
+        Self { status: refusal.status, headers: owned(refusal.headers()), body: Vec::new(), is_whole: false }
+    }
+
+    /// What has opened a connection.
+    pub(crate) fn opening<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
+        Self { status: 101, headers: owned(headers), body: Vec::new(), is_whole: true }
     }
 
     /// Reads the body, whose beginning is in `received`: to its end, to the limit, or as long as the exchange may take.
@@ -62,6 +66,10 @@ impl Answer {
         (self.body, self.is_whole) = body.finish();
         Ok(())
     }
+}
+
+fn owned<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Vec<(String, Vec<u8>)> {
+    headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 impl fmt::Debug for Answer {

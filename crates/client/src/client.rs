@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use raddle_core::Deflate;
 use raddle_core::handshake::HeadLimits;
 use raddle_socket::{Connection, Options, Transport};
 
+use crate::answer::Answer;
 use crate::credentials::Credentials;
 use crate::error::ConnectError;
 use crate::proxy::Proxy;
@@ -202,7 +204,16 @@ impl Client {
     /// Blocks until that is done, at most for the [connect timeout](Self::connect_timeout). All addresses of the name are tried,
     /// each 250 ms after the one before while none has answered.
     pub fn connect(&self, url: &str) -> Result<Connection, ConnectError> {
-        self.connect_until(&url.parse()?, &Until::after(self.connect_timeout), None)
+        let until = Until::after(self.connect_timeout);
+        self.connect_until(&url.parse()?, &until, None).map(|(connection, _)| connection)
+    }
+
+    /// Connects as [`connect`](Self::connect) does, and gives what the server has answered as well: the status is 101, and there is no
+    /// body. Gives up with [`ConnectError::Stopped`] within 50 ms when another thread sets `stopped`.
+    pub fn connect_answered(&self, url: &str, stopped: &AtomicBool) -> Result<(Connection, Answer), ConnectError> {
+        let until = Until::after_or_stopped(self.connect_timeout, stopped);
+        let (connection, parser) = self.connect_until(&url.parse()?, &until, None)?;
+        Ok((connection, Answer::opening(parser.headers())))
     }
 
     /// Carries out the opening handshake for `url` on a stream that is connected already. The route of the client does not

@@ -31,6 +31,8 @@ struct Opened {
     agreement: Agreement,
     /// What came behind the head of the response.
     received: Vec<u8>,
+    /// It knows the headers of the response.
+    parser: ResponseParser,
 }
 
 /// Whether the client says who it is.
@@ -48,7 +50,7 @@ impl Client {
         url: &Url,
         until: &Until<'_>,
         on_end: Option<OnEnd>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<(Connection, ResponseParser), ConnectError> {
         self.check(url)?;
         let mut url = Cow::Borrowed(url);
         let mut identity = Identity::Shown;
@@ -84,7 +86,7 @@ impl Client {
     ) -> Result<Connection, ConnectError> {
         self.request(url, Identity::Shown, [0; 16])?;
         let opened = self.shake_hands(url, Identity::Shown, &*transport, until)?;
-        self.open(url, Reached { transport, peer: None }, opened, None)
+        self.open(url, Reached { transport, peer: None }, opened, None).map(|(connection, _)| connection)
     }
 
     /// Finds what the caller has to mend, before anything is looked up or sent.
@@ -173,7 +175,7 @@ impl Client {
                         return Err(ConnectError::NoSubprotocol);
                     }
                     received.drain(..head_len);
-                    return Ok(Opened { agreement, received });
+                    return Ok(Opened { agreement, received, parser });
                 }
                 Err(ClientError::Refused(refusal)) => {
                     let mut answer = Answer::of(&refusal);
@@ -220,9 +222,9 @@ impl Client {
         &self,
         url: &Url,
         Reached { transport, peer }: Reached,
-        Opened { agreement, received }: Opened,
+        Opened { agreement, received, parser }: Opened,
         on_end: Option<OnEnd>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<(Connection, ResponseParser), ConnectError> {
         let mut info = Info::default();
         info.peer = peer;
         info.target = url.target().into();
@@ -230,6 +232,7 @@ impl Client {
         info.deflate = agreement.deflate;
         let opening =
             Opening { received: &received, info, on_end, ..Opening::new(Role::Client, Arc::clone(&self.options)) };
-        Connection::open_boxed(transport, opening).map_err(ConnectError::Io)
+        let connection = Connection::open_boxed(transport, opening).map_err(ConnectError::Io)?;
+        Ok((connection, parser))
     }
 }

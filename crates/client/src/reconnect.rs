@@ -146,7 +146,7 @@ impl Reconnect {
             let until = Until::after_or_stopped(self.client.connect_timeout, &self.shared.stopped);
             let ended = Arc::new(Mutex::new(None));
             match self.client.connect_until(&self.url, &until, Some(note_in(&ended))) {
-                Ok(connection) => return Ok(self.give_out(connection, ended)),
+                Ok((connection, _)) => return Ok(self.give_out(connection, ended)),
                 Err(ConnectError::Stopped) => return Ok(None),
                 Err(error) => setback = Some(Setback::Failed(error)),
             }

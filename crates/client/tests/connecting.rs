@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,32 @@ fn every_way_leads_to_the_server() {
     // From RFC 2606: there is no such name.
     let unknown = connect("ws://no-such-name.invalid/").map(drop);
     assert!(matches!(unknown, Err(ConnectError::Resolve(_) | ConnectError::Timeout { stage: Stage::Resolve, .. })));
+}
+
+#[test]
+fn what_the_server_has_answered_is_told_and_an_attempt_can_be_given_up() {
+    let set_cookie = |request: raddle_server::Request| {
+        let acceptance = raddle_server::Acceptance::new().header("Set-Cookie", "a=b");
+        request.accept_with(acceptance).expect("an opening handshake");
+    };
+    let server = serving(|builder| builder.on_request(set_cookie), echo);
+    let stopped = AtomicBool::new(false);
+    let (mut connection, answer) = Client::new().connect_answered(&url(&server, "/"), &stopped).expect("it accepts");
+    assert_eq!((answer.status, answer.is_whole), (101, true));
+    assert_eq!(answer.header("set-cookie"), Some(&b"a=b"[..]));
+    assert_echo(&mut connection);
+    finish(&server);
+
+    // Nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", silent.local_addr().expect("bound"));
+    thread::scope(|scope| {
+        let attempt = scope.spawn(|| Client::new().connect_timeout(LIMIT).connect_answered(&url, &stopped).map(drop));
+        let _reached = silent.accept().expect("it connects");
+        stopped.store(true, Ordering::Relaxed);
+        let given_up = attempt.join().expect("it does not panic");
+        assert!(matches!(given_up, Err(ConnectError::Stopped)), "{given_up:?}");
+    });
 }
 
 #[test]
