@@ -1,5 +1,6 @@
 //! Masking keys for clients (RFC 6455, sections 5.3 and 10.3): from the operating system's generator, a fresh one a frame.
 
+use std::fmt;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,18 +9,33 @@ use raddle_core::MaskingKeys;
 /// Keys drawn many at a time, so that a frame costs no system call.
 ///
 /// A child process that `fork` makes has the same keys in memory: it drops them and draws its own.
-#[derive(Debug)]
-pub(crate) struct RandomKeys {
+///
+/// Connections have their own; this is for whoever drives a [`Sender`](raddle_core::Sender) without a socket of this crate.
+pub struct RandomKeys {
     keys: Vec<[u8; 4]>,
     /// The value of [`FORKS`] when the keys were drawn.
     forks: u32,
 }
 
 impl RandomKeys {
-    pub(crate) fn new() -> Self {
+    /// A source that has drawn nothing yet.
+    pub fn new() -> Self {
         static WATCH: Once = Once::new();
         WATCH.call_once(crate::sys::count_forks);
         Self { keys: Vec::new(), forks: 0 }
+    }
+}
+
+impl fmt::Debug for RandomKeys {
+    // Without keys that are not used yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RandomKeys").finish_non_exhaustive()
+    }
+}
+
+impl Default for RandomKeys {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

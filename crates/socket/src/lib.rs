@@ -46,6 +46,7 @@ pub use connection::{Connection, OnEnd, Opening};
 pub use driven::{Driven, Driver, Turn, drive_for, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use info::{Agreed, Info};
+pub use keys::RandomKeys;
 pub use link::State;
 pub use options::{Options, WhenFull};
 #[doc(hidden)]
