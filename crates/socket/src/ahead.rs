@@ -86,6 +86,11 @@ impl Link {
         self.inbound.is_away() || self.is_driven.load(Ordering::Relaxed)
     }
 
+    /// Tells whether a thread that waits for something may read ahead for the reader: that is away, and no event loop has it.
+    pub(crate) fn is_attended_by_nobody(&self) -> bool {
+        self.inbound.is_away() && !self.is_driven.load(Ordering::Relaxed)
+    }
+
     /// Notes that the peer lives, where what it has sent waits unread.
     pub(crate) fn hears_unread(&self) -> bool {
         let unread = (self.is_unattended() || self.is_paused())

@@ -9,6 +9,7 @@ use raddle_core::CloseCode;
 use crate::arriving::Arriving;
 use crate::end::Cause;
 use crate::outgoing::Outgoing;
+use crate::pinging::Pings;
 use crate::publication::Publication;
 
 /// What few connections have at a time. An idle connection of an event loop does without, and takes little memory.
@@ -32,6 +33,8 @@ pub(crate) struct Aside {
     pub(crate) postponed: Vec<Publication>,
     /// The message that is being received.
     pub(crate) arriving: Option<Arriving>,
+    /// Pings whose Pongs somebody waits for.
+    pub(crate) pings: Pings,
 }
 
 /// Bytes on their way: `bytes[start..]` is not written.
@@ -128,11 +131,22 @@ impl Outgoing {
 
 impl Aside {
     fn is_empty(&self) -> bool {
-        let Self { rest, amid, stalled_until, close_deadline, cut_at, cause, received, sent, postponed, arriving } =
-            self;
+        let Self {
+            rest,
+            amid,
+            stalled_until,
+            close_deadline,
+            cut_at,
+            cause,
+            received,
+            sent,
+            postponed,
+            arriving,
+            pings,
+        } = self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
         let is_ending = cause.is_some() || received.is_some() || sent.is_some();
-        let is_amid = amid.is_some() || arriving.is_some();
+        let is_amid = amid.is_some() || arriving.is_some() || !pings.is_empty();
         rest.bytes.capacity() == 0 && postponed.is_empty() && !is_amid && !has_deadline && !is_ending
     }
 }

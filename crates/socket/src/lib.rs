@@ -24,6 +24,7 @@ mod link;
 mod options;
 mod outgoing;
 mod pause;
+mod pinging;
 mod publication;
 mod reader;
 mod spares;
@@ -49,6 +50,7 @@ pub use info::{Agreed, Info};
 pub use keys::RandomKeys;
 pub use link::State;
 pub use options::{Options, WhenFull};
+pub use pinging::{Ping, Pong};
 #[doc(hidden)]
 pub use publication::{Delivery, Publication};
 pub use raddle_core::{Close, CloseCode, Deflate, Error, Limits, Message, Progress, Role};

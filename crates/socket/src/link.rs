@@ -272,8 +272,13 @@ impl Link {
                 self.cork.hold();
             }
             Event::Pong(payload) => {
-                if let Some(keepalive) = &mut self.outgoing.lock().keepalive {
+                let outgoing = &mut *self.outgoing.lock();
+                if let Some(keepalive) = &mut outgoing.keepalive {
                     keepalive.pong(payload, sys::now());
+                }
+                if let Some(aside) = outgoing.aside.as_mut().filter(|aside| !aside.pings.is_empty()) {
+                    aside.pings.pong(payload, sys::now());
+                    self.turn.notify_all();
                 }
             }
             Event::Close(close) => {
