@@ -445,8 +445,8 @@ raddle_status_t raddle_close(raddle_conn_t conn,
 // - `conn`, `code`, `reason`: as with raddle_close
 // - `timeout_ms`: how long to wait; negative: until the close timeout is over
 //
-// Returns RADDLE_OK when the connection has ended, however; RADDLE_ERR_TIMEOUT where it has not: a further call goes on
-// waiting. RADDLE_ERR_BUSY: another thread receives. From any thread.
+// Returns RADDLE_OK when the connection has ended, however; RADDLE_ERR_TIMEOUT and RADDLE_ERR_INTERRUPTED where it has not: a
+// further call goes on waiting. RADDLE_ERR_BUSY: another thread receives. From any thread.
 raddle_status_t raddle_close_wait(raddle_conn_t conn,
                                   uint16_t code,
                                   const char *reason,
@@ -600,9 +600,10 @@ size_t raddle_conn_count(void);
 // - `message`: a place for what has come. Its payload is the library's, and valid until the next call that receives on this
 //   connection, or frees it
 //
-// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has come, and nothing is lost; RADDLE_ERR_CLOSED: the connection has
-// ended, and raddle_conn_end says how; RADDLE_ERR_BUSY: another thread receives; RADDLE_ERR_STATE: the messages go to
-// callbacks or into a queue. From any thread, one at a time; sending needs no turn.
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has come, and nothing is lost; RADDLE_ERR_INTERRUPTED: a signal handler
+// has run on this thread meanwhile, and nothing is lost; RADDLE_ERR_CLOSED: the connection has ended, and raddle_conn_end
+// says how; RADDLE_ERR_BUSY: another thread receives; RADDLE_ERR_STATE: the messages go to callbacks or into a queue. From
+// any thread, one at a time; sending needs no turn.
 //
 // While a program is away from here, the library answers Pings, and reads a little ahead.
 raddle_status_t raddle_recv(raddle_conn_t conn,

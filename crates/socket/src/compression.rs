@@ -31,8 +31,9 @@ pub(crate) enum Borrowed<'a> {
 }
 
 /// What a message that is sent fragment by fragment is compressed with.
-pub(crate) enum OfMessage<'a> {
-    Own(&'a Compression),
+pub(crate) enum OfMessage {
+    /// The connection's own, while a fragment is compressed.
+    Own,
     Shared(Box<LentCompressor>),
 }
 
@@ -61,9 +62,9 @@ impl Compression {
     }
 
     /// What a message that is sent fragment by fragment is compressed with, to its end.
-    pub(crate) fn of_message(&self) -> OfMessage<'_> {
+    pub(crate) fn of_message(&self) -> OfMessage {
         if self.deflate.keeps_context(self.role) {
-            OfMessage::Own(self)
+            OfMessage::Own
         } else {
             OfMessage::Shared(Box::new(Compressor::lend(&self.deflate, self.role)))
         }
@@ -132,16 +133,17 @@ impl Borrowed<'_> {
     }
 }
 
-impl OfMessage<'_> {
-    pub(crate) fn borrow(&mut self) -> Borrowed<'_> {
+impl OfMessage {
+    /// For a fragment, on the connection that it is of.
+    pub(crate) fn borrow<'a>(&'a mut self, compression: &'a Compression) -> Borrowed<'a> {
         match self {
-            Self::Own(compression) => compression.borrow(),
+            Self::Own => compression.borrow(),
             Self::Shared(lent) => Borrowed::Kept(lent),
         }
     }
 }
 
-impl std::fmt::Debug for OfMessage<'_> {
+impl std::fmt::Debug for OfMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OfMessage").finish_non_exhaustive()
     }

@@ -28,6 +28,14 @@ impl Inbound {
         Self { receiver, ahead: VecDeque::new() }
     }
 
+    /// Tells whether a whole message is there, and nothing before it.
+    pub(crate) fn has_message(&self) -> bool {
+        match self.ahead.front() {
+            Some(ahead) => matches!(ahead, Ahead::Message(_)),
+            None => self.receiver.has_message(),
+        }
+    }
+
     /// Tells whether a new one would go on just the same.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.ahead.is_empty() && self.receiver.is_at_rest()

@@ -54,7 +54,7 @@ pub use pinging::{Ping, Pong};
 #[doc(hidden)]
 pub use publication::{Delivery, Publication};
 pub use raddle_core::{Close, CloseCode, Deflate, Error, Limits, Message, Progress, Role};
-pub use reader::{Next, Part, Reader};
+pub use reader::{Next, NextPart, Part, Reader};
 #[cfg(feature = "tls")]
 pub use rustls;
 #[doc(hidden)]

@@ -331,7 +331,7 @@ impl Link {
         fragment: Message<'_>,
         progress: Progress,
         begins: bool,
-        mut compressor: Option<&mut OfMessage<'_>>,
+        mut compressor: Option<(&Compression, &mut OfMessage)>,
     ) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
         loop {
@@ -350,10 +350,10 @@ impl Link {
             }
             match &mut compressor {
                 None => outgoing.sender.send_fragment(fragment, progress)?,
-                Some(of_message) => {
+                Some((compression, of_message)) => {
                     let has_foreign_context = outgoing.has_foreign_context;
                     drop(outgoing);
-                    let mut borrowed = of_message.borrow();
+                    let mut borrowed = of_message.borrow(compression);
                     if has_foreign_context {
                         borrowed.forget();
                     }

@@ -37,7 +37,7 @@ struct Kept {
     done: Option<End>,
 }
 
-/// What [`Reader::next_message_within`] has found.
+/// What [`Reader::next_message_within`] and [`Reader::next_message_or_signal`] have found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next<'a> {
     /// A message.
@@ -46,6 +46,8 @@ pub enum Next<'a> {
     Closed,
     /// Nothing in the time given. Nothing is lost: the next call goes on.
     Timeout,
+    /// A signal handler has run on this thread meanwhile, which only [`Reader::next_message_or_signal`] tells. Nothing is lost.
+    Signal,
 }
 
 /// A part of a message, from [`Reader::next_part`].
@@ -57,12 +59,44 @@ pub struct Part<'a> {
     pub progress: Progress,
 }
 
+/// What [`Reader::next_part_or_signal`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextPart<'a> {
+    /// A part of a message.
+    Part(Part<'a>),
+    /// The connection was closed.
+    Closed,
+    /// Nothing in the time given. Nothing is lost: the next call goes on.
+    Timeout,
+    /// A signal handler has run on this thread meanwhile. Nothing is lost.
+    Signal,
+}
+
 /// What the parser has stopped at.
 enum Step {
     /// A message, or a part of one.
     Message,
     Closed,
     Timeout,
+    Signal,
+}
+
+/// What ends a wait beside what is waited for.
+#[derive(Clone, Copy)]
+struct Until {
+    /// `None`: no time.
+    deadline: Option<Duration>,
+    /// A signal handler that has run.
+    signal: bool,
+    /// Nothing is read at all.
+    nothing: bool,
+}
+
+/// What has ended a wait.
+enum Arrived {
+    Bytes,
+    Timeout,
+    Signal,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,32 +129,86 @@ impl Reader {
     /// The message is borrowed until the next call. Every other end of the connection is an error, which further calls
     /// give again. What is left of a message that [`next_part`](Self::next_part) has begun is passed over.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, End> {
-        match self.step(Delivery::Whole, None)? {
+        match self.step(Delivery::Whole, Until::NEVER)? {
             Step::Message => Ok(Some(self.message().0)),
-            Step::Closed | Step::Timeout => Ok(None),
+            Step::Closed | Step::Timeout | Step::Signal => Ok(None),
         }
     }
 
     /// Waits for the next message, at most for `timeout`. A message that is already there comes with a timeout of 0 too.
     pub fn next_message_within(&mut self, timeout: Duration) -> Result<Next<'_>, End> {
-        let deadline = sys::now().saturating_add(timeout);
-        match self.step(Delivery::Whole, Some(deadline))? {
-            Step::Message => Ok(Next::Message(self.message().0)),
-            Step::Closed => Ok(Next::Closed),
-            Step::Timeout => Ok(Next::Timeout),
+        self.next(Until::after(timeout))
+    }
+
+    /// Waits as [`next_message_within`](Self::next_message_within) does, and returns [`Next::Signal`] when a signal handler has
+    /// run on this thread while it waited: for hosts that look after their signals themselves. Without a timeout that is told
+    /// of handlers that were set without SA_RESTART only.
+    pub fn next_message_or_signal(&mut self, timeout: Option<Duration>) -> Result<Next<'_>, End> {
+        self.next(Until { signal: true, ..timeout.map_or(Until::NEVER, Until::after) })
+    }
+
+    fn next(&mut self, until: Until) -> Result<Next<'_>, End> {
+        Ok(match self.step(Delivery::Whole, until)? {
+            Step::Message => Next::Message(self.message().0),
+            Step::Closed => Next::Closed,
+            Step::Timeout => Next::Timeout,
+            Step::Signal => Next::Signal,
+        })
+    }
+
+    /// Gives the next message, where it has come together with the last one: nothing is read, and nothing waited for. `None`:
+    /// there is none, or something else is before it, which the next call that reads takes.
+    ///
+    /// For whoever takes messages by the batch. What this thread sends is held back as while more messages are there, until the
+    /// next call that reads.
+    pub fn next_received(&mut self) -> Result<Option<Message<'_>>, End> {
+        if self.end().is_some() {
+            return Ok(None);
         }
+        match self.step(Delivery::Whole, Until::NOTHING)? {
+            Step::Message => Ok(Some(self.message().0)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Lends the message once more that the last call has given. `None`: it has given none, or a part of one.
+    pub fn last_message(&mut self) -> Option<Message<'_>> {
+        match self.lent() {
+            Some(Ahead::Message(message)) => return Some(message.lend()),
+            Some(_) => return None,
+            None => {}
+        }
+        // SAFETY: a link has one reader, which is borrowed for as long as the message is.
+        #[allow(unsafe_code)]
+        let inbound = unsafe { self.link().inbound.lent() };
+        inbound.and_then(|inbound| inbound.receiver.message())
     }
 
     /// Waits for the next part of a message, for messages larger than memory; `None` as with
     /// [`next_message`](Self::next_message). The limits hold for the whole message all the same.
     pub fn next_part(&mut self) -> Result<Option<Part<'_>>, End> {
-        match self.step(Delivery::Parts, None)? {
+        match self.next_part_until(Until::NEVER)? {
+            NextPart::Part(part) => Ok(Some(part)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for the next part of a message as [`next_part`](Self::next_part) does, as long as
+    /// [`next_message_or_signal`](Self::next_message_or_signal) would.
+    pub fn next_part_or_signal(&mut self, timeout: Option<Duration>) -> Result<NextPart<'_>, End> {
+        self.next_part_until(Until { signal: true, ..timeout.map_or(Until::NEVER, Until::after) })
+    }
+
+    fn next_part_until(&mut self, until: Until) -> Result<NextPart<'_>, End> {
+        Ok(match self.step(Delivery::Parts, until)? {
             Step::Message => {
                 let (payload, progress) = self.message();
-                Ok(Some(Part { payload, progress: progress.unwrap_or(Progress::Last) }))
+                NextPart::Part(Part { payload, progress: progress.unwrap_or(Progress::Last) })
             }
-            Step::Closed | Step::Timeout => Ok(None),
-        }
+            Step::Closed => NextPart::Closed,
+            Step::Timeout => NextPart::Timeout,
+            Step::Signal => NextPart::Signal,
+        })
     }
 
     /// A writer of this connection.
@@ -223,12 +311,12 @@ impl Reader {
     }
 
     /// Parses and reads until there is something to say, and leaves the parser to others while the application has it.
-    fn step(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, End> {
+    fn step(&mut self, delivery: Delivery, until: Until) -> Result<Step, End> {
         if let Some(end) = self.end() {
             return if end.is_clean() { Ok(Step::Closed) } else { Err(end.clone()) };
         }
         loop {
-            let step = self.parse(delivery, deadline);
+            let step = self.parse(delivery, until);
             match step {
                 Ok(Step::Message) => {
                     // What is left of a message that was begun in parts is not asked for any more.
@@ -237,7 +325,7 @@ impl Reader {
                     }
                     return Ok(Step::Message);
                 }
-                Ok(Step::Timeout) => return Ok(Step::Timeout),
+                Ok(step @ (Step::Timeout | Step::Signal)) => return Ok(step),
                 Ok(Step::Closed) => {
                     self.wind_up(None);
                     return Ok(Step::Closed);
@@ -251,7 +339,7 @@ impl Reader {
         }
     }
 
-    fn parse(&mut self, delivery: Delivery, deadline: Option<Duration>) -> Result<Step, Cause> {
+    fn parse(&mut self, delivery: Delivery, until: Until) -> Result<Step, Cause> {
         let (link, kept) = (self.writer.link(), &mut self.kept);
         if let Some(kept) = kept {
             kept.lent = None;
@@ -266,10 +354,14 @@ impl Reader {
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.enter() };
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
+        if until.nothing && !inbound.has_message() {
+            link.inbound.leave();
+            return Ok(Step::Timeout);
+        }
         link.resume_message();
         let mut looks = LATE_LOOKS;
         let step = loop {
-            let reading = if link.is_paused() { link.await_reading(deadline) } else { Some(Reading::Wanted) };
+            let reading = if link.is_paused() { link.await_reading(until.latest()) } else { Some(Reading::Wanted) };
             let Some(reading) = reading else { break Step::Timeout };
             match inbound.ahead.pop_front() {
                 Some(Ahead::Close) => return Ok(Step::Closed),
@@ -286,10 +378,11 @@ impl Reader {
                 Delivery::Parts => inbound.receiver.advance_part(),
             };
             if !found.map_err(Cause::Failed)? {
-                if !link.read(&mut inbound.receiver, deadline, &mut looks)? {
-                    break Step::Timeout;
+                match link.read(&mut inbound.receiver, until, &mut looks)? {
+                    Arrived::Bytes => continue,
+                    Arrived::Timeout => break Step::Timeout,
+                    Arrived::Signal => break Step::Signal,
                 }
-                continue;
             }
             if inbound.receiver.is_whole_message() {
                 link.counters.message();
@@ -319,7 +412,7 @@ impl Reader {
         // What is sent now can leave together with the answers to what is already there.
         if matches!(step, Step::Message) && (inbound.receiver.has_frame() || !inbound.ahead.is_empty()) {
             link.cork.put();
-        } else {
+        } else if !until.nothing {
             link.cork.pull();
         }
         if link.cork.is_held() {
@@ -330,6 +423,25 @@ impl Reader {
             Attendant::get().list_reader(link);
         }
         Ok(step)
+    }
+}
+
+impl Until {
+    const NEVER: Self = Self { deadline: None, signal: false, nothing: false };
+    const NOTHING: Self = Self { nothing: true, ..Self::NEVER };
+
+    fn after(timeout: Duration) -> Self {
+        Self { deadline: Some(sys::now().saturating_add(timeout)), ..Self::NEVER }
+    }
+
+    /// When it is given up, where that is so.
+    fn latest(self) -> Option<Duration> {
+        if self.nothing { Some(Duration::ZERO) } else { self.deadline }
+    }
+
+    /// The time that is left; `None`: as long as it takes.
+    fn left(self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_sub(sys::now()))
     }
 }
 
@@ -363,43 +475,46 @@ impl fmt::Debug for Reader {
 }
 
 impl Link {
-    /// Reads more. `false`: the deadline has passed, and `looks` at what had arrived before it.
-    fn read(
-        self: &Arc<Self>,
-        receiver: &mut Receiver,
-        deadline: Option<Duration>,
-        looks: &mut u32,
-    ) -> Result<bool, Cause> {
+    /// Reads more. [`Arrived::Timeout`]: the deadline has passed, and `looks` at what had arrived before it.
+    fn read(self: &Arc<Self>, receiver: &mut Receiver, until: Until, looks: &mut u32) -> Result<Arrived, Cause> {
         let amid_message = receiver.is_amid_message();
         if amid_message {
             self.note_amid_message();
         }
         self.count_input(receiver.kept());
         // The answers leave before the thread may wait; together with those to what is known to have arrived already.
-        let hungry = deadline.is_none() && receiver.is_hungry() && self.cork.is_held();
+        let hungry = until.deadline.is_none() && receiver.is_hungry() && self.cork.is_held();
         if hungry && let Ok(count @ 1..) = self.transport.receive(receiver.space(), Patience::DontWait) {
             receiver.filled(count);
             self.counters.heard(count);
-            return Ok(true);
+            return Ok(Arrived::Bytes);
         }
         if self.cork.is_held() {
             self.flush();
         }
         loop {
-            let patience = match deadline {
-                Some(deadline) => {
-                    let left = deadline.saturating_sub(sys::now());
+            let patience = match until.left() {
+                None if receiver.capacity() > IDLE_CAPACITY => Patience::BlockFor(IDLE),
+                None => Patience::Block,
+                Some(left) => {
                     if left.is_zero() {
-                        let Some(fewer) = looks.checked_sub(1) else { return Ok(false) };
+                        let Some(fewer) = looks.checked_sub(1) else { return Ok(Arrived::Timeout) };
                         *looks = fewer;
                     }
-                    if !self.wait_readable(left)? {
-                        return Ok(false);
+                    let large = receiver.capacity() > IDLE_CAPACITY && !amid_message;
+                    let rest = left > IDLE && large;
+                    match self.wait_readable(if rest { IDLE } else { left })? {
+                        Arrived::Signal if until.signal => return Ok(Arrived::Signal),
+                        // A read that does not wait says the same again, or better.
+                        Arrived::Bytes | Arrived::Signal => {}
+                        Arrived::Timeout if rest => {
+                            self.give_back(receiver);
+                            continue;
+                        }
+                        Arrived::Timeout => return Ok(Arrived::Timeout),
                     }
                     Patience::DontWait
                 }
-                None if receiver.capacity() > IDLE_CAPACITY => Patience::BlockFor(IDLE),
-                None => Patience::Block,
             };
             match self.transport.receive(receiver.space(), patience) {
                 Ok(0) => return Err(Cause::EndOfStream),
@@ -407,13 +522,13 @@ impl Link {
                 Ok(count) => {
                     receiver.filled(count);
                     self.counters.heard(count);
-                    return Ok(true);
+                    return Ok(Arrived::Bytes);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock if matches!(patience, Patience::BlockFor(_)) && !amid_message => {
-                        receiver.shrink();
-                        self.outgoing.lock().shrink();
+                        self.give_back(receiver);
                     }
+                    io::ErrorKind::Interrupted if until.signal => return Ok(Arrived::Signal),
                     io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
                     kind => return Err(Cause::Io(kind)),
                 },
@@ -426,11 +541,16 @@ impl Link {
         self.outgoing.lock().cause().unwrap_or(Cause::MessageTimeout)
     }
 
-    fn wait_readable(&self, timeout: Duration) -> Result<bool, Cause> {
+    /// Gives back the memory that a connection does not need while it waits for its peer.
+    fn give_back(&self, receiver: &mut Receiver) {
+        receiver.shrink();
+        self.outgoing.lock().shrink();
+    }
+
+    fn wait_readable(&self, timeout: Duration) -> Result<Arrived, Cause> {
         match self.transport.wait(Interest::Read, Some(timeout)) {
-            Ok(ready) => Ok(ready.read),
-            // A read that does not wait says the same again, or better.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Ok(ready) => Ok(if ready.read { Arrived::Bytes } else { Arrived::Timeout }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Arrived::Signal),
             Err(error) => Err(Cause::Io(error.kind())),
         }
     }
@@ -473,7 +593,8 @@ impl Link {
         let mut left = LINGER_BYTES;
         let mut bytes = [0; 4096];
         while left > 0 || sys::now() < deadline {
-            if !self.wait_readable(deadline.saturating_sub(sys::now())).unwrap_or(false) {
+            let time_left = deadline.saturating_sub(sys::now());
+            if let Ok(Arrived::Timeout) | Err(_) = self.wait_readable(time_left) {
                 return;
             }
             match self.transport.receive(&mut bytes, Patience::DontWait) {

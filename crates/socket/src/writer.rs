@@ -1,5 +1,6 @@
 //! The writing half: messages in, from any thread.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::atomic::Ordering;
@@ -80,8 +81,17 @@ impl Writer {
 
     /// Begins a message that is sent fragment by fragment. Other messages wait until it is finished; control frames pass.
     pub fn begin(&self) -> MessageWriter<'_> {
-        let compression = self.link.compression.as_deref().filter(|_| self.compresses);
-        MessageWriter { link: &self.link, compressor: compression.map(Compression::of_message), begun: false }
+        MessageWriter { link: Cow::Borrowed(&self.link), compressor: self.compressor_of_message(), begun: false }
+    }
+
+    /// Begins a message as [`begin`](Self::begin) does, for whoever has to keep what writes it.
+    pub fn begin_owned(&self) -> MessageWriter<'static> {
+        let link = Cow::Owned(Arc::clone(&self.link));
+        MessageWriter { link, compressor: self.compressor_of_message(), begun: false }
+    }
+
+    fn compressor_of_message(&self) -> Option<OfMessage> {
+        self.link.compression.as_deref().filter(|_| self.compresses).map(Compression::of_message)
     }
 
     /// Lets go what was held back to leave together with more, as far as the socket takes it at once.
@@ -215,8 +225,8 @@ impl fmt::Debug for Writer {
 /// connection with 1011: the peer could not tell the torn message from a whole one otherwise.
 #[derive(Debug)]
 pub struct MessageWriter<'a> {
-    link: &'a Arc<Link>,
-    compressor: Option<OfMessage<'a>>,
+    link: Cow<'a, Arc<Link>>,
+    compressor: Option<OfMessage>,
     begun: bool,
 }
 
@@ -234,7 +244,8 @@ impl MessageWriter<'_> {
     }
 
     fn fragment(&mut self, fragment: Message<'_>, progress: Progress) -> Result<SendStatus, SendError> {
-        let status = self.link.send_fragment(fragment, progress, !self.begun, self.compressor.as_mut())?;
+        let compressor = self.link.compression.as_deref().zip(self.compressor.as_mut());
+        let status = self.link.send_fragment(fragment, progress, !self.begun, compressor)?;
         self.begun = true;
         Ok(status)
     }

@@ -493,3 +493,34 @@ fn both(stream: UnixStream) -> Connection {
     let socket = raddle_socket::Socket::unix(stream).expect("a socket");
     Connection::new(socket, Role::Server, b"", options(|_| ())).expect("a connection")
 }
+
+#[test]
+fn compressed_messages_that_have_come_together_are_given_without_a_read() {
+    let _alone = ALONE.lock();
+    for deflate in [TAKEOVER, NO_TAKEOVER] {
+        let (client, server) = both_ends_deflating(deflate, options(|_| ()), options(|_| ()));
+        for index in 0..3 {
+            client.send(&json(index)).expect("open");
+        }
+        let (mut reader, _writer) = server.split();
+        assert_eq!(reader.next_message(), Ok(Some(Message::Text(&json(0)))));
+        assert_eq!(reader.next_received(), Ok(Some(Message::Text(&json(1)))));
+        assert_eq!(reader.last_message(), Some(Message::Text(&json(1))));
+        assert_eq!(reader.next_received(), Ok(Some(Message::Text(&json(2)))));
+        assert_eq!(reader.next_received(), Ok(None));
+    }
+}
+
+#[test]
+fn what_writes_a_message_fragment_by_fragment_can_be_kept() {
+    let _alone = ALONE.lock();
+    for deflate in [TAKEOVER, NO_TAKEOVER] {
+        let (client, mut server) = both_ends_deflating(deflate, options(|_| ()), options(|_| ()));
+        let whole = json(1) + &json(2);
+        let mut message = client.writer().begin_owned();
+        message.send(&json(1)).expect("open");
+        let sending = thread::spawn(move || message.finish(&json(2)));
+        assert_eq!(server.next_message(), Ok(Some(Message::Text(&whole))));
+        assert!(join(sending, LIMIT).is_ok());
+    }
+}

@@ -127,7 +127,7 @@ fn echo_over(role: Role, fault: Fault) -> Outcome {
             let message = match reader.next_message_within(LIMIT) {
                 Ok(Next::Message(message)) => message,
                 Ok(Next::Closed) => return reader.end().expect("it was seen").clone(),
-                Ok(Next::Timeout) => panic!("nothing has come"),
+                Ok(Next::Timeout | Next::Signal) => panic!("nothing has come"),
                 Err(end) => return end,
             };
             // That the connection has ended is the reader's to tell.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use raddle_core::{Error, OpCode};
-use raddle_socket::{Cause, CloseCode, Connection, End, Message, Next, Part, Progress, Role, State};
+use raddle_socket::{Cause, CloseCode, Connection, End, Message, Next, Part, Progress, Role, SendStatus, State};
 use rustix::net::sockopt;
 
 #[test]
@@ -33,6 +33,35 @@ fn a_time_out_of_0_finds_what_is_there() {
     assert_eq!(connection.next_message_within(Duration::ZERO), Ok(Next::Timeout));
     peer.send(close(1000, ""));
     assert_eq!(connection.next_message_within(LIMIT), Ok(Next::Closed));
+}
+
+#[test]
+fn what_has_come_together_is_given_without_a_read_and_once_more() {
+    let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+    let (mut reader, writer) = connection.split();
+    assert_eq!(reader.next_received(), Ok(None));
+    assert_eq!(reader.last_message(), None);
+    peer.send_all(&[text("one"), text("two"), binary(b"three"), ping(b"amid"), text("four")]);
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("one"))));
+    assert_eq!(reader.last_message(), Some(Message::Text("one")));
+    assert_eq!(reader.next_received(), Ok(Some(Message::Text("two"))));
+    assert_eq!(reader.next_received(), Ok(Some(Message::Binary(b"three"))));
+    assert_eq!(reader.last_message(), Some(Message::Binary(b"three")));
+    // A Ping is before the next one, and what is sent waits for the answer to it.
+    assert_eq!(reader.next_received(), Ok(None));
+    assert_eq!(writer.send("answer"), Ok(SendStatus::Queued));
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("four"))));
+    assert_eq!(reader.next_received(), Ok(None));
+    // Nor is anything read.
+    peer.send(text("five"));
+    assert_eq!(reader.next_received(), Ok(None));
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("five"))));
+    peer.send_all(&[text("six"), close(1000, "")]);
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("six"))));
+    assert_eq!(reader.next_received(), Ok(None));
+    assert_eq!(reader.state(), State::Open);
+    assert_eq!(reader.next_message(), Ok(None));
+    assert_eq!(reader.next_received(), Ok(None));
 }
 
 #[test]

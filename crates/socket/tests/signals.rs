@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_socket::{Close, CloseCode, Message, Next, Role, SendError};
+use raddle_socket::{Close, CloseCode, Message, Next, NextPart, Role, SendError};
 use rustix::net::sockopt;
 
 /// As in a program in C: the standard library has SIGPIPE ignored.
@@ -58,12 +58,7 @@ fn the_attendant_takes_no_signal() {
 #[test]
 fn signals_without_restart_lose_and_double_nothing() {
     // Hostile input 260: a reader, a sender that waits for room, and a read with a time-out, each interrupted all the time.
-    extern "C" fn nothing(_signal: libc::c_int) {}
-    // SAFETY: all zeros is a valid `sigaction`: no flags, so no SA_RESTART, and an empty mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
-    // SAFETY: the handler does nothing, which is safe in a handler.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) }, 0);
+    interrupt_with(libc::SIGUSR1);
     let (client, server) = both_ends(options(|_| ()), options(|_| ()));
     let (message, count) = (pattern(300_000, 1), 100);
     let sending = thread::spawn({
@@ -110,4 +105,41 @@ fn signals_without_restart_lose_and_double_nothing() {
     let server = thread::spawn(move || server.close(Close::code(CloseCode::NORMAL)));
     assert!(client.close(Close::code(CloseCode::NORMAL)).is_clean());
     assert!(join(server, LIMIT).is_clean());
+}
+
+#[test]
+fn a_wait_that_asks_for_it_is_ended_by_a_signal_and_loses_nothing() {
+    interrupt_with(libc::SIGUSR2);
+    let (client, server) = both_ends(options(|_| ()), options(|_| ()));
+    let waiting = thread::spawn(move || {
+        let (mut reader, _writer) = client.split();
+        assert_eq!(reader.next_message_or_signal(None), Ok(Next::Signal));
+        assert_eq!(reader.next_message_or_signal(Some(LIMIT)), Ok(Next::Signal));
+        assert_eq!(reader.next_part_or_signal(None), Ok(NextPart::Signal));
+        assert_eq!(reader.next_part_or_signal(Some(LIMIT)), Ok(NextPart::Signal));
+        // Who does not ask for it does not hear of it.
+        assert_eq!(reader.next_message_within(Duration::from_millis(100)), Ok(Next::Timeout));
+        reader
+    });
+    while !waiting.is_finished() {
+        // SAFETY: the thread is not joined, so its handle is valid.
+        unsafe { libc::pthread_kill(waiting.as_pthread_t(), libc::SIGUSR2) };
+        thread::sleep(Duration::from_millis(2));
+    }
+    let mut reader = join(waiting, LIMIT);
+    assert_eq!(reader.next_message_or_signal(Some(Duration::ZERO)), Ok(Next::Timeout));
+    server.send("Hello").expect("open");
+    assert_eq!(reader.next_message_or_signal(None), Ok(Next::Message(Message::Text("Hello"))));
+    drop(server);
+    assert_eq!(reader.next_part_or_signal(None), Ok(NextPart::Closed));
+}
+
+/// Has the signal interrupt what waits: its handler does nothing.
+fn interrupt_with(signal: libc::c_int) {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    // SAFETY: all zeros is a valid `sigaction`: no flags, so no SA_RESTART, and an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: the handler does nothing, which is safe in a handler.
+    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }, 0);
 }

@@ -64,8 +64,8 @@ pub extern "C" fn raddle_close(conn: Connection, code: u16, reason: *const c_cha
 /// - `conn`, `code`, `reason`: as with raddle_close
 /// - `timeout_ms`: how long to wait; negative: until the close timeout is over
 ///
-/// Returns RADDLE_OK when the connection has ended, however; RADDLE_ERR_TIMEOUT where it has not: a further call goes on
-/// waiting. RADDLE_ERR_BUSY: another thread receives. From any thread.
+/// Returns RADDLE_OK when the connection has ended, however; RADDLE_ERR_TIMEOUT and RADDLE_ERR_INTERRUPTED where it has not: a
+/// further call goes on waiting. RADDLE_ERR_BUSY: another thread receives. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_close_wait(conn: Connection, code: u16, reason: *const c_char, timeout_ms: i64) -> Status {
     guard(|| {
@@ -79,17 +79,14 @@ pub extern "C" fn raddle_close_wait(conn: Connection, code: u16, reason: *const 
             }
             let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
             loop {
-                let next = match until {
-                    None => receiving.reader.next_message().map(|message| message.map_or(Next::Closed, Next::Message)),
-                    Some(until) => {
-                        receiving.reader.next_message_within(until.saturating_duration_since(Instant::now()))
-                    }
-                };
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                let next = receiving.reader.next_message_or_signal(left);
                 match next {
                     Ok(Next::Message(_)) => {}
                     Ok(Next::Timeout) => {
                         return Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "the peer has sent no Close yet"));
                     }
+                    Ok(Next::Signal) => return Err(Failure::new(Status::RADDLE_ERR_INTERRUPTED, "a signal has come")),
                     Ok(Next::Closed) | Err(_) => break,
                 }
             }

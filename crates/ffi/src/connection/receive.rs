@@ -15,9 +15,10 @@ use crate::status::{Failure, Status};
 /// - `message`: a place for what has come. Its payload is the library's, and valid until the next call that receives on this
 ///   connection, or frees it
 ///
-/// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has come, and nothing is lost; RADDLE_ERR_CLOSED: the connection has
-/// ended, and raddle_conn_end says how; RADDLE_ERR_BUSY: another thread receives; RADDLE_ERR_STATE: the messages go to
-/// callbacks or into a queue. From any thread, one at a time; sending needs no turn.
+/// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nothing has come, and nothing is lost; RADDLE_ERR_INTERRUPTED: a signal handler
+/// has run on this thread meanwhile, and nothing is lost; RADDLE_ERR_CLOSED: the connection has ended, and raddle_conn_end
+/// says how; RADDLE_ERR_BUSY: another thread receives; RADDLE_ERR_STATE: the messages go to callbacks or into a queue. From
+/// any thread, one at a time; sending needs no turn.
 ///
 /// While a program is away from here, the library answers Pings, and reads a little ahead.
 #[unsafe(no_mangle)]
@@ -27,16 +28,14 @@ pub extern "C" fn raddle_recv(conn: Connection, timeout_ms: i64, message: *mut M
         connections::with(conn, |of| {
             let mut receiving = of.receiving()?;
             let reader = &mut receiving.reader;
-            let next = match arguments::timeout(timeout_ms) {
-                None => reader.next_message().map(|message| message.map_or(Next::Closed, Next::Message)),
-                Some(timeout) => reader.next_message_within(timeout),
-            };
+            let next = reader.next_message_or_signal(arguments::timeout(timeout_ms));
             match next {
                 Ok(Next::Message(message)) => {
                     place.put(MessageView::of(conn, message));
                     return Ok(());
                 }
                 Ok(Next::Timeout) => return Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "no message has come")),
+                Ok(Next::Signal) => return Err(Failure::new(Status::RADDLE_ERR_INTERRUPTED, "a signal has come")),
                 Ok(Next::Closed) | Err(_) => {}
             }
             let end = reader.end().ok_or_else(|| Failure::new(Status::RADDLE_ERR_CLOSED, "closed"))?;
