@@ -188,6 +188,15 @@
 // In the `detail` of RADDLE_TEXT or RADDLE_BINARY: a part of a message, of which more follows.
 #define RADDLE_MORE 1
 
+// The server's side (sans-I/O).
+#define RADDLE_SERVER 1
+
+// The client's side (sans-I/O).
+#define RADDLE_CLIENT 2
+
+// The opening handshake goes on (sans-I/O).
+#define RADDLE_STATE_CONNECTING 0
+
 // No limit, for limits that may have none.
 #define RADDLE_NO_LIMIT UINT64_MAX
 
@@ -373,6 +382,12 @@ typedef enum {
     RADDLE_ERR_VERSION = -20,
 } raddle_status_t;
 
+// One side of a WebSocket connection without I/O. One thread uses it at a time: another gets RADDLE_ERR_BUSY.
+typedef struct raddle_protocol_t raddle_protocol_t;
+
+// What protocol objects are made of. One thread changes it at a time: another gets RADDLE_ERR_BUSY.
+typedef struct raddle_protocol_config_t raddle_protocol_config_t;
+
 // A client's request, to be decided on. See raddle_server_config_on_request.
 typedef struct raddle_request_t raddle_request_t;
 
@@ -407,6 +422,14 @@ typedef struct {
 // Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
 // pointer any more, on any thread, without any lock held. NULL where nothing is to be destroyed.
 typedef void (*raddle_destroy_t)(void *user);
+
+// A piece of what is to be written: as a `struct iovec`, with the same members in the same order.
+typedef struct {
+    // The first byte.
+    const uint8_t *data;
+    // Bytes from there on.
+    size_t length;
+} raddle_slice_t;
 
 // What the library calls for an event. The event, and its payload, is lent for the call.
 //
@@ -679,6 +702,413 @@ raddle_status_t raddle_conn_set_user(raddle_conn_t conn,
 //
 // Returns RADDLE_OK. From any thread.
 raddle_status_t raddle_conn_user(raddle_conn_t conn, void **user);
+
+// Makes settings with the defaults.
+//
+// - `role`: RADDLE_SERVER or RADDLE_CLIENT
+// - `config`: a place for the handle; it is freed with raddle_protocol_config_free
+//
+// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT. From any thread. Settings are changed by one thread at a time: others get
+// RADDLE_ERR_BUSY.
+raddle_status_t raddle_protocol_config_new(uint32_t role,
+                                           raddle_protocol_config_t **config);
+
+// Frees settings. Objects that were made of them stay as they are.
+//
+// - `config`: the settings; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where they were freed before. From any thread.
+raddle_status_t raddle_protocol_config_free(raddle_protocol_config_t *config);
+
+// Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 1 MiB for a server,
+// 16 MiB for a client.
+//
+// - `config`: the settings
+// - `bytes`: any number; RADDLE_NO_LIMIT for none
+//
+// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
+// with any other failure changes nothing.
+raddle_status_t raddle_protocol_config_max_message(raddle_protocol_config_t *config,
+                                                   uint64_t bytes);
+
+// Sets the largest frame that is received, where that is less than the largest message. To be called behind
+// raddle_protocol_config_max_message.
+//
+// - `bytes`: any number; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_protocol_config_max_frame(raddle_protocol_config_t *config,
+                                                 uint64_t bytes);
+
+// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
+//
+// - `count`: at least 1
+raddle_status_t raddle_protocol_config_max_fragments(raddle_protocol_config_t *config,
+                                                     uint32_t count);
+
+// Sets the largest head of an opening handshake that is received. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
+//
+// - `head`: bytes of the whole head, at least 64
+// - `line`: bytes of its first line, at least 16
+// - `headers`: header lines, at least 5
+raddle_status_t raddle_protocol_config_head_limits(raddle_protocol_config_t *config,
+                                                   size_t head,
+                                                   size_t line,
+                                                   size_t headers);
+
+// Offers permessage-deflate, or agrees on it where it is offered (RFC 7692). Default: not. Of each number, 0 is the
+// default.
+//
+// - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+raddle_status_t raddle_protocol_config_deflate(raddle_protocol_config_t *config,
+                                               uint32_t level,
+                                               size_t threshold,
+                                               uint32_t flags,
+                                               uint32_t server_window_bits,
+                                               uint32_t client_window_bits);
+
+// Adds a subprotocol (RFC 6455, section 1.9): one that a client offers, the one it likes best first, or one that a server
+// knows.
+//
+// - `name`: one word
+raddle_status_t raddle_protocol_config_subprotocol(raddle_protocol_config_t *config,
+                                                   const char *name);
+
+// Adds a header to a client's request, or to the response by which a server accepts one. Whether it may be sent shows when
+// it is to be.
+//
+// - `name`: a token; none of the handshake's own
+// - `value`, `length`: any bytes but control characters
+raddle_status_t raddle_protocol_config_header(raddle_protocol_config_t *config,
+                                              const char *name,
+                                              const uint8_t *value,
+                                              size_t length);
+
+// Says on whose behalf a client comes (RFC 6455, section 4.1).
+//
+// - `origin`: as "https://example.com"
+//
+// RADDLE_ERR_STATE for a server's settings.
+raddle_status_t raddle_protocol_config_origin(raddle_protocol_config_t *config, const char *origin);
+
+// Adds a page that may connect to a server, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the
+// same host and port. Clients that send no Origin are no browsers, and pass.
+//
+// - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
+//
+// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+raddle_status_t raddle_protocol_config_allow_origin(raddle_protocol_config_t *config,
+                                                    const char *origin);
+
+// Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
+//
+// RADDLE_ERR_STATE for a client's settings.
+raddle_status_t raddle_protocol_config_allow_any_origin(raddle_protocol_config_t *config);
+
+// Adds a name under which a server may be addressed. Default: any. A page of a foreign name that leads to the server's
+// address ("DNS rebinding") is found out by that only.
+//
+// - `host`: as "example.com" or "example.com:8080"
+//
+// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+raddle_status_t raddle_protocol_config_allow_host(raddle_protocol_config_t *config,
+                                                  const char *host);
+
+// Has the program decide on each request: raddle_protocol_next gives RADDLE_REQUEST, and nothing more until
+// raddle_protocol_accept or raddle_protocol_respond was called. Default: each request that is in order is accepted, with
+// the client's first subprotocol that the server knows.
+//
+// RADDLE_ERR_STATE for a client's settings.
+raddle_status_t raddle_protocol_config_requests_as_events(raddle_protocol_config_t *config);
+
+// Has the program hand the masking keys in, with raddle_protocol_add_keys. Default: they come from the operating system's
+// generator.
+//
+// RADDLE_ERR_STATE for a server's settings: it does not mask.
+raddle_status_t raddle_protocol_config_own_keys(raddle_protocol_config_t *config);
+
+// Has raddle_protocol_tick send a Ping to a peer that is silent, and give it up when it stays silent. Default: off.
+//
+// - `interval`: a Ping is sent after so many milliseconds of silence; 0 turns it off
+// - `timeout`: the peer is given up when nothing was received for so many milliseconds after a Ping; at least 1
+raddle_status_t raddle_protocol_config_keepalive(raddle_protocol_config_t *config,
+                                                 uint64_t interval,
+                                                 uint64_t timeout);
+
+// Frees a protocol object, and what it has lent with it.
+//
+// Returns RADDLE_OK, also for NULL, or RADDLE_ERR_HANDLE. From any thread.
+raddle_status_t raddle_protocol_free(raddle_protocol_t *protocol);
+
+// Lends space for what the program reads from its socket, so that nothing is copied.
+//
+// - `space`, `length`: where the place is put, and its bytes, at least 1. It is valid until the next call with this object
+//   that takes bytes or gives an event; what the last event has lent is not valid any more
+//
+// Returns RADDLE_OK. To be followed by raddle_protocol_filled.
+raddle_status_t raddle_protocol_space(raddle_protocol_t *protocol,
+                                      uint8_t **space,
+                                      size_t *length);
+
+// Notes that the first `count` bytes of the space that was lent last were filled.
+//
+// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where no space is lent, or less.
+raddle_status_t raddle_protocol_filled(raddle_protocol_t *protocol, size_t count);
+
+// Takes a copy of bytes that were received, for programs that have them elsewhere. What the last event has lent is not
+// valid any more.
+//
+// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT.
+raddle_status_t raddle_protocol_feed(raddle_protocol_t *protocol,
+                                     const uint8_t *data,
+                                     size_t length);
+
+// Gives the next event of what was received, and answers it where the protocol asks for that: Pong for Ping, Close for
+// Close, a Close for what breaks a rule. To be called until it gives no more.
+//
+// - `event`: where the event is put. `kind` is RADDLE_TEXT or RADDLE_BINARY for a whole message, RADDLE_PING, RADDLE_PONG,
+//   RADDLE_CLOSE (`detail` is the code, 1005 for none), RADDLE_OPENED when the opening handshake is done, or RADDLE_REQUEST.
+//   `data` is lent: valid until the next call with this object that takes bytes or gives an event, whatever is sent or
+//   written meanwhile
+//
+// Returns RADDLE_OK; RADDLE_ERR_WOULD_BLOCK where more bytes are needed, or nothing comes any more; for good
+// RADDLE_ERR_PROTOCOL, RADDLE_ERR_HANDSHAKE, or RADDLE_ERR_CLOSED after the program has refused the request: what is to be
+// written then still tells the peer.
+raddle_status_t raddle_protocol_next(raddle_protocol_t *protocol,
+                                     raddle_message_t *event);
+
+// As raddle_protocol_next, but gives messages in parts, as they arrive: for messages larger than memory. `detail` is
+// RADDLE_MORE where more of the message follows, if only an empty rest. A text is cut between characters.
+raddle_status_t raddle_protocol_next_part(raddle_protocol_t *protocol,
+                                          raddle_message_t *event);
+
+// Lends the next piece of what is to be written: no bytes, where there is nothing.
+//
+// - `data`, `length`: where the piece is put. It stays valid until raddle_protocol_written has taken it off, or the object is
+//   freed, whatever is called meanwhile
+//
+// Returns RADDLE_OK. After raddle_protocol_state has told RADDLE_STATE_CLOSED, and when nothing is to be written any more, a
+// server ends the stream, and a client waits for that, for a few seconds.
+raddle_status_t raddle_protocol_output(raddle_protocol_t *protocol,
+                                       const uint8_t **data,
+                                       size_t *length);
+
+// As raddle_protocol_output, with several pieces at a time, for `writev` and the like.
+//
+// - `slices`, `most`: an array of so many, at least 1
+// - `count`: where the number of those that were filled is put
+//
+// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT.
+raddle_status_t raddle_protocol_output_slices(raddle_protocol_t *protocol,
+                                              raddle_slice_t *slices,
+                                              size_t most,
+                                              size_t *count);
+
+// Takes `count` bytes off what is to be written, after the program has written them; over several pieces, where it has.
+//
+// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where less was lent.
+raddle_status_t raddle_protocol_written(raddle_protocol_t *protocol,
+                                        size_t count);
+
+// Tells how many bytes are to be written in all. A program that sends should look: nothing bounds them.
+//
+// Returns RADDLE_OK.
+raddle_status_t raddle_protocol_queued(raddle_protocol_t *protocol,
+                                       size_t *bytes);
+
+// Tells where the connection stands.
+//
+// - `state`: where RADDLE_STATE_CONNECTING, RADDLE_STATE_OPEN, RADDLE_STATE_CLOSING after the Close of one side, or
+//   RADDLE_STATE_CLOSED is put: nothing is received any more then, and nothing sent but what is to be written already
+//
+// Returns RADDLE_OK.
+raddle_status_t raddle_protocol_state(raddle_protocol_t *protocol,
+                                      uint32_t *state);
+
+// Tells the object the time, for keepalive: sends a Ping where one is due.
+//
+// - `now_ms`: milliseconds since any moment, which never go back
+// - `wait_ms`: where the milliseconds are put until the next call is of use; RADDLE_NO_LIMIT for none. May be NULL
+//
+// Returns RADDLE_OK, or RADDLE_ERR_TIMEOUT where the peer has not answered in its time: the connection is to be given up.
+raddle_status_t raddle_protocol_tick(raddle_protocol_t *protocol,
+                                     uint64_t now_ms,
+                                     uint64_t *wait_ms);
+
+// Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any more.
+//
+// Returns RADDLE_OK.
+raddle_status_t raddle_protocol_shrink(raddle_protocol_t *protocol);
+
+// Makes the server's side of a connection that a client was just accepted on.
+//
+// - `config`: of the role RADDLE_SERVER, whose settings are copied; NULL for the defaults
+// - `protocol`: where the handle is put, to be freed with raddle_protocol_free
+//
+// Returns RADDLE_OK, or RADDLE_ERR_STATE for a configuration of the other role. From any thread.
+raddle_status_t raddle_protocol_server(const raddle_protocol_config_t *config,
+                                       raddle_protocol_t **protocol);
+
+// Makes the client's side of a connection that was just connected to a server, with its request to be written first.
+//
+// - `config`: of the role RADDLE_CLIENT, whose settings are copied; NULL for the defaults
+// - `host`: the server's name or address, with its port where that is not the default, as "example.com:8080"
+// - `target`: path and query, with a "/" at the beginning
+// - `key`: 16 random bytes, fresh for each connection, for Sec-WebSocket-Key; NULL has the operating system's generator asked
+// - `protocol`: where the handle is put, to be freed with raddle_protocol_free
+//
+// Returns RADDLE_OK, RADDLE_ERR_ARGUMENT where something may not be sent, RADDLE_ERR_UTF8, RADDLE_ERR_IO without a
+// random number, or RADDLE_ERR_STATE for a configuration of the other role. From any thread.
+raddle_status_t raddle_protocol_client(const raddle_protocol_config_t *config,
+                                       const char *host,
+                                       const char *target,
+                                       const uint8_t *key,
+                                       raddle_protocol_t **protocol);
+
+// Accepts the request that waits, as raddle_protocol_config_requests_as_events has it.
+//
+// - `subprotocol`: one of those that the client has offered; NULL for none
+//
+// Returns RADDLE_OK; raddle_protocol_next goes on with RADDLE_OPENED. RADDLE_ERR_STATE where no request waits, or it is no
+// opening handshake, RADDLE_ERR_ARGUMENT where the subprotocol was not offered, or a header may not be sent: it still waits then.
+raddle_status_t raddle_protocol_accept(raddle_protocol_t *protocol,
+                                       const char *subprotocol);
+
+// Answers the request that waits over HTTP, and ends the connection: a refusal, or a page.
+//
+// - `status`: 200 to 599
+// - `content_type`: of the body, as "text/plain; charset=utf-8"; NULL for none
+// - `body`, `length`: the body, which is copied
+//
+// Returns RADDLE_OK, RADDLE_ERR_STATE where no request waits, or RADDLE_ERR_ARGUMENT.
+raddle_status_t raddle_protocol_respond(raddle_protocol_t *protocol,
+                                        uint32_t status,
+                                        const char *content_type,
+                                        const uint8_t *body,
+                                        size_t length);
+
+// Gives the path and query that a client has asked for, as it has sent them. While a request waits, and until the call of
+// raddle_protocol_next that follows RADDLE_OPENED.
+//
+// - `buffer`, `size`: where the text is put, with a NUL at its end
+// - `length`: where its bytes are put, without the NUL; may be NULL
+//
+// Returns RADDLE_OK; RADDLE_ERR_BUFFER where `size` is too small; RADDLE_ERR_STATE at another time, or for a client.
+raddle_status_t raddle_protocol_target(raddle_protocol_t *protocol,
+                                       char *buffer,
+                                       size_t size,
+                                       size_t *length);
+
+// Gives the status of the server's response: 101 where it has opened the connection. Until the call of raddle_protocol_next that
+// follows RADDLE_OPENED, or after RADDLE_ERR_HANDSHAKE where the server has refused.
+//
+// Returns RADDLE_OK, or RADDLE_ERR_STATE at another time, or for a server.
+raddle_status_t raddle_protocol_response_status(raddle_protocol_t *protocol,
+                                                uint32_t *status);
+
+// Gives the value of the first header of a name that the peer has sent, of the request for a server, of the response for a
+// client. At the times of raddle_protocol_target and raddle_protocol_response_status.
+//
+// - `name`: in any case
+// - `buffer`, `size`, `length`: as for raddle_protocol_target; the value may have any bytes but control characters
+//
+// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER; RADDLE_ERR_STATE at another time.
+raddle_status_t raddle_protocol_header(raddle_protocol_t *protocol,
+                                       const char *name,
+                                       char *buffer,
+                                       size_t size,
+                                       size_t *length);
+
+// Gives a header that the peer has sent by its place, from 0 on, as "name: value". At the times of raddle_protocol_header.
+//
+// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND behind the last one; RADDLE_ERR_BUFFER; RADDLE_ERR_STATE at another time.
+raddle_status_t raddle_protocol_header_at(raddle_protocol_t *protocol,
+                                          size_t index,
+                                          char *buffer,
+                                          size_t size,
+                                          size_t *length);
+
+// Gives the subprotocol that was agreed on, once the connection is open.
+//
+// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER.
+raddle_status_t raddle_protocol_subprotocol(raddle_protocol_t *protocol,
+                                            char *buffer,
+                                            size_t size,
+                                            size_t *length);
+
+// Sends a message: puts its frame behind what is to be written.
+//
+// - `kind`: RADDLE_TEXT, whose payload is UTF-8, or RADDLE_BINARY
+// - `data`, `length`: the payload, which is copied; `data` may be NULL where there is none
+//
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED after a Close; RADDLE_ERR_STATE before the connection is open, amid a fragmented message, or
+// where the program has handed in no more masking keys; RADDLE_ERR_UTF8 or RADDLE_ERR_ARGUMENT. Nothing was sent then.
+raddle_status_t raddle_protocol_send(raddle_protocol_t *protocol,
+                                     uint32_t kind,
+                                     const uint8_t *data,
+                                     size_t length);
+
+// Sends a message as raddle_protocol_send does, without copying the payload where that can be: raddle_protocol_output
+// lends it itself, behind its header. A client's is copied nevertheless, as it is masked, and one that is compressed.
+//
+// - `data`, `length`: the payload, which stays there, unchanged, until raddle_protocol_queued tells 0, or the object is
+//   freed
+//
+// Returns as raddle_protocol_send.
+raddle_status_t raddle_protocol_send_lent(raddle_protocol_t *protocol,
+                                          uint32_t kind,
+                                          const uint8_t *data,
+                                          size_t length);
+
+// Sends a fragment of a message. The first one begins it; until the last one only control frames can be sent between them.
+//
+// - `kind`: of the message, the same for all its fragments. Those of a text are UTF-8 each: cut it between characters
+// - `data`, `length`: the payload, which is copied
+// - `more`: RADDLE_MORE where more of the message follows, 0 for the last one
+//
+// Returns as raddle_protocol_send.
+raddle_status_t raddle_protocol_send_fragment(raddle_protocol_t *protocol,
+                                              uint32_t kind,
+                                              const uint8_t *data,
+                                              size_t length,
+                                              uint32_t more);
+
+// Sends a Ping (RFC 6455, section 5.5.2), with a payload of at most 125 bytes. Its Pong is an event.
+//
+// Returns as raddle_protocol_send; RADDLE_ERR_ARGUMENT for more bytes.
+raddle_status_t raddle_protocol_ping(raddle_protocol_t *protocol,
+                                     const uint8_t *data,
+                                     size_t length);
+
+// Sends a Pong that answers no Ping (RFC 6455, section 5.5.3). Pings are answered without it.
+//
+// Returns as raddle_protocol_ping.
+raddle_status_t raddle_protocol_pong(raddle_protocol_t *protocol,
+                                     const uint8_t *data,
+                                     size_t length);
+
+// Begins the closing handshake: sends a Close. Nothing can be sent after it; messages are received until the peer's Close
+// comes.
+//
+// - `code`: 1000 to 1003, 1007 to 1014, 3000 to 4999, or 0 for a Close without code and reason
+// - `reason`: at most 123 bytes of UTF-8; NULL for none
+//
+// Returns as raddle_protocol_send; RADDLE_ERR_ARGUMENT for another code or a longer reason.
+raddle_status_t raddle_protocol_close(raddle_protocol_t *protocol,
+                                      uint16_t code,
+                                      const char *reason);
+
+// Hands masking keys in, four random bytes for each frame that is going to be sent, Pongs among them. For a configuration with
+// raddle_protocol_config_own_keys.
+//
+// - `bytes`, `length`: unpredictable bytes (RFC 6455, section 10.3), a multiple of 4. They are copied, and each key is used
+//   once. At most 65,536 keys wait
+// - `left`: where the number of keys is put that wait now; may be NULL
+//
+// Where there is none, what the program sends fails with RADDLE_ERR_STATE, and a Ping is not answered. Returns RADDLE_OK,
+// RADDLE_ERR_ARGUMENT, or RADDLE_ERR_STATE where the keys are not the program's.
+raddle_status_t raddle_protocol_add_keys(raddle_protocol_t *protocol,
+                                         const uint8_t *bytes,
+                                         size_t length,
+                                         size_t *left);
 
 // Waits for the next open connection, in engine accept.
 //

@@ -7,6 +7,8 @@ use std::ffi::{CStr, c_char};
 use std::slice;
 use std::time::Duration;
 
+use raddle_core::handshake::HeadLimits;
+
 use crate::status::{Failure, Status};
 
 /// `length` bytes at `data`, which may be NULL where there are none.
@@ -178,6 +180,15 @@ pub(crate) fn time(milliseconds: u64, name: &str) -> Result<Duration, Failure> {
 /// A number that has to be at least `least`.
 pub(crate) fn at_least<T: PartialOrd + std::fmt::Display>(value: T, least: T, name: &str) -> Result<T, Failure> {
     if value < least { Err(Failure::argument(format!("{name}: at least {least}"))) } else { Ok(value) }
+}
+
+/// The largest head of an opening handshake, where it is large enough for one.
+pub(crate) fn head_limits(head: usize, line: usize, headers: usize) -> Result<HeadLimits, Failure> {
+    Ok(HeadLimits {
+        head: at_least(head, 64, "head")?,
+        line: at_least(line, 16, "line")?,
+        headers: at_least(headers, 5, "headers")?,
+    })
 }
 
 /// One of a list of constants.

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     ServerConfig = 3,
     ServerTls = 4,
     Request = 5,
+    Protocol = 9,
+    ProtocolConfig = 10,
 }
 
 /// Why an id names nothing that can be used.

@@ -15,6 +15,7 @@ pub mod fork;
 pub mod guard;
 pub mod handles;
 pub mod message;
+pub mod protocol;
 pub mod server;
 pub mod status;
 pub mod user;

@@ -260,9 +260,7 @@ pub extern "C" fn raddle_server_config_head_limits(
     headers: usize,
 ) -> Status {
     set(config, |config| {
-        config.head.head = at_least(head, 64, "head")?;
-        config.head.line = at_least(line, 16, "line")?;
-        config.head.headers = at_least(headers, 5, "headers")?;
+        config.head = arguments::head_limits(head, line, headers)?;
         Ok(())
     })
 }

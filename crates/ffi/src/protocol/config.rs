@@ -1,0 +1,282 @@
+//! What protocol objects are made of: the functions that set it up.
+
+use std::ffi::c_char;
+
+use raddle_core::Role;
+use raddle_core::handshake::{Hosts, Origins, is_subprotocol};
+
+use super::settings::{Decision, Keys, Settings};
+use super::{ProtocolConfig, free, with};
+use crate::arguments;
+use crate::deflate;
+use crate::guard::guard;
+use crate::handles::{Handle, to_pointer};
+use crate::status::{Failure, Status};
+
+/// The server's side (sans-I/O).
+pub const RADDLE_SERVER: u32 = 1;
+/// The client's side (sans-I/O).
+pub const RADDLE_CLIENT: u32 = 2;
+
+/// Makes settings with the defaults.
+///
+/// - `role`: RADDLE_SERVER or RADDLE_CLIENT
+/// - `config`: a place for the handle; it is freed with raddle_protocol_config_free
+///
+/// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT. From any thread. Settings are changed by one thread at a time: others get
+/// RADDLE_ERR_BUSY.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_new(role: u32, config: *mut *mut ProtocolConfig) -> Status {
+    guard(|| {
+        let place = arguments::out(config, "config")?;
+        let known = [(RADDLE_SERVER, Role::Server), (RADDLE_CLIENT, Role::Client)];
+        let settings = Settings::new(arguments::one_of(role, &known, "role")?);
+        place.put(to_pointer(ProtocolConfig::table().insert(settings)?));
+        Ok(())
+    })
+}
+
+/// Frees settings. Objects that were made of them stay as they are.
+///
+/// - `config`: the settings; NULL is passed over
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where they were freed before. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_free(config: *mut ProtocolConfig) -> Status {
+    free(config)
+}
+
+/// Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 1 MiB for a server,
+/// 16 MiB for a client.
+///
+/// - `config`: the settings
+/// - `bytes`: any number; RADDLE_NO_LIMIT for none
+///
+/// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
+/// with any other failure changes nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_max_message(config: *mut ProtocolConfig, bytes: u64) -> Status {
+    with(config, |settings| {
+        settings.limits = settings.limits.message(bytes);
+        Ok(())
+    })
+}
+
+/// Sets the largest frame that is received, where that is less than the largest message. To be called behind
+/// raddle_protocol_config_max_message.
+///
+/// - `bytes`: any number; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_max_frame(config: *mut ProtocolConfig, bytes: u64) -> Status {
+    with(config, |settings| {
+        settings.limits.frame = bytes;
+        Ok(())
+    })
+}
+
+/// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
+///
+/// - `count`: at least 1
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_max_fragments(config: *mut ProtocolConfig, count: u32) -> Status {
+    with(config, |settings| {
+        settings.limits.fragments = arguments::at_least(count, 1, "count")?;
+        Ok(())
+    })
+}
+
+/// Sets the largest head of an opening handshake that is received. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
+///
+/// - `head`: bytes of the whole head, at least 64
+/// - `line`: bytes of its first line, at least 16
+/// - `headers`: header lines, at least 5
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_head_limits(
+    config: *mut ProtocolConfig,
+    head: usize,
+    line: usize,
+    headers: usize,
+) -> Status {
+    with(config, |settings| {
+        settings.head = arguments::head_limits(head, line, headers)?;
+        Ok(())
+    })
+}
+
+/// Offers permessage-deflate, or agrees on it where it is offered (RFC 7692). Default: not. Of each number, 0 is the
+/// default.
+///
+/// - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_deflate(
+    config: *mut ProtocolConfig,
+    level: u32,
+    threshold: usize,
+    flags: u32,
+    server_window_bits: u32,
+    client_window_bits: u32,
+) -> Status {
+    with(config, |settings| {
+        settings.deflate = Some(deflate::parse(level, threshold, flags, server_window_bits, client_window_bits)?);
+        Ok(())
+    })
+}
+
+/// Adds a subprotocol (RFC 6455, section 1.9): one that a client offers, the one it likes best first, or one that a server
+/// knows.
+///
+/// - `name`: one word
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_subprotocol(config: *mut ProtocolConfig, name: *const c_char) -> Status {
+    with(config, |settings| {
+        let name = arguments::string(name, "name")?;
+        if !is_subprotocol(name) {
+            return Err(Failure::argument("name: a subprotocol is one word, without commas"));
+        }
+        settings.subprotocols.push(name.to_owned());
+        Ok(())
+    })
+}
+
+/// Adds a header to a client's request, or to the response by which a server accepts one. Whether it may be sent shows when
+/// it is to be.
+///
+/// - `name`: a token; none of the handshake's own
+/// - `value`, `length`: any bytes but control characters
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_header(
+    config: *mut ProtocolConfig,
+    name: *const c_char,
+    value: *const u8,
+    length: usize,
+) -> Status {
+    with(config, |settings| {
+        let name = arguments::string(name, "name")?;
+        let value = arguments::bytes(value, length, "value")?;
+        settings.headers.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    })
+}
+
+/// Says on whose behalf a client comes (RFC 6455, section 4.1).
+///
+/// - `origin`: as "https://example.com"
+///
+/// RADDLE_ERR_STATE for a server's settings.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
+    with(config, |settings| {
+        of_role(settings, Role::Client)?;
+        settings.origin = Some(arguments::string(origin, "origin")?.to_owned());
+        Ok(())
+    })
+}
+
+/// Adds a page that may connect to a server, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the
+/// same host and port. Clients that send no Origin are no browsers, and pass.
+///
+/// - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
+///
+/// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_allow_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
+    with(config, |settings| {
+        of_role(settings, Role::Server)?;
+        let origin = arguments::string(origin, "origin")?;
+        let mut origins = match &settings.origins {
+            Origins::List(origins) => origins.clone(),
+            _ => Vec::new(),
+        };
+        origins.push(origin.to_owned());
+        let origins = Origins::List(origins);
+        if origins.malformed().is_some() {
+            return Err(Failure::argument("origin: has not the form of one, as https://example.com"));
+        }
+        if settings.origins != Origins::Any {
+            settings.origins = origins;
+        }
+        Ok(())
+    })
+}
+
+/// Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
+///
+/// RADDLE_ERR_STATE for a client's settings.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_allow_any_origin(config: *mut ProtocolConfig) -> Status {
+    with(config, |settings| {
+        of_role(settings, Role::Server)?;
+        settings.origins = Origins::Any;
+        Ok(())
+    })
+}
+
+/// Adds a name under which a server may be addressed. Default: any. A page of a foreign name that leads to the server's
+/// address ("DNS rebinding") is found out by that only.
+///
+/// - `host`: as "example.com" or "example.com:8080"
+///
+/// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_allow_host(config: *mut ProtocolConfig, host: *const c_char) -> Status {
+    with(config, |settings| {
+        of_role(settings, Role::Server)?;
+        let mut hosts = match &settings.hosts {
+            Hosts::List(hosts) => hosts.clone(),
+            _ => Vec::new(),
+        };
+        hosts.push(arguments::string(host, "host")?.to_owned());
+        let hosts = Hosts::List(hosts);
+        if hosts.malformed().is_some() {
+            return Err(Failure::argument("host: has not the form of one, as example.com:8080"));
+        }
+        settings.hosts = hosts;
+        Ok(())
+    })
+}
+
+/// Has the program decide on each request: raddle_protocol_next gives RADDLE_REQUEST, and nothing more until
+/// raddle_protocol_accept or raddle_protocol_respond was called. Default: each request that is in order is accepted, with
+/// the client's first subprotocol that the server knows.
+///
+/// RADDLE_ERR_STATE for a client's settings.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_requests_as_events(config: *mut ProtocolConfig) -> Status {
+    with(config, |settings| {
+        of_role(settings, Role::Server)?;
+        settings.decision = Decision::Program;
+        Ok(())
+    })
+}
+
+/// Has the program hand the masking keys in, with raddle_protocol_add_keys. Default: they come from the operating system's
+/// generator.
+///
+/// RADDLE_ERR_STATE for a server's settings: it does not mask.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_own_keys(config: *mut ProtocolConfig) -> Status {
+    with(config, |settings| {
+        of_role(settings, Role::Client)?;
+        settings.keys = Keys::Given;
+        Ok(())
+    })
+}
+
+/// Has raddle_protocol_tick send a Ping to a peer that is silent, and give it up when it stays silent. Default: off.
+///
+/// - `interval`: a Ping is sent after so many milliseconds of silence; 0 turns it off
+/// - `timeout`: the peer is given up when nothing was received for so many milliseconds after a Ping; at least 1
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_protocol_config_keepalive(config: *mut ProtocolConfig, interval: u64, timeout: u64) -> Status {
+    with(config, |settings| {
+        settings.keepalive = match interval {
+            0 => None,
+            _ => Some((arguments::time(interval, "interval")?, arguments::time(timeout, "timeout")?)),
+        };
+        Ok(())
+    })
+}
+
+fn of_role(settings: &Settings, role: Role) -> Result<(), Failure> {
+    if settings.role == role { Ok(()) } else { Err(Failure::state("the settings are of the other role")) }
+}
