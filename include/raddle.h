@@ -382,11 +382,23 @@ typedef enum {
     RADDLE_ERR_VERSION = -20,
 } raddle_status_t;
 
+// An attempt to connect. See raddle_attempt_start.
+typedef struct raddle_attempt_t raddle_attempt_t;
+
+// The settings of a client. See raddle_client_new.
+typedef struct raddle_client_t raddle_client_t;
+
+// A Ping that was sent, and whose Pong can be waited for. See raddle_ping_begin.
+typedef struct raddle_ping_t raddle_ping_t;
+
 // One side of a WebSocket connection without I/O. One thread uses it at a time: another gets RADDLE_ERR_BUSY.
 typedef struct raddle_protocol_t raddle_protocol_t;
 
 // What protocol objects are made of. One thread changes it at a time: another gets RADDLE_ERR_BUSY.
 typedef struct raddle_protocol_config_t raddle_protocol_config_t;
+
+// One connection after the other to the same server. See raddle_reconnect_new.
+typedef struct raddle_reconnect_t raddle_reconnect_t;
 
 // A client's request, to be decided on. See raddle_server_config_on_request.
 typedef struct raddle_request_t raddle_request_t;
@@ -449,6 +461,433 @@ typedef void (*raddle_request_callback_t)(raddle_request_t *request, void *user)
 extern "C" {
 #endif // __cplusplus
 
+// Begins to connect as raddle_connect does, on a thread of the library.
+//
+// - `client`: the settings; NULL for the defaults
+// - `url`: as with raddle_connect
+// - `attempt`: a place for the handle, which is freed with raddle_attempt_free
+//
+// Returns RADDLE_OK, RADDLE_ERR_UTF8, RADDLE_ERR_ARGUMENT, or RADDLE_ERR_IO where no thread could be started. From any
+// thread; does not wait.
+raddle_status_t raddle_attempt_start(const raddle_client_t *client,
+                                     const char *url,
+                                     raddle_attempt_t **attempt);
+
+// Waits until the attempt has come to something.
+//
+// - `attempt`: the attempt
+// - `timeout_ms`: how long to wait; 0: not at all, negative: until it has. The attempt itself takes no longer than the
+//   settings say
+// - `conn`: a place for the connection, which is freed with raddle_conn_free
+//
+// Returns RADDLE_OK once; RADDLE_ERR_TIMEOUT: it goes on, and a further call waits on; as raddle_connect where it has
+// failed, again and again; RADDLE_ERR_STATE where the connection was given before. From any thread.
+raddle_status_t raddle_attempt_wait(raddle_attempt_t *attempt,
+                                    int64_t timeout_ms,
+                                    raddle_conn_t *conn);
+
+// Gives the HTTP status by which a server or a proxy has refused, after raddle_attempt_wait has returned
+// RADDLE_ERR_HANDSHAKE.
+//
+// - `attempt`: the attempt
+// - `status`: a place for the status
+//
+// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where none has. From any thread.
+raddle_status_t raddle_attempt_status(raddle_attempt_t *attempt,
+                                      uint32_t *status);
+
+// Gives the value of the first header of a name in that refusal.
+//
+// - `attempt`: the attempt
+// - `name`: the header's name, in any case
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_attempt_status, and as raddle_conn_target. From any thread.
+raddle_status_t raddle_attempt_header(raddle_attempt_t *attempt,
+                                      const char *name,
+                                      char *buffer,
+                                      size_t size,
+                                      size_t *length);
+
+// Gives a header of that refusal by its place, from 0 on, as "name: value".
+//
+// - `attempt`, `buffer`, `size`, `length`: as with raddle_attempt_header
+// - `index`: the place
+//
+// Returns as raddle_attempt_header. From any thread.
+raddle_status_t raddle_attempt_header_at(raddle_attempt_t *attempt,
+                                         size_t index,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length);
+
+// Gives the body of that refusal, at most 64 KiB of it: any bytes, with a NUL behind them.
+//
+// - `attempt`, `buffer`, `size`, `length`: as with raddle_attempt_header
+//
+// Returns as raddle_attempt_header. From any thread.
+raddle_status_t raddle_attempt_body(raddle_attempt_t *attempt,
+                                    char *buffer,
+                                    size_t size,
+                                    size_t *length);
+
+// Frees an attempt. One that goes on is given up; a connection that was not given is cut. One that was given stays.
+//
+// - `attempt`: the attempt; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread, whatever others wait for: they get
+// RADDLE_ERR_CLOSED within 50 ms.
+raddle_status_t raddle_attempt_free(raddle_attempt_t *attempt);
+
+// Makes the settings of a client, with defaults that suit the open Internet.
+//
+// - `client`: a place for the handle; it is freed with raddle_client_free
+//
+// Returns RADDLE_OK. From any thread. Settings are changed by one thread at a time: others get RADDLE_ERR_BUSY. What was
+// connected with them stays as it is.
+raddle_status_t raddle_client_new(raddle_client_t **client);
+
+// Frees settings. What was connected with them stays as it is.
+//
+// - `client`: the settings; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where they were freed before. From any thread.
+raddle_status_t raddle_client_free(raddle_client_t *client);
+
+// Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 16 MiB.
+//
+// - `client`: the settings
+// - `bytes`: any number; RADDLE_NO_LIMIT for none
+//
+// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
+// with any other failure changes nothing.
+raddle_status_t raddle_client_max_message(raddle_client_t *client,
+                                          uint64_t bytes);
+
+// Sets the largest frame that is received, where that is less than the largest message. To be called behind
+// raddle_client_max_message.
+//
+// - `bytes`: any number; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_client_max_frame(raddle_client_t *client,
+                                        uint64_t bytes);
+
+// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
+//
+// - `count`: at least 1
+raddle_status_t raddle_client_max_fragments(raddle_client_t *client, uint32_t count);
+
+// Sets after which silence of the server a Ping is sent. Default: 20 s.
+//
+// - `milliseconds`: 0 for never
+raddle_status_t raddle_client_ping_interval(raddle_client_t *client, uint64_t milliseconds);
+
+// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_client_ping_timeout(raddle_client_t *client, uint64_t milliseconds);
+
+// Sets the time that the closing handshake may take. Default: 5 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_client_close_timeout(raddle_client_t *client, uint64_t milliseconds);
+
+// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_client_write_timeout(raddle_client_t *client,
+                                            uint64_t milliseconds);
+
+// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
+// Default: 60 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_client_message_timeout(raddle_client_t *client,
+                                              uint64_t milliseconds);
+
+// Sets the rate of the slowest server that is put up with. Default: 16 KiB/s.
+//
+// - `bytes_per_second`: at least 1
+raddle_status_t raddle_client_min_rate(raddle_client_t *client, uint64_t bytes_per_second);
+
+// Sets how many bytes may wait to be written before raddle_client_when_full decides. Default: 1 MiB.
+//
+// - `bytes`: any number
+raddle_status_t raddle_client_outgoing_limit(raddle_client_t *client,
+                                             size_t bytes);
+
+// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
+//
+// - `policy`: RADDLE_WHEN_FULL_…
+raddle_status_t raddle_client_when_full(raddle_client_t *client, uint32_t policy);
+
+// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
+// Default: 1 MiB.
+//
+// - `bytes`: at least 1
+raddle_status_t raddle_client_fragment_size(raddle_client_t *client,
+                                            size_t bytes);
+
+// Sets the largest head of a response, interim ones included. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
+//
+// - `head`: bytes of the whole head, at least 64
+// - `line`: bytes of its first line, at least 16
+// - `headers`: header lines, at least 5
+raddle_status_t raddle_client_head_limits(raddle_client_t *client,
+                                          size_t head,
+                                          size_t line,
+                                          size_t headers);
+
+// Sets the time for all of connecting: looking the name up, TCP, the proxy, TLS, the opening handshake, redirects.
+// Default: 10 s.
+//
+// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+raddle_status_t raddle_client_connect_timeout(raddle_client_t *client,
+                                              uint64_t milliseconds);
+
+// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization and
+// Cookie stay behind. None leads from "wss" to "ws", and none is followed on a Unix socket.
+//
+// - `at_most`: so many
+raddle_status_t raddle_client_redirects(raddle_client_t *client,
+                                        uint32_t at_most);
+
+// Goes through a proxy, which looks the server's name up.
+//
+// - `url`: as "http://proxy.example.com:8080" or "socks5://user:password@127.0.0.1:1080"
+//
+// RADDLE_ERR_ARGUMENT where it has not that form.
+raddle_status_t raddle_client_proxy(raddle_client_t *client, const char *url);
+
+// Connects to a Unix socket, whatever host a URL names.
+//
+// - `path`: the socket's
+raddle_status_t raddle_client_unix(raddle_client_t *client, const char *path);
+
+// Connects from an address of the machine. Servers' addresses of the other family are left out.
+//
+// - `address`: as "192.0.2.1:0" or "[2001:db8::1]:0"; port 0 takes any
+//
+// RADDLE_ERR_ARGUMENT where it has not that form.
+raddle_status_t raddle_client_local_address(raddle_client_t *client, const char *address);
+
+// Connects to a server, and carries out the opening handshake (RFC 6455, section 4.1).
+//
+// - `client`: the settings; NULL for the defaults
+// - `url`: as "ws://example.com:9001/chat?room=1" or "wss://…"; with "user:password@" before the host it says who the client is
+// - `timeout_ms`: the time for all of it; negative: that of the settings
+// - `conn`: a place for the connection, which is freed with raddle_conn_free
+//
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT where the URL or a setting is not in order, and nothing was sent; RADDLE_ERR_IO
+// where no address was found or none has answered; RADDLE_ERR_TLS; RADDLE_ERR_HANDSHAKE where a proxy or the server has
+// refused, and raddle_connect_status knows its status; RADDLE_ERR_TIMEOUT.
+//
+// From any thread. It waits, and no signal ends that: a program that has to look after other things meanwhile uses
+// raddle_attempt_start.
+raddle_status_t raddle_connect(const raddle_client_t *client,
+                               const char *url,
+                               int64_t timeout_ms,
+                               raddle_conn_t *conn);
+
+// Gives the HTTP status by which a server or a proxy has refused the last raddle_connect of this thread.
+//
+// Returns the status, or 0 where that has not failed so. From any thread.
+uint32_t raddle_connect_status(void);
+
+// Gives the value of the first header of a name in the response that has opened a connection. Only of connections of
+// raddle_connect and raddle_attempt_wait.
+//
+// - `conn`: the connection
+// - `name`: the header's name, in any case
+// - `buffer`, `size`, `length`: as with raddle_conn_target. The value is bytes, and may not be UTF-8
+//
+// Returns as raddle_conn_target; RADDLE_ERR_NOT_FOUND where there is no such header; RADDLE_ERR_STATE for another connection. From
+// any thread.
+raddle_status_t raddle_conn_response_header(raddle_conn_t conn,
+                                            const char *name,
+                                            char *buffer,
+                                            size_t size,
+                                            size_t *length);
+
+// Gives a header of the response that has opened a connection by its place, from 0 on, as "name: value".
+//
+// - `conn`: the connection
+// - `index`: the place
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_response_header; RADDLE_ERR_NOT_FOUND behind the last one. From any thread.
+raddle_status_t raddle_conn_response_header_at(raddle_conn_t conn,
+                                               size_t index,
+                                               char *buffer,
+                                               size_t size,
+                                               size_t *length);
+
+// Makes what connects to a server again and again. Nothing is sent yet.
+//
+// - `client`: the settings; NULL for the defaults
+// - `url`: as with raddle_connect
+// - `first_ms`: the first wait is random between nothing and this; 0 is the default, 5 s. It doubles with each attempt
+// - `cap_ms`: no wait is longer; 0 is the default, 60 s
+// - `settled_ms`: after a connection that was open for so long the waits begin anew; 0 is the default, 60 s
+// - `reconnect`: a place for the handle, which is freed with raddle_reconnect_free
+//
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT or RADDLE_ERR_TLS where the URL or a setting is not in order. From any thread.
+raddle_status_t raddle_reconnect_new(const raddle_client_t *client,
+                                     const char *url,
+                                     uint64_t first_ms,
+                                     uint64_t cap_ms,
+                                     uint64_t settled_ms,
+                                     raddle_reconnect_t **reconnect);
+
+// Waits until the next connection is open: the first attempt is made at once, each further one after a random time that
+// grows, or that a refusal asks for. A connection that was given before and has not ended is closed with 1001.
+//
+// - `reconnect`: what connects
+// - `timeout_ms`: how long to wait; 0: not at all, negative: as long as it takes
+// - `conn`: a place for the connection, which is freed with raddle_conn_free
+//
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: it goes on meanwhile, and a further call waits on; RADDLE_ERR_CLOSED: the last
+// connection was closed with 1000 or by this side, or this was stopped; another failure of raddle_connect, or
+// RADDLE_ERR_PROTOCOL: it was given up, as the next attempt would end the same way, and a further call tries again after
+// a wait; RADDLE_ERR_BUSY: another thread waits. From any thread.
+raddle_status_t raddle_reconnect_next(raddle_reconnect_t *reconnect,
+                                      int64_t timeout_ms,
+                                      raddle_conn_t *conn);
+
+// Has raddle_reconnect_next return RADDLE_ERR_CLOSED, at once or within 50 ms, and for good. A connection that was given
+// is closed with 1001.
+//
+// - `reconnect`: what connects
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_reconnect_stop(raddle_reconnect_t *reconnect);
+
+// Frees what connects, and stops it before. Connections that were given stay as raddle_reconnect_stop leaves them.
+//
+// - `reconnect`: what connects; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread.
+raddle_status_t raddle_reconnect_free(raddle_reconnect_t *reconnect);
+
+// Offers a subprotocol (RFC 6455, section 1.9); of several the one that is liked best first.
+//
+// - `name`: one word
+//
+// Whether it may be sent shows when it is to be, as with all that a client says of itself: connecting returns
+// RADDLE_ERR_ARGUMENT then, and nothing was sent.
+raddle_status_t raddle_client_subprotocol(raddle_client_t *client,
+                                          const char *name);
+
+// Has connecting fail where the server chooses none of the subprotocols that are offered.
+raddle_status_t raddle_client_require_subprotocol(raddle_client_t *client);
+
+// Offers permessage-deflate (RFC 7692); the server may decline it. Of each number, 0 is the default.
+//
+// - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+raddle_status_t raddle_client_deflate(raddle_client_t *client,
+                                      uint32_t level,
+                                      size_t threshold,
+                                      uint32_t flags,
+                                      uint32_t server_window_bits,
+                                      uint32_t client_window_bits);
+
+// Says on whose behalf the client comes (RFC 6455, section 4.1).
+//
+// - `origin`: as "https://example.com"
+raddle_status_t raddle_client_origin(raddle_client_t *client, const char *origin);
+
+// Names the server by another name than the URL's in the Host header.
+//
+// - `host`: as "example.com" or "example.com:8080"
+raddle_status_t raddle_client_host(raddle_client_t *client, const char *host);
+
+// Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection, Sec-WebSocket-…,
+// Content-Length and Transfer-Encoding.
+//
+// - `name`: a token
+// - `value`, `length`: any bytes but control characters
+raddle_status_t raddle_client_header(raddle_client_t *client,
+                                     const char *name,
+                                     const uint8_t *value,
+                                     size_t length);
+
+// Sends a cookie; several leave in one header (RFC 6265, section 5.4).
+//
+// - `name`, `value`: as the server has set it
+raddle_status_t raddle_client_cookie(raddle_client_t *client, const char *name, const char *value);
+
+// Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL.
+//
+// - `user`, `password`: UTF-8
+raddle_status_t raddle_client_basic(raddle_client_t *client,
+                                    const char *user,
+                                    const char *password);
+
+// Says who the client is, with a token (RFC 6750).
+//
+// - `token`: in the form of section 2.1
+raddle_status_t raddle_client_bearer(raddle_client_t *client, const char *token);
+
+// Trusts certificates as roots, beside those of the system.
+//
+// - `pem`, `length`: one certificate or several, in PEM
+//
+// RADDLE_ERR_TLS where there is no certificate.
+raddle_status_t raddle_client_add_roots(raddle_client_t *client, const uint8_t *pem, size_t length);
+
+// Trusts the certificates of a file as roots, as raddle_client_add_roots does.
+//
+// - `path`: the file's, which is read once, now
+//
+// RADDLE_ERR_IO where it cannot be read, RADDLE_ERR_TLS where there is no certificate in it.
+raddle_status_t raddle_client_add_roots_file(raddle_client_t *client, const char *path);
+
+// Trusts none of the system's roots: only those that were added.
+raddle_status_t raddle_client_without_system_roots(raddle_client_t *client);
+
+// Shows a certificate to servers that ask for one.
+//
+// - `chain`, `chain_length`: the client's certificate first, in PEM
+// - `key`, `key_length`: its private key, in PEM
+//
+// RADDLE_ERR_TLS where there is none.
+raddle_status_t raddle_client_certificate(raddle_client_t *client,
+                                          const uint8_t *chain,
+                                          size_t chain_length,
+                                          const uint8_t *key,
+                                          size_t key_length);
+
+// Expects the server to be the one of this name or address, not of the URL's.
+//
+// - `name`: as "example.com" or "192.0.2.1"
+//
+// RADDLE_ERR_TLS where it is no server's name.
+raddle_status_t raddle_client_server_name(raddle_client_t *client, const char *name);
+
+// Takes any certificate for the server's: whoever is on the way can read and change everything. For tests.
+raddle_status_t raddle_client_dangerous_accept_any_certificate(raddle_client_t *client);
+
+// Waits for the next message, and takes all those with it that have come together with it: it never waits for a second one,
+// nor reads one.
+//
+// - `conn`, `timeout_ms`: as with raddle_recv
+// - `region`, `size`: where the payloads are copied to, one behind the other
+// - `messages`, `most`: an array of so many, at least 1, for what has come. `data` of each leads into `region`
+// - `count`: a place for the number of messages, at least 1. With RADDLE_ERR_BUFFER, for the bytes that the first one needs
+//
+// Returns RADDLE_OK; RADDLE_ERR_BUFFER where the region is too small for the first message, which is not lost: the next
+// call that receives gives it, and so with one that has no place behind others. Otherwise as raddle_recv. From any thread,
+// one at a time.
+//
+// What this thread sends behind several messages leaves together: before the next call that receives waits, with
+// raddle_flush, or within 5 ms.
+raddle_status_t raddle_recv_batch(raddle_conn_t conn,
+                                  int64_t timeout_ms,
+                                  uint8_t *region,
+                                  size_t size,
+                                  raddle_message_t *messages,
+                                  size_t most,
+                                  size_t *count);
+
 // Begins the closing handshake (RFC 6455, section 7.1.2): sends a Close behind what was sent before, and returns. Nothing
 // can be sent after it; messages come until the peer's Close does, or the close timeout is over.
 //
@@ -509,6 +948,24 @@ raddle_status_t raddle_conn_end(raddle_conn_t conn,
                                 char *buffer,
                                 size_t size,
                                 size_t *length);
+
+// Sends a fragment of a message. The first one begins it; other messages wait until the last one was sent, control frames
+// pass.
+//
+// - `conn`: the connection
+// - `kind`: RADDLE_TEXT or RADDLE_BINARY, the same for all fragments of a message; with the first one perhaps
+//   RADDLE_UNCOMPRESSED. Those of a text are UTF-8 each: cut it between characters
+// - `data`, `length`: the payload, as with raddle_send
+// - `more`: RADDLE_MORE where more of the message follows, 0 for the last one, which may be empty
+//
+// Returns as raddle_send; RADDLE_ERR_STATE for a fragment of another kind, RADDLE_ERR_BUSY where another thread is sending
+// one. A message that is not finished when the connection is freed closes it with 1011. From any thread. It waits as
+// raddle_send does; the thread that is amid a message gets RADDLE_ERR_STATE from raddle_send.
+raddle_status_t raddle_send_fragment(raddle_conn_t conn,
+                                     uint32_t kind,
+                                     const uint8_t *data,
+                                     size_t length,
+                                     uint32_t more);
 
 // Says where a connection stands.
 //
@@ -616,6 +1073,34 @@ raddle_status_t raddle_conn_traffic(raddle_conn_t conn,
 // Returns the number. From any thread.
 size_t raddle_conn_count(void);
 
+// Sends a Ping whose Pong can be waited for.
+//
+// - `conn`: the connection
+// - `ping`: a place for the handle; it is freed with raddle_ping_free
+//
+// Returns RADDLE_OK or RADDLE_ERR_CLOSED. Does not wait. From any thread.
+raddle_status_t raddle_ping_begin(raddle_conn_t conn, raddle_ping_t **ping);
+
+// Waits for the Pong. Nobody need receive meanwhile: what comes before it is read ahead, a little; beyond that the Pong waits
+// behind the messages.
+//
+// - `ping`: the Ping
+// - `timeout_ms`: how long to wait; 0: not at all, negative: until it comes or the connection ends
+// - `microseconds`: NULL, or a place for the time that it has taken
+//
+// Returns RADDLE_OK, again and again; RADDLE_ERR_TIMEOUT and RADDLE_ERR_INTERRUPTED: a further call waits on;
+// RADDLE_ERR_CLOSED; RADDLE_ERR_WOULD_BLOCK: this thread must not wait, as in a callback of engine pool. From any thread.
+raddle_status_t raddle_ping_wait(raddle_ping_t *ping,
+                                 int64_t timeout_ms,
+                                 uint64_t *microseconds);
+
+// Frees a Ping: its Pong is of no interest any more.
+//
+// - `ping`: the Ping; NULL is passed over
+//
+// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread.
+raddle_status_t raddle_ping_free(raddle_ping_t *ping);
+
 // Waits for the next message.
 //
 // - `conn`: a connection of raddle_server_accept or of a client
@@ -632,6 +1117,18 @@ size_t raddle_conn_count(void);
 raddle_status_t raddle_recv(raddle_conn_t conn,
                             int64_t timeout_ms,
                             raddle_message_t *message);
+
+// Waits for the next part of a message, for messages larger than memory. The limits hold for the whole message all the
+// same. What is left of a message when raddle_recv is called instead is passed over.
+//
+// - `conn`, `timeout_ms`: as with raddle_recv
+// - `message`: a place for the part; its `detail` is RADDLE_MORE where more of the message follows, if only an empty rest. A
+//   text is cut between characters. Lent as with raddle_recv
+//
+// Returns as raddle_recv. From any thread, one at a time.
+raddle_status_t raddle_recv_part(raddle_conn_t conn,
+                                 int64_t timeout_ms,
+                                 raddle_message_t *message);
 
 // Sends a message.
 //

@@ -62,6 +62,22 @@ impl<T: Copy> Space<'_, T> {
         self.left == 0
     }
 
+    /// Copies values in, and tells where they are. `None`: there is not so much space.
+    pub(crate) fn copy(&mut self, values: &[T]) -> Option<*const T> {
+        let first = self.first;
+        self.left = self.left.checked_sub(values.len())?;
+        if values.is_empty() {
+            // There may be no space at all, and a payload is never NULL.
+            return Some(if first.is_null() { std::ptr::dangling() } else { first });
+        }
+        // SAFETY: `left` values from `first` on were the program's, aligned, and nobody else's during the call, and are no fewer
+        // than those of `values`, which lie elsewhere, as the program's space is nobody else's.
+        unsafe { first.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+        // SAFETY: so the place behind them is in the same space, or at its end.
+        self.first = unsafe { first.add(values.len()) };
+        Some(first)
+    }
+
     /// Puts one more value in. To be called while it is not full.
     pub(crate) fn push(&mut self, value: T) {
         assert!(self.left > 0, "there is space");

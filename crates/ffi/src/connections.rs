@@ -10,8 +10,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use parking_lot::{Mutex, MutexGuard};
+use raddle_client::Answer;
 use raddle_core::handshake::Request as Head;
-use raddle_socket::{Cause, End, Reader, Writer};
+use raddle_socket::{Cause, End, MessageWriter, Reader, Writer};
 
 use crate::guard::{self, Depth};
 use crate::handles::{Kind, Missing, Table};
@@ -31,11 +32,17 @@ pub(crate) struct Conn {
     end: OnceLock<Box<End>>,
     /// The request that has opened it, where the server keeps those.
     pub(crate) head: Option<Arc<Head>>,
+    /// The response that has opened it, of a client's.
+    pub(crate) answer: Option<Box<Answer>>,
+    /// What writes the message that is sent fragment by fragment.
+    pub(crate) fragments: Mutex<Option<Box<MessageWriter<'static>>>>,
 }
 
 /// What a program receives with.
 pub(crate) struct Receiving {
     pub(crate) reader: Reader,
+    /// The reader's last message was not given: there was no place for it.
+    pub(crate) is_kept: bool,
 }
 
 /// A connection, and the id that names it.
@@ -48,12 +55,24 @@ pub(crate) struct Entry {
 impl Conn {
     /// A connection that the program receives from by calls.
     pub(crate) fn owned(reader: Reader, writer: Writer, server: u64, head: Option<Arc<Head>>) -> Self {
-        Self { receiving: Some(Box::new(Mutex::new(Receiving { reader }))), ..Self::served(writer, server, head) }
+        Self {
+            receiving: Some(Box::new(Mutex::new(Receiving { reader, is_kept: false }))),
+            ..Self::served(writer, server, head)
+        }
     }
 
     /// A connection whose events the library brings.
     pub(crate) fn served(writer: Writer, server: u64, head: Option<Arc<Head>>) -> Self {
-        Self { writer, server, receiving: None, user: Mutex::new(None), end: OnceLock::new(), head }
+        Self {
+            writer,
+            server,
+            receiving: None,
+            user: Mutex::new(None),
+            end: OnceLock::new(),
+            head,
+            answer: None,
+            fragments: Mutex::new(None),
+        }
     }
 
     /// What the program receives with, for one thread at a time.

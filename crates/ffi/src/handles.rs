@@ -29,8 +29,12 @@ pub(crate) enum Kind {
     ServerConfig = 3,
     ServerTls = 4,
     Request = 5,
+    Client = 6,
+    Attempt = 7,
+    Reconnect = 8,
     Protocol = 9,
     ProtocolConfig = 10,
+    Ping = 11,
 }
 
 /// Why an id names nothing that can be used.

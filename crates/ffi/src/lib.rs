@@ -8,6 +8,7 @@
 //! asks of C callers takes the place of `# Safety`.
 
 pub mod arguments;
+pub mod client;
 pub mod connection;
 pub mod connections;
 pub mod deflate;

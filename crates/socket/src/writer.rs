@@ -238,6 +238,12 @@ impl MessageWriter<'_> {
 
     /// Sends the last fragment, which may be empty.
     pub fn finish<'m>(mut self, fragment: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
+        self.send_last(fragment)
+    }
+
+    /// Sends the last fragment as [`finish`](Self::finish) does, and leaves the message as it is where that fails. What is sent behind it
+    /// begins another message.
+    pub fn send_last<'m>(&mut self, fragment: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
         let status = self.fragment(fragment.into(), Progress::Last)?;
         self.begun = false;
         Ok(status)

@@ -73,6 +73,7 @@ pub extern "C" fn raddle_close_wait(conn: Connection, code: u16, reason: *const 
         let timeout = arguments::timeout(timeout_ms);
         connections::with(conn, |conn| {
             let mut receiving = conn.receiving()?;
+            receiving.is_kept = false;
             match conn.writer.close(close(code, reason)) {
                 Ok(()) | Err(SendError::Closed) => {}
                 Err(error) => return Err(error.into()),

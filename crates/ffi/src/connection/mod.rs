@@ -1,7 +1,10 @@
 //! Connections: what a program sends, receives and learns, by the id that names the connection.
 
+pub mod batch;
 pub mod close;
+pub mod fragments;
 pub mod info;
+pub mod ping;
 pub mod receive;
 pub mod send;
 pub mod state;

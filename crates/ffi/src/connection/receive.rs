@@ -1,11 +1,11 @@
 //! Receiving by calls: the next message of a connection that a program has from `raddle_server_accept` or a client.
 
-use raddle_socket::Next;
+use raddle_socket::{Message, Next, NextPart, Progress};
 
 use crate::arguments;
-use crate::connections;
+use crate::connections::{self, Conn, Receiving};
 use crate::guard::guard;
-use crate::message::{Connection, MessageView};
+use crate::message::{Connection, MessageView, RADDLE_MORE};
 use crate::status::{Failure, Status};
 
 /// Waits for the next message.
@@ -27,20 +27,73 @@ pub extern "C" fn raddle_recv(conn: Connection, timeout_ms: i64, message: *mut M
         let place = arguments::out(message, "message")?;
         connections::with(conn, |of| {
             let mut receiving = of.receiving()?;
-            let reader = &mut receiving.reader;
-            let next = reader.next_message_or_signal(arguments::timeout(timeout_ms));
-            match next {
-                Ok(Next::Message(message)) => {
-                    place.put(MessageView::of(conn, message));
-                    return Ok(());
-                }
-                Ok(Next::Timeout) => return Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "no message has come")),
-                Ok(Next::Signal) => return Err(Failure::new(Status::RADDLE_ERR_INTERRUPTED, "a signal has come")),
-                Ok(Next::Closed) | Err(_) => {}
-            }
-            let end = reader.end().ok_or_else(|| Failure::new(Status::RADDLE_ERR_CLOSED, "closed"))?;
-            of.note_end(end);
-            Err(end.into())
+            place.put(MessageView::of(conn, receiving.next(of, timeout_ms)?));
+            Ok(())
         })
     })
+}
+
+/// Waits for the next part of a message, for messages larger than memory. The limits hold for the whole message all the
+/// same. What is left of a message when raddle_recv is called instead is passed over.
+///
+/// - `conn`, `timeout_ms`: as with raddle_recv
+/// - `message`: a place for the part; its `detail` is RADDLE_MORE where more of the message follows, if only an empty rest. A
+///   text is cut between characters. Lent as with raddle_recv
+///
+/// Returns as raddle_recv. From any thread, one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_recv_part(conn: Connection, timeout_ms: i64, message: *mut MessageView) -> Status {
+    guard(|| {
+        let place = arguments::out(message, "message")?;
+        connections::with(conn, |of| {
+            let mut receiving = of.receiving()?;
+            if receiving.is_kept {
+                place.put(MessageView::of(conn, receiving.next(of, timeout_ms)?));
+                return Ok(());
+            }
+            match receiving.reader.next_part_or_signal(arguments::timeout(timeout_ms)) {
+                Ok(NextPart::Part(part)) => {
+                    let detail = if part.progress == Progress::More { RADDLE_MORE } else { 0 };
+                    place.put(MessageView { detail, ..MessageView::of(conn, part.payload) });
+                    return Ok(());
+                }
+                Ok(NextPart::Timeout) => return Err(timed_out()),
+                Ok(NextPart::Signal) => return Err(interrupted()),
+                Ok(NextPart::Closed) | Err(_) => {}
+            }
+            Err(receiving.ended(of))
+        })
+    })
+}
+
+impl Receiving {
+    /// Waits for the next message, or gives the one that was kept.
+    pub(crate) fn next(&mut self, of: &Conn, timeout_ms: i64) -> Result<Message<'_>, Failure> {
+        if std::mem::take(&mut self.is_kept) {
+            return self.reader.last_message().ok_or_else(|| Failure::state("the message that was kept has gone"));
+        }
+        match self.reader.next_message_or_signal(arguments::timeout(timeout_ms)) {
+            // It has to be looked at once more, as a borrow that is returned here would hold for the other cases too.
+            Ok(Next::Message(_)) => {}
+            Ok(Next::Timeout) => return Err(timed_out()),
+            Ok(Next::Signal) => return Err(interrupted()),
+            Ok(Next::Closed) | Err(_) => return Err(self.ended(of)),
+        }
+        Ok(self.reader.last_message().expect("one was just received"))
+    }
+
+    /// How the connection has ended, once its reader has seen that; noted with it.
+    fn ended(&self, of: &Conn) -> Failure {
+        let Some(end) = self.reader.end() else { return Failure::new(Status::RADDLE_ERR_CLOSED, "closed") };
+        of.note_end(end);
+        end.into()
+    }
+}
+
+fn timed_out() -> Failure {
+    Failure::new(Status::RADDLE_ERR_TIMEOUT, "no message has come")
+}
+
+fn interrupted() -> Failure {
+    Failure::new(Status::RADDLE_ERR_INTERRUPTED, "a signal has come")
 }

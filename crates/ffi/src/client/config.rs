@@ -1,0 +1,279 @@
+//! What a program sets up a client with: limits, time-outs, and the way to the server.
+
+use std::ffi::c_char;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use raddle_client::Proxy;
+use raddle_socket::{Options, WhenFull};
+
+use crate::arguments::{self, at_least};
+use crate::client::{Client, Settings, set};
+use crate::guard::guard;
+use crate::handles::{Handle, to_id, to_pointer};
+use crate::server::configured::{RADDLE_WHEN_FULL_BLOCK, RADDLE_WHEN_FULL_CLOSE, RADDLE_WHEN_FULL_FAIL};
+use crate::status::{Failure, Status};
+
+/// Makes the settings of a client, with defaults that suit the open Internet.
+///
+/// - `client`: a place for the handle; it is freed with raddle_client_free
+///
+/// Returns RADDLE_OK. From any thread. Settings are changed by one thread at a time: others get RADDLE_ERR_BUSY. What was
+/// connected with them stays as it is.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_new(client: *mut *mut Client) -> Status {
+    guard(|| {
+        let place = arguments::out(client, "client")?;
+        place.put(to_pointer(Client::table().insert(Settings::default())?));
+        Ok(())
+    })
+}
+
+/// Frees settings. What was connected with them stays as it is.
+///
+/// - `client`: the settings; NULL is passed over
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where they were freed before. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_free(client: *mut Client) -> Status {
+    guard(|| {
+        if !client.is_null() {
+            drop(Client::table().take(to_id(client))?);
+        }
+        Ok(())
+    })
+}
+
+/// Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 16 MiB.
+///
+/// - `client`: the settings
+/// - `bytes`: any number; RADDLE_NO_LIMIT for none
+///
+/// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
+/// with any other failure changes nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_max_message(client: *mut Client, bytes: u64) -> Status {
+    options(client, |options| {
+        options.limits = options.limits.message(bytes);
+        Ok(())
+    })
+}
+
+/// Sets the largest frame that is received, where that is less than the largest message. To be called behind
+/// raddle_client_max_message.
+///
+/// - `bytes`: any number; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_max_frame(client: *mut Client, bytes: u64) -> Status {
+    options(client, |options| {
+        options.limits.frame = bytes;
+        Ok(())
+    })
+}
+
+/// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
+///
+/// - `count`: at least 1
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_max_fragments(client: *mut Client, count: u32) -> Status {
+    options(client, |options| {
+        options.limits.fragments = at_least(count, 1, "count")?;
+        Ok(())
+    })
+}
+
+/// Sets after which silence of the server a Ping is sent. Default: 20 s.
+///
+/// - `milliseconds`: 0 for never
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_ping_interval(client: *mut Client, milliseconds: u64) -> Status {
+    options(client, |options| {
+        let interval = milliseconds != 0 && milliseconds != u64::MAX;
+        options.ping_interval = interval.then(|| Duration::from_millis(milliseconds));
+        Ok(())
+    })
+}
+
+/// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
+///
+/// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_ping_timeout(client: *mut Client, milliseconds: u64) -> Status {
+    options(client, |options| {
+        options.ping_timeout = arguments::time(milliseconds, "milliseconds")?;
+        Ok(())
+    })
+}
+
+/// Sets the time that the closing handshake may take. Default: 5 s.
+///
+/// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_close_timeout(client: *mut Client, milliseconds: u64) -> Status {
+    options(client, |options| {
+        options.close_timeout = arguments::time(milliseconds, "milliseconds")?;
+        Ok(())
+    })
+}
+
+/// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
+///
+/// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_write_timeout(client: *mut Client, milliseconds: u64) -> Status {
+    options(client, |options| {
+        options.write_timeout = arguments::time(milliseconds, "milliseconds")?;
+        Ok(())
+    })
+}
+
+/// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
+/// Default: 60 s.
+///
+/// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_message_timeout(client: *mut Client, milliseconds: u64) -> Status {
+    options(client, |options| {
+        options.message_timeout = arguments::time(milliseconds, "milliseconds")?;
+        Ok(())
+    })
+}
+
+/// Sets the rate of the slowest server that is put up with. Default: 16 KiB/s.
+///
+/// - `bytes_per_second`: at least 1
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_min_rate(client: *mut Client, bytes_per_second: u64) -> Status {
+    options(client, |options| {
+        options.min_rate = at_least(bytes_per_second, 1, "bytes_per_second")?;
+        Ok(())
+    })
+}
+
+/// Sets how many bytes may wait to be written before raddle_client_when_full decides. Default: 1 MiB.
+///
+/// - `bytes`: any number
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_outgoing_limit(client: *mut Client, bytes: usize) -> Status {
+    options(client, |options| {
+        options.outgoing_limit = bytes;
+        Ok(())
+    })
+}
+
+/// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
+///
+/// - `policy`: RADDLE_WHEN_FULL_…
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_when_full(client: *mut Client, policy: u32) -> Status {
+    let policies = [
+        (RADDLE_WHEN_FULL_BLOCK, WhenFull::Block),
+        (RADDLE_WHEN_FULL_FAIL, WhenFull::Fail),
+        (RADDLE_WHEN_FULL_CLOSE, WhenFull::Close),
+    ];
+    options(client, |options| {
+        options.when_full = arguments::one_of(policy, &policies, "policy")?;
+        Ok(())
+    })
+}
+
+/// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
+/// Default: 1 MiB.
+///
+/// - `bytes`: at least 1
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_fragment_size(client: *mut Client, bytes: usize) -> Status {
+    options(client, |options| {
+        options.fragment_size = at_least(bytes, 1, "bytes")?;
+        Ok(())
+    })
+}
+
+/// Sets the largest head of a response, interim ones included. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
+///
+/// - `head`: bytes of the whole head, at least 64
+/// - `line`: bytes of its first line, at least 16
+/// - `headers`: header lines, at least 5
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_head_limits(client: *mut Client, head: usize, line: usize, headers: usize) -> Status {
+    set(client, |settings| {
+        let limits = arguments::head_limits(head, line, headers)?;
+        settings.change(|client| client.head_limits(limits));
+        Ok(())
+    })
+}
+
+/// Sets the time for all of connecting: looking the name up, TCP, the proxy, TLS, the opening handshake, redirects.
+/// Default: 10 s.
+///
+/// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_connect_timeout(client: *mut Client, milliseconds: u64) -> Status {
+    set(client, |settings| {
+        let timeout = arguments::time(milliseconds, "milliseconds")?;
+        settings.change(|client| client.connect_timeout(timeout));
+        Ok(())
+    })
+}
+
+/// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization and
+/// Cookie stay behind. None leads from "wss" to "ws", and none is followed on a Unix socket.
+///
+/// - `at_most`: so many
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_redirects(client: *mut Client, at_most: u32) -> Status {
+    set(client, |settings| {
+        settings.change(|client| client.redirects(at_most));
+        Ok(())
+    })
+}
+
+/// Goes through a proxy, which looks the server's name up.
+///
+/// - `url`: as "http://proxy.example.com:8080" or "socks5://user:password@127.0.0.1:1080"
+///
+/// RADDLE_ERR_ARGUMENT where it has not that form.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_proxy(client: *mut Client, url: *const c_char) -> Status {
+    set(client, |settings| {
+        let proxy = arguments::string(url, "url")?.parse::<Proxy>();
+        let proxy = proxy.map_err(|error| Failure::argument(format!("url: {error}")))?;
+        settings.change(|client| client.proxy(proxy));
+        Ok(())
+    })
+}
+
+/// Connects to a Unix socket, whatever host a URL names.
+///
+/// - `path`: the socket's
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_unix(client: *mut Client, path: *const c_char) -> Status {
+    set(client, |settings| {
+        let path = arguments::string(path, "path")?;
+        settings.change(|client| client.unix(path));
+        Ok(())
+    })
+}
+
+/// Connects from an address of the machine. Servers' addresses of the other family are left out.
+///
+/// - `address`: as "192.0.2.1:0" or "[2001:db8::1]:0"; port 0 takes any
+///
+/// RADDLE_ERR_ARGUMENT where it has not that form.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_local_address(client: *mut Client, address: *const c_char) -> Status {
+    set(client, |settings| {
+        let address = arguments::string(address, "address")?.parse::<SocketAddr>();
+        let address = address.map_err(|_| Failure::argument("address: has not the form of one, as 192.0.2.1:0"))?;
+        settings.change(|client| client.local_address(address));
+        Ok(())
+    })
+}
+
+fn options(client: *mut Client, change: impl FnOnce(&mut Options) -> Result<(), Failure>) -> Status {
+    set(client, |settings| {
+        let mut result = Ok(());
+        settings.change(|client| client.with_options(|options| result = change(options)));
+        result
+    })
+}

@@ -1,0 +1,173 @@
+//! Connecting to a server again and again, as the last connection has ended.
+
+use std::ffi::c_char;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use raddle_client::{Backoff, Reconnect as Reconnection, Setback, Stopper};
+use raddle_socket::Connection as Socket;
+
+use super::connect::enter;
+use super::job::Job;
+use super::{Client, settings};
+use crate::arguments;
+use crate::guard::{self, Depth, guard};
+use crate::handles::{self, Handle, Kind, Table};
+use crate::message::Connection;
+use crate::status::{Failure, Status};
+
+/// One connection after the other to the same server. See raddle_reconnect_new.
+pub struct Reconnect {
+    _opaque: (),
+}
+
+/// What its handle names.
+pub(crate) struct Repeating {
+    stopper: Stopper,
+    phase: Mutex<Phase>,
+}
+
+enum Phase {
+    /// Nobody asks for a connection.
+    Idle(Box<Reconnection>),
+    Connecting(Arc<Job<Outcome>>),
+    /// No thread could be started.
+    Lost,
+}
+
+type Outcome = (Box<Reconnection>, Result<Option<Socket>, Setback>);
+
+impl Handle for Reconnect {
+    type Value = Arc<Repeating>;
+
+    fn table() -> &'static Table<Arc<Repeating>> {
+        static TABLE: Table<Arc<Repeating>> = Table::new(Kind::Reconnect);
+        &TABLE
+    }
+}
+
+/// Makes what connects to a server again and again. Nothing is sent yet.
+///
+/// - `client`: the settings; NULL for the defaults
+/// - `url`: as with raddle_connect
+/// - `first_ms`: the first wait is random between nothing and this; 0 is the default, 5 s. It doubles with each attempt
+/// - `cap_ms`: no wait is longer; 0 is the default, 60 s
+/// - `settled_ms`: after a connection that was open for so long the waits begin anew; 0 is the default, 60 s
+/// - `reconnect`: a place for the handle, which is freed with raddle_reconnect_free
+///
+/// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT or RADDLE_ERR_TLS where the URL or a setting is not in order. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_new(
+    client: *const Client,
+    url: *const c_char,
+    first_ms: u64,
+    cap_ms: u64,
+    settled_ms: u64,
+    reconnect: *mut *mut Reconnect,
+) -> Status {
+    guard(|| {
+        let place = arguments::out(reconnect, "reconnect")?;
+        let url = arguments::string(url, "url")?;
+        let mut backoff = Backoff::default();
+        for (milliseconds, time, name) in [
+            (first_ms, &mut backoff.first, "first_ms"),
+            (cap_ms, &mut backoff.cap, "cap_ms"),
+            (settled_ms, &mut backoff.settled, "settled_ms"),
+        ] {
+            if milliseconds != 0 {
+                *time = arguments::time(milliseconds, name)?;
+            }
+        }
+        let made = settings(client)?.reconnect(url).map_err(|error| Failure::from_connect(&error))?;
+        let made = made.backoff(backoff);
+        let repeating = Repeating { stopper: made.stopper(), phase: Mutex::new(Phase::Idle(Box::new(made))) };
+        place.put(handles::to_pointer(Reconnect::table().insert(Arc::new(repeating))?));
+        Ok(())
+    })
+}
+
+/// Waits until the next connection is open: the first attempt is made at once, each further one after a random time that
+/// grows, or that a refusal asks for. A connection that was given before and has not ended is closed with 1001.
+///
+/// - `reconnect`: what connects
+/// - `timeout_ms`: how long to wait; 0: not at all, negative: as long as it takes
+/// - `conn`: a place for the connection, which is freed with raddle_conn_free
+///
+/// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: it goes on meanwhile, and a further call waits on; RADDLE_ERR_CLOSED: the last
+/// connection was closed with 1000 or by this side, or this was stopped; another failure of raddle_connect, or
+/// RADDLE_ERR_PROTOCOL: it was given up, as the next attempt would end the same way, and a further call tries again after
+/// a wait; RADDLE_ERR_BUSY: another thread waits. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_next(reconnect: *mut Reconnect, timeout_ms: i64, conn: *mut Connection) -> Status {
+    guard(|| {
+        let place = arguments::out(conn, "conn")?;
+        Reconnect::table().with(handles::to_id(reconnect), |repeating| {
+            guard::trip(Depth::Handle);
+            let mut phase = repeating
+                .phase
+                .try_lock()
+                .ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread waits for the next connection"))?;
+            let (idle, outcome) = phase
+                .job()?
+                .wait(arguments::timeout(timeout_ms))
+                .ok_or_else(|| Failure::new(Status::RADDLE_ERR_TIMEOUT, "no connection yet"))?;
+            *phase = Phase::Idle(idle);
+            match outcome {
+                Ok(Some(connection)) => place.put(enter(connection, None)?),
+                Ok(None) => return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "done, or stopped")),
+                Err(Setback::Failed(error)) => return Err(Failure::from_connect(&error)),
+                Err(Setback::Ended(end)) => return Err(Failure::of(Status::RADDLE_ERR_PROTOCOL, &end)),
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Has raddle_reconnect_next return RADDLE_ERR_CLOSED, at once or within 50 ms, and for good. A connection that was given
+/// is closed with 1001.
+///
+/// - `reconnect`: what connects
+///
+/// Returns RADDLE_OK. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_stop(reconnect: *mut Reconnect) -> Status {
+    guard(|| {
+        Reconnect::table().with(handles::to_id(reconnect), |repeating| {
+            repeating.stopper.stop();
+            Ok(())
+        })
+    })
+}
+
+/// Frees what connects, and stops it before. Connections that were given stay as raddle_reconnect_stop leaves them.
+///
+/// - `reconnect`: what connects; NULL is passed over
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_free(reconnect: *mut Reconnect) -> Status {
+    guard(|| {
+        if !reconnect.is_null() {
+            Reconnect::table().take(handles::to_id(reconnect))?.stopper.stop();
+        }
+        Ok(())
+    })
+}
+
+impl Phase {
+    /// What connects, begun where nobody has asked for it before.
+    fn job(&mut self) -> Result<&Job<Outcome>, Failure> {
+        if let Self::Idle(_) = self {
+            let Self::Idle(mut idle) = std::mem::replace(self, Self::Lost) else { unreachable!("looked at above") };
+            let job = Job::start("raddle reconnect", move || {
+                let outcome = idle.next_connection();
+                (idle, outcome)
+            })?;
+            *self = Self::Connecting(job);
+        }
+        match self {
+            Self::Connecting(job) => Ok(job),
+            _ => Err(Failure::new(Status::RADDLE_ERR_IO, "no thread could be started")),
+        }
+    }
+}
