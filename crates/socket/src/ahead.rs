@@ -8,7 +8,6 @@ use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
@@ -16,6 +15,7 @@ use raddle_core::{Error, Event, Message, Role};
 
 use crate::attendant::Attendant;
 use crate::end::Cause;
+use crate::flags::Flag;
 use crate::lease::{Ahead, Deputy};
 use crate::link::Link;
 use crate::outgoing::Outgoing;
@@ -83,12 +83,12 @@ impl Link {
 
     /// Tells whether no thread waits for what the peer sends: the reader is away, or an event loop has it.
     fn is_unattended(&self) -> bool {
-        self.inbound.is_away() || self.is_driven.load(Ordering::Relaxed)
+        self.inbound.is_away() || self.flags.has(Flag::Driven)
     }
 
     /// Tells whether a thread that waits for something may read ahead for the reader: that is away, and no event loop has it.
     pub(crate) fn is_attended_by_nobody(&self) -> bool {
-        self.inbound.is_away() && !self.is_driven.load(Ordering::Relaxed)
+        self.inbound.is_away() && !self.flags.has(Flag::Driven)
     }
 
     /// Notes that the peer lives, where what it has sent waits unread.
@@ -150,7 +150,7 @@ impl Link {
     /// Parses what was received, as far as it may be kept.
     fn parse_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
         let has_ended = matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_)));
-        if has_ended || self.is_given_up.load(Ordering::Relaxed) {
+        if has_ended || self.flags.has(Flag::GivenUp) {
             return Break(Stop::Enough);
         }
         let wanted = {

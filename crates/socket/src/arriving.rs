@@ -1,8 +1,8 @@
 //! The time that a message takes to arrive: counted from its first byte, and not while its reader is away.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::flags::Flag;
 use crate::link::Link;
 use crate::outgoing::Outgoing;
 use crate::sys;
@@ -22,17 +22,17 @@ pub(crate) struct Arriving {
 impl Link {
     /// Notes before a read that a message has begun that is not complete.
     pub(crate) fn note_amid_message(&self) {
-        if !self.is_arriving.load(Ordering::Relaxed) {
+        if !self.flags.has(Flag::Arriving) {
             let arriving = Arriving { since: self.counters.last_heard(), from: self.counters.bytes(), paused: None };
             self.outgoing.lock().aside().arriving = Some(arriving);
-            self.is_arriving.store(true, Ordering::Relaxed);
+            self.flags.raise(Flag::Arriving);
         }
     }
 
     /// Notes that the message is complete.
     pub(crate) fn note_message_complete(&self) {
-        if self.is_arriving.load(Ordering::Relaxed) {
-            self.is_arriving.store(false, Ordering::Relaxed);
+        if self.flags.has(Flag::Arriving) {
+            self.flags.lower(Flag::Arriving);
             let mut outgoing = self.outgoing.lock();
             outgoing.aside().arriving = None;
             outgoing.tidy();
@@ -63,7 +63,7 @@ impl Link {
     }
 
     fn change_arriving(&self, change: impl FnOnce(&mut Arriving)) {
-        if self.is_arriving.load(Ordering::Relaxed)
+        if self.flags.has(Flag::Arriving)
             && let Some(arriving) = &mut self.outgoing.lock().aside().arriving
         {
             change(arriving);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use raddle_core::CloseCode;
 
 use crate::arriving::Arriving;
+use crate::budget::Share;
 use crate::end::Cause;
 use crate::outgoing::Outgoing;
 use crate::pinging::Pings;
@@ -35,6 +36,8 @@ pub(crate) struct Aside {
     pub(crate) arriving: Option<Arriving>,
     /// Pings whose Pongs somebody waits for.
     pub(crate) pings: Pings,
+    /// What of all this, and of what was received, counts in a budget.
+    pub(crate) share: Share,
 }
 
 /// Bytes on their way: `bytes[start..]` is not written.
@@ -77,6 +80,11 @@ impl Outgoing {
     /// The message that is being received.
     pub(crate) fn arriving(&self) -> Option<&Arriving> {
         self.aside.as_ref()?.arriving.as_ref()
+    }
+
+    /// What counts in a budget.
+    pub(crate) fn share(&self) -> Option<&Share> {
+        Some(&self.aside.as_ref()?.share)
     }
 
     /// When the connection is cut in any case.
@@ -143,11 +151,17 @@ impl Aside {
             postponed,
             arriving,
             pings,
+            share,
         } = self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
         let is_ending = cause.is_some() || received.is_some() || sent.is_some();
         let is_amid = amid.is_some() || arriving.is_some() || !pings.is_empty();
-        rest.bytes.capacity() == 0 && postponed.is_empty() && !is_amid && !has_deadline && !is_ending
+        rest.bytes.capacity() == 0
+            && share.is_empty()
+            && postponed.is_empty()
+            && !is_amid
+            && !has_deadline
+            && !is_ending
     }
 }
 

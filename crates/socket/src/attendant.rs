@@ -14,6 +14,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::Budget;
+use crate::flags::Flag;
 use crate::link::Link;
 use crate::sys;
 use crate::timers::Timers;
@@ -333,7 +334,7 @@ impl Watcher {
         let (visit, away) = (link.inbound.visits(), link.inbound.is_away());
         let mut task: fn(Arc<Link>) -> Task = Task::Nothing;
         let mut again = listing != ENDED;
-        if link.is_driven.load(Ordering::Relaxed) {
+        if link.flags.has(Flag::Driven) {
             if again {
                 link.listing.0.store(UNLISTED, Ordering::Relaxed);
             }

@@ -5,7 +5,8 @@
 
 use std::cmp::Reverse;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use raddle_core::{Close, CloseCode};
 
 use crate::attendant::Attendant;
 use crate::end::Cause;
+use crate::flags::Flag;
 use crate::lease::Ahead;
 use crate::link::Link;
 use crate::outgoing::Outgoing;
@@ -42,15 +44,13 @@ struct Holders {
     sweep_at: usize,
 }
 
-/// What a connection has of its budget.
+/// What a connection has of its budget, in grains.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    /// Of what was received, in grains. Changed by whoever parses, one at a time, and when the connection goes.
-    input: AtomicU32,
-    /// Of what is to be sent. Changed under the lock of the output.
-    output: AtomicU32,
-    /// It is among the holders.
-    is_listed: AtomicBool,
+    /// Of what was received.
+    input: u32,
+    /// Of what is to be sent.
+    output: u32,
 }
 
 impl Budget {
@@ -75,31 +75,24 @@ impl Budget {
         self.used() > self.limit()
     }
 
-    /// Counts that a connection has `bytes` in a place of its share.
-    fn count(&self, link: &Arc<Link>, place: &AtomicU32, bytes: usize) {
-        let grains = u32::try_from(bytes / GRAIN).unwrap_or(u32::MAX);
-        let before = place.swap(grains, Ordering::SeqCst);
-        if grains <= before {
-            return self.give_back(before - grains);
+    /// Counts that a connection, whose output is locked, has so many grains more or fewer.
+    fn count(&self, link: &Arc<Link>, before: u32, after: u32) {
+        if after <= before {
+            return self.give_back((before - after).into());
         }
-        self.purse.used.fetch_add((grains - before) as usize * GRAIN, Ordering::Relaxed);
-        let is_crowded = !link.share.is_listed.load(Ordering::SeqCst) && self.list(link);
+        self.purse.used.fetch_add((after - before) as usize * GRAIN, Ordering::Relaxed);
+        let is_crowded = link.flags.raise(Flag::Listed) && {
+            let holders = &mut *self.purse.holders.lock();
+            holders.all.push(Arc::downgrade(link));
+            holders.all.len() >= holders.sweep_at
+        };
         if is_crowded || self.is_exceeded() {
             self.call();
         }
     }
 
-    fn give_back(&self, grains: u32) {
+    fn give_back(&self, grains: u64) {
         self.purse.used.fetch_sub(grains as usize * GRAIN, Ordering::Relaxed);
-    }
-
-    /// Enters a connection among the holders. `true`: there are so many that somebody should look.
-    fn list(&self, link: &Arc<Link>) -> bool {
-        let holders = &mut *self.purse.holders.lock();
-        if !link.share.is_listed.swap(true, Ordering::SeqCst) {
-            holders.all.push(Arc::downgrade(link));
-        }
-        holders.all.len() >= holders.sweep_at
     }
 
     /// Has the attendant look: whoever counts may have its connection locked, and those that go are others.
@@ -112,16 +105,20 @@ impl Budget {
     /// For the attendant: forgets those that have nothing any more, and has those go that have the most, until there is enough.
     pub(crate) fn relieve(&self) {
         self.purse.is_to_be_seen.store(false, Ordering::SeqCst);
-        let mut known = Vec::new();
+        let all = mem::take(&mut self.purse.holders.lock().all);
+        let mut known = Vec::with_capacity(all.len());
+        for link in all.into_iter().filter_map(|holder| holder.upgrade()) {
+            let outgoing = link.outgoing.lock();
+            let grains = outgoing.share().map_or(0, Share::grains);
+            if grains == 0 {
+                link.flags.lower(Flag::Listed);
+            }
+            drop(outgoing);
+            known.push((grains, link));
+        }
         {
             let holders = &mut *self.purse.holders.lock();
-            holders.all.retain(|holder| {
-                let Some(link) = holder.upgrade() else { return false };
-                let stays = link.share.stays_listed();
-                // Dropped without the lock: it may be the last handle.
-                known.push((link.share.grains(), link));
-                stays
-            });
+            holders.all.extend(known.iter().filter(|(grains, _)| *grains > 0).map(|(_, link)| Arc::downgrade(link)));
             holders.sweep_at = (2 * holders.all.len()).max(LEAST_SWEEP);
         }
         known.sort_unstable_by_key(|(grains, _)| Reverse(*grains));
@@ -136,18 +133,15 @@ impl Budget {
 
 impl Share {
     fn grains(&self) -> u64 {
-        u64::from(self.input.load(Ordering::SeqCst)) + u64::from(self.output.load(Ordering::SeqCst))
+        u64::from(self.input) + u64::from(self.output)
     }
 
-    /// Under the lock of the holders: takes a connection off the list that has nothing, unless it has something just now.
-    fn stays_listed(&self) -> bool {
-        self.is_listed.store(false, Ordering::SeqCst);
-        // Whoever counts meanwhile sees that it is to be listed, or is seen here.
-        let stays = self.grains() > 0;
-        if stays {
-            self.is_listed.store(true, Ordering::SeqCst);
-        }
-        stays
+    pub(crate) fn is_empty(&self) -> bool {
+        self.grains() == 0
+    }
+
+    pub(crate) fn return_to(&mut self, budget: &Budget) {
+        budget.give_back(mem::take(self).grains());
     }
 }
 
@@ -155,34 +149,44 @@ impl Link {
     /// Notes that so many bytes that were received stay. By whoever parses.
     #[inline]
     pub(crate) fn count_input(self: &Arc<Self>, bytes: usize) {
-        if bytes >= GRAIN || self.share.input.load(Ordering::Relaxed) > 0 {
-            self.count(&self.share.input, bytes);
+        if bytes >= GRAIN || self.flags.has(Flag::HoldsInput) {
+            let grains = grains(bytes);
+            let outgoing = &mut *self.outgoing.lock();
+            self.count(outgoing, |share| &mut share.input, grains);
+            if grains > 0 {
+                self.flags.raise(Flag::HoldsInput);
+            } else {
+                self.flags.lower(Flag::HoldsInput);
+                outgoing.tidy();
+            }
         }
     }
 
     /// Notes what is to be sent and stays.
     #[inline]
-    pub(crate) fn count_output(self: &Arc<Self>, outgoing: &Outgoing) {
+    pub(crate) fn count_output(self: &Arc<Self>, outgoing: &mut Outgoing) {
         let bytes = outgoing.queued();
-        if bytes >= GRAIN || self.share.output.load(Ordering::Relaxed) > 0 {
-            self.count(&self.share.output, bytes);
+        if bytes >= GRAIN || outgoing.share().is_some_and(|share| share.output > 0) {
+            self.count(outgoing, |share| &mut share.output, grains(bytes));
         }
     }
 
     #[inline(never)]
-    fn count(self: &Arc<Self>, place: &AtomicU32, bytes: usize) {
-        if let Some(budget) = &self.options.budget {
-            // What a connection has that was given up does not count any more.
-            let is_given_up = self.is_given_up.load(Ordering::SeqCst);
-            budget.count(self, place, if is_given_up { 0 } else { bytes });
+    fn count(self: &Arc<Self>, outgoing: &mut Outgoing, place: impl FnOnce(&mut Share) -> &mut u32, grains: u32) {
+        // What a connection has that was given up does not count any more.
+        if let Some(budget) = &self.options.budget
+            && !outgoing.ended
+            && !self.flags.has(Flag::GivenUp)
+        {
+            let before = mem::replace(place(&mut outgoing.aside().share), grains);
+            budget.count(self, before, grains);
         }
     }
 
     /// Counts nothing more of a connection that has ended, or is about to.
-    pub(crate) fn give_share_back(&self) {
-        let grains = [&self.share.input, &self.share.output].map(|place| place.swap(0, Ordering::SeqCst));
-        if let Some(budget) = &self.options.budget {
-            grains.into_iter().for_each(|grains| budget.give_back(grains));
+    pub(crate) fn give_share_back(&self, outgoing: &mut Outgoing) {
+        if let (Some(budget), Some(aside)) = (&self.options.budget, &mut outgoing.aside) {
+            aside.share.return_to(budget);
         }
     }
 
@@ -191,6 +195,7 @@ impl Link {
         if !outgoing.ended {
             let close = Close { code: CloseCode::TRY_AGAIN, reason: "too much is buffered" };
             self.give_up(&mut outgoing, Cause::OverBudget, close);
+            self.give_share_back(&mut outgoing);
             drop(outgoing);
             // What waits for a reader that is away.
             self.inbound.deputise(|deputy| {
@@ -199,8 +204,11 @@ impl Link {
                 deputy.receiver = self.new_inbound().receiver;
             });
         }
-        self.give_share_back();
     }
+}
+
+fn grains(bytes: usize) -> u32 {
+    u32::try_from(bytes / GRAIN).unwrap_or(u32::MAX)
 }
 
 impl PartialEq for Budget {

@@ -1,5 +1,7 @@
 //! What a connection compresses its messages with (RFC 7692): a compressor of its own, or one of those that all share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::{Mutex, MutexGuard};
 use raddle_core::deflate::{Compressor, LentCompressor};
 use raddle_core::{Deflate, Message, Role};
@@ -13,6 +15,9 @@ pub(crate) struct Compression {
     role: Role,
     /// With context takeover: from the first message on.
     own: Mutex<Own>,
+    /// The peer has inflated, or will have, what our own compressor has not made: its context is another. Read and changed
+    /// under the lock of the output.
+    has_foreign_context: AtomicBool,
 }
 
 #[derive(Default)]
@@ -39,7 +44,7 @@ pub(crate) enum OfMessage {
 
 impl Compression {
     pub(crate) fn new(deflate: Deflate, role: Role) -> Self {
-        Self { deflate, role, own: Mutex::default() }
+        Self { deflate, role, own: Mutex::default(), has_foreign_context: AtomicBool::new(false) }
     }
 
     /// Tells whether a message is to be compressed.
@@ -50,6 +55,15 @@ impl Compression {
     /// How far the peer can look back, which decides what of a message for many it can inflate: 2^n bytes.
     pub(crate) fn window_bits(&self) -> u8 {
         self.deflate.window_bits(self.role)
+    }
+
+    /// Tells whether the peer's context is another than that of our compressor. Under the lock of the output.
+    pub(crate) fn has_foreign_context(&self) -> bool {
+        self.has_foreign_context.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_foreign_context(&self, is_foreign: bool) {
+        self.has_foreign_context.store(is_foreign, Ordering::Relaxed);
     }
 
     /// Waits for the connection's own compressor, or borrows one.

@@ -8,12 +8,12 @@ use std::net::Shutdown;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use raddle_core::{Event, Memory, Message};
 
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
+use crate::flags::Flag;
 use crate::lease::{Ahead, Inbound};
 use crate::link::Link;
 use crate::outgoing::Outgoing;
@@ -113,12 +113,12 @@ impl Writer {
         let link = self.link();
         let outgoing = link.outgoing.lock();
         let (driver, key) = outgoing.driver.as_ref()?;
-        (!link.is_called_away.swap(true, Ordering::Relaxed)).then(|| (Arc::clone(driver), *key))
+        (link.flags.raise(Flag::CalledAway)).then(|| (Arc::clone(driver), *key))
     }
 
     /// Takes back what [`call_away`](Self::call_away) has asked for.
     pub fn stay(&self) {
-        self.link().is_called_away.store(false, Ordering::Relaxed);
+        self.link().flags.lower(Flag::CalledAway);
     }
 }
 
@@ -138,13 +138,13 @@ impl Driven {
     pub fn new(mut reader: Reader, driver: Arc<dyn Driver>, key: usize) -> Self {
         reader.let_go();
         let link = reader.own_writer().link();
-        link.is_driven.store(true, Ordering::Relaxed);
+        link.flags.raise(Flag::Driven);
         // From here on the reader is always there, and nobody goes on in its absence.
         // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
         #[allow(unsafe_code)]
         let _ = unsafe { link.inbound.enter() };
         link.resume_message();
-        link.is_called_away.store(false, Ordering::Relaxed);
+        link.flags.lower(Flag::CalledAway);
         let mut outgoing = link.outgoing.lock();
         if outgoing.ended {
             drop(outgoing);
@@ -162,7 +162,7 @@ impl Driven {
     /// Gives the reader to a thread that is to have it; not where the connection has failed, or was closed by its peer.
     pub fn release(self) -> Result<Reader, Self> {
         if self.is_leaving() {
-            self.link().is_called_away.store(false, Ordering::Relaxed);
+            self.link().flags.lower(Flag::CalledAway);
             return Err(self);
         }
         Ok(self.into_reader())
@@ -178,7 +178,7 @@ impl Driven {
         outgoing.is_summoned = false;
         link.flush_locked(&mut outgoing);
         drop(outgoing);
-        link.is_driven.store(false, Ordering::Relaxed);
+        link.flags.lower(Flag::Driven);
         // SAFETY: a link has one reader, which is here, has entered, and has let go of what it was lent.
         #[allow(unsafe_code)]
         let inbound = unsafe { link.inbound.stay() };
@@ -236,16 +236,16 @@ impl Driven {
         answers: Answers,
         mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
     ) -> Turn {
-        if self.is_leaving() || self.link().is_given_up.load(Ordering::Relaxed) {
+        if self.is_leaving() || self.link().flags.has(Flag::GivenUp) {
             self.drop_input();
             return self.discard(&mut memory[*used..]);
         }
         let writer = self.writer();
         let link = writer.link();
-        if link.abandoned.load(Ordering::Relaxed) {
+        if link.flags.has(Flag::Abandoned) {
             return Turn::Done;
         }
-        if link.is_called_away.load(Ordering::Relaxed) {
+        if link.flags.has(Flag::CalledAway) {
             return Turn::More;
         }
         let reading = link.reading();
@@ -257,7 +257,7 @@ impl Driven {
         let mut deliver = |message: Message<'_>| {
             if reading == Reading::ForClose { Continue(()) } else { deliver(writer, message) }
         };
-        if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
+        if link.flags.has(Flag::Overfull) && !link.make_room() {
             return Turn::Held;
         }
         let mut seat = Seat::take(link, memory, used);
@@ -285,7 +285,7 @@ impl Driven {
                 turn
             }
             Err(cause) => {
-                link.is_leaving.store(true, Ordering::Relaxed);
+                link.flags.raise(Flag::Leaving);
                 self.leave(cause);
                 if link.transport.has_input() { Turn::More } else { Turn::Done }
             }
@@ -301,7 +301,7 @@ impl Driven {
         let is_written = outgoing.is_written() && !outgoing.ended;
         drop(outgoing);
         if is_written {
-            link.is_overfull.store(false, Ordering::Relaxed);
+            link.flags.lower(Flag::Overfull);
             self.half_close();
         }
         is_written
@@ -318,7 +318,7 @@ impl Driven {
     }
 
     fn is_leaving(&self) -> bool {
-        self.link().is_leaving.load(Ordering::Relaxed)
+        self.link().flags.has(Flag::Leaving)
     }
 
     fn leave(&self, cause: Cause) {
@@ -428,9 +428,9 @@ impl<'a> Seat<'a> {
         reading: Reading,
         mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Cause> {
-        while !self.link.abandoned.load(Ordering::Relaxed) {
+        while !self.link.flags.has(Flag::Abandoned) {
             let is_hindered = reading == Reading::Wanted && self.link.is_paused();
-            if is_hindered || self.link.is_called_away.load(Ordering::Relaxed) {
+            if is_hindered || self.link.flags.has(Flag::CalledAway) {
                 return Ok(Break(()));
             }
             let Some(ahead) = self.inbound().ahead.pop_front() else { break };
@@ -481,12 +481,12 @@ impl<'a> Seat<'a> {
         let mut left = EVENTS;
         let mut leaves_answers = false;
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
-        while !link.abandoned.load(Ordering::Relaxed) {
+        while !link.flags.has(Flag::Abandoned) {
             if reading == Reading::Wanted && link.is_paused() {
                 parsed = Parsed::Paused;
                 break;
             }
-            if link.is_called_away.load(Ordering::Relaxed) || leaves_answers && receiver.is_before_close() {
+            if link.flags.has(Flag::CalledAway) || leaves_answers && receiver.is_before_close() {
                 parsed = Parsed::Enough;
                 break;
             }
@@ -518,7 +518,7 @@ impl<'a> Seat<'a> {
                     _ => {}
                 }
             }
-            if link.is_overfull.load(Ordering::Relaxed) && !link.make_room() {
+            if link.flags.has(Flag::Overfull) && !link.make_room() {
                 parsed = Parsed::Held;
                 break;
             }
@@ -546,7 +546,9 @@ impl Link {
     fn make_room(self: &Arc<Self>) -> bool {
         self.flush();
         let has_room = self.outgoing.lock().queued() <= self.options.outgoing_limit;
-        self.is_overfull.store(!has_room, Ordering::Relaxed);
+        if has_room {
+            self.flags.lower(Flag::Overfull);
+        }
         has_room
     }
 }

@@ -16,6 +16,7 @@ mod connection;
 mod cork;
 mod driven;
 mod end;
+mod flags;
 mod fragments;
 mod info;
 mod keys;

@@ -5,18 +5,18 @@ use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Receiver, Role, Sender};
 
 use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
-use crate::budget::Share;
 use crate::compression::Compression;
 use crate::connection::Opening;
 use crate::cork::Cork;
 use crate::end::{Cause, End};
+use crate::flags::{Flag, Flags};
 use crate::info::Info;
 use crate::keys::RandomKeys;
 use crate::lease::{Inbound, Lease};
@@ -40,24 +40,7 @@ pub(crate) struct Link {
     /// Something that a sender can wait for has changed in `outgoing`.
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
-    /// The application has cut the connection, and wants nothing more of it.
-    pub(crate) abandoned: AtomicBool,
-    /// A message has taken too long, or too much is buffered: the peer was told, and what it still sends is dropped.
-    pub(crate) is_given_up: AtomicBool,
-    /// A message has begun to arrive, and is not complete.
-    pub(crate) is_arriving: AtomicBool,
-    /// An event loop has the reader.
-    pub(crate) is_driven: AtomicBool,
-    /// The event loop drops what still comes: the connection has failed, or the peer's Close was received.
-    pub(crate) is_leaving: AtomicBool,
-    /// More waits to be written than should, and the event loop reads no more until it has left.
-    pub(crate) is_overfull: AtomicBool,
-    /// The application wants nothing read for now.
-    pub(crate) is_paused: AtomicBool,
-    /// Another thread is to have the reader, which the event loop gives away as soon as it can.
-    pub(crate) is_called_away: AtomicBool,
-    /// What it has buffered, of a budget that it shares with others.
-    pub(crate) share: Share,
+    pub(crate) flags: Flags,
     pub(crate) counters: Counters,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
@@ -116,15 +99,7 @@ impl Link {
             outgoing: Mutex::new(Outgoing::new(sender, keepalive, on_end)),
             turn: Condvar::new(),
             cork: Cork::default(),
-            abandoned: AtomicBool::new(false),
-            is_given_up: AtomicBool::new(false),
-            is_arriving: AtomicBool::new(false),
-            is_driven: AtomicBool::new(false),
-            is_leaving: AtomicBool::new(false),
-            is_overfull: AtomicBool::new(false),
-            is_paused: AtomicBool::new(false),
-            is_called_away: AtomicBool::new(false),
-            share: Share::default(),
+            flags: Flags::default(),
             counters: Counters::default(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
@@ -193,7 +168,7 @@ impl Link {
             if let Some(compression) = &self.compression {
                 compression.retire();
             }
-            self.give_share_back();
+            self.give_share_back(outgoing);
             Attendant::get().forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
                 let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
@@ -312,7 +287,7 @@ impl Link {
             compression.rest();
         }
         let mut next = now.saturating_add(self.options.message_timeout);
-        let message_deadline = self.message_deadline(&outgoing).filter(|_| !self.is_given_up.load(Ordering::Relaxed));
+        let message_deadline = self.message_deadline(&outgoing).filter(|_| !self.flags.has(Flag::GivenUp));
         if let Some(deadline) = message_deadline {
             if now >= deadline {
                 let close = Close { code: CloseCode::POLICY, reason: "the message took too long" };
@@ -351,7 +326,7 @@ impl Link {
     /// Fails the connection for `cause`. Its reader, which may wait for the rest of a message, drops what still comes for a
     /// while, so that the peer gets our Close and not a reset.
     pub(crate) fn give_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause, close: Close<'_>) {
-        self.is_given_up.store(true, Ordering::SeqCst);
+        self.flags.raise(Flag::GivenUp);
         outgoing.aside().cause.get_or_insert(cause);
         if outgoing.sender.close(Some(close)).is_ok() {
             outgoing.aside().sent = Some(close.code);
@@ -398,9 +373,11 @@ impl Drop for Link {
             }
             let _ = self.transport.shutdown(Shutdown::Both);
         }
-        self.give_share_back();
         Attendant::get().bury(self);
         let outgoing = self.outgoing.get_mut();
+        if let (Some(budget), Some(aside)) = (&self.options.budget, &mut outgoing.aside) {
+            aside.share.return_to(budget);
+        }
         if let Some(on_end) = outgoing.on_end.take() {
             let end = self.counters.end(outgoing, outgoing.cause().unwrap_or(Cause::Dropped));
             on_end(end, self.counters.traffic(outgoing));

@@ -2,7 +2,6 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::compression::{Compression, OfMessage};
 use crate::connection::OnEnd;
 use crate::driven::{Driver, keep_memory};
 use crate::end::{Cause, SendError, SendStatus};
+use crate::flags::Flag;
 use crate::fragments::fragments;
 use crate::link::Link;
 use crate::options::WhenFull;
@@ -39,8 +39,6 @@ pub(crate) struct Outgoing {
     pub(crate) aside: Option<Box<Aside>>,
     /// The event loop was told that there is output to be written.
     pub(crate) is_summoned: bool,
-    /// The peer has inflated, or will have, what our own compressor has not made: its context is another.
-    pub(crate) has_foreign_context: bool,
     /// The event loop that has the reader, and the connection's key there.
     pub(crate) driver: Option<(Arc<dyn Driver>, usize)>,
     /// Called when the connection ends.
@@ -84,7 +82,6 @@ impl Outgoing {
             reader_exists: true,
             aside: None,
             is_summoned: false,
-            has_foreign_context: false,
             driver: None,
             on_end,
             bytes: 0,
@@ -203,7 +200,7 @@ impl Link {
             // While it is compressed nobody waits for the output, and there need not be room after all.
             let mut outgoing = self.outgoing.lock();
             let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
-            let has_foreign_context = outgoing.has_foreign_context;
+            let has_foreign_context = compression.has_foreign_context();
             drop(outgoing);
             let mut borrowed = compression.borrow();
             if has_foreign_context {
@@ -215,7 +212,8 @@ impl Link {
             let mut outgoing = self.outgoing.lock();
             // Another thread has begun a message meanwhile, fragment by fragment, or the peer's context has changed. That is
             // so once at most: what was compressed afresh fits in any.
-            if outgoing.sender.is_amid_message() || outgoing.has_foreign_context && is_compressed && !is_afresh {
+            let has_foreign_context = compression.has_foreign_context();
+            if outgoing.sender.is_amid_message() || has_foreign_context && is_compressed && !is_afresh {
                 drop(outgoing);
                 borrowed.unsent();
                 continue;
@@ -227,9 +225,15 @@ impl Link {
                 return Err(error);
             }
             borrowed.sent();
-            outgoing.has_foreign_context &= !is_compressed;
+            if is_compressed {
+                compression.note_foreign_context(false);
+            }
             return self.leave_queued(&mut outgoing, turn, wait);
         }
+    }
+
+    fn has_foreign_context(&self) -> bool {
+        self.compression.as_ref().is_some_and(|compression| compression.has_foreign_context())
     }
 
     fn wait(&self, outgoing: &Outgoing, wait: Wait) -> Wait {
@@ -305,7 +309,7 @@ impl Link {
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
         if turn == Turn::Answer {
-            self.is_overfull.store(true, Ordering::Relaxed);
+            self.flags.raise(Flag::Overfull);
             self.count_output(outgoing);
             return Ok(SendStatus::Queued);
         }
@@ -351,7 +355,7 @@ impl Link {
             match &mut compressor {
                 None => outgoing.sender.send_fragment(fragment, progress)?,
                 Some((compression, of_message)) => {
-                    let has_foreign_context = outgoing.has_foreign_context;
+                    let has_foreign_context = self.has_foreign_context();
                     drop(outgoing);
                     let mut borrowed = of_message.borrow(compression);
                     if has_foreign_context {
@@ -360,7 +364,7 @@ impl Link {
                     let is_afresh = borrowed.is_afresh();
                     let data = borrowed.compressor().compress_fragment(fragment, progress);
                     outgoing = self.outgoing.lock();
-                    if begins && (outgoing.sender.is_amid_message() || outgoing.has_foreign_context && !is_afresh) {
+                    if begins && (outgoing.sender.is_amid_message() || self.has_foreign_context() && !is_afresh) {
                         // Another thread has begun one meanwhile, or the peer's context has changed.
                         borrowed.unsent();
                         continue;
@@ -370,7 +374,9 @@ impl Link {
                         return Err(error.into());
                     }
                     borrowed.sent();
-                    outgoing.has_foreign_context = false;
+                    if let Some(compression) = &self.compression {
+                        compression.note_foreign_context(false);
+                    }
                 }
             }
             outgoing.messages += u64::from(progress == Progress::Last);

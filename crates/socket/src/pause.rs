@@ -1,9 +1,9 @@
 //! Pausing: a peer that is not read feels that as back-pressure, until the application wants more of it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::flags::Flag;
 use crate::link::Link;
 use crate::outgoing::Outgoing;
 use crate::sys;
@@ -32,14 +32,14 @@ impl Writer {
     /// anything waits to be read. When this side closes the connection, it is read for the peer's Close, and messages that
     /// come before that are dropped.
     pub fn pause_reading(&self) {
-        self.link().is_paused.store(true, Ordering::Relaxed);
+        self.link().flags.raise(Flag::Paused);
     }
 
     /// Has the peer read again: what it has sent meanwhile is delivered, in order. From any thread; does nothing where reading
     /// is not paused.
     pub fn resume_reading(&self) {
         let link = self.link();
-        if link.is_paused.swap(false, Ordering::Relaxed) {
+        if link.flags.lower(Flag::Paused) {
             link.go_on_reading();
         }
     }
@@ -52,7 +52,7 @@ impl Writer {
 
 impl Link {
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_paused.load(Ordering::Relaxed)
+        self.flags.has(Flag::Paused)
     }
 
     pub(crate) fn reading(&self) -> Reading {

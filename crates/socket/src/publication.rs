@@ -102,7 +102,9 @@ impl Link {
         let (frames, is_compressed) = publication.frames(self.compression.as_deref());
         if outgoing.sender.send_encoded(frames).is_ok() {
             outgoing.messages += 1;
-            outgoing.has_foreign_context |= is_compressed;
+            if let Some(compression) = self.compression.as_ref().filter(|_| is_compressed) {
+                compression.note_foreign_context(true);
+            }
         }
     }
 

@@ -5,13 +5,13 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raddle_core::{Close, Event, Message, Progress, Receiver, Role};
 
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
+use crate::flags::Flag;
 use crate::info::Info;
 use crate::lease::Ahead;
 use crate::link::{Link, State};
@@ -344,10 +344,10 @@ impl Reader {
         if let Some(kept) = kept {
             kept.lent = None;
         }
-        if link.abandoned.load(Ordering::Relaxed) {
+        if link.flags.has(Flag::Abandoned) {
             return Err(Cause::LocalClose);
         }
-        if link.is_given_up.load(Ordering::Relaxed) {
+        if link.flags.has(Flag::GivenUp) {
             return Err(link.given_up_for());
         }
         // SAFETY: a link has one reader, which is borrowed here, and has let go of what it was lent.
@@ -518,7 +518,7 @@ impl Link {
             };
             match self.transport.receive(receiver.space(), patience) {
                 Ok(0) => return Err(Cause::EndOfStream),
-                Ok(_) if self.is_given_up.load(Ordering::Relaxed) => return Err(self.given_up_for()),
+                Ok(_) if self.flags.has(Flag::GivenUp) => return Err(self.given_up_for()),
                 Ok(count) => {
                     receiver.filled(count);
                     self.counters.heard(count);

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use raddle_core::{Close, CloseCode, Message, Progress};
 
 use crate::compression::{Compression, OfMessage};
 use crate::end::{Cause, SendError, SendStatus};
+use crate::flags::Flag;
 use crate::info::Info;
 use crate::link::{Link, State};
 use crate::outgoing::Wait;
@@ -127,7 +127,7 @@ impl Writer {
         let mut outgoing = self.link.outgoing.lock();
         // Whoever finds the connection abandoned finds the cause as well.
         let cause = *outgoing.aside().cause.get_or_insert(cause);
-        self.link.abandoned.store(true, Ordering::Relaxed);
+        self.link.flags.raise(Flag::Abandoned);
         self.link.cut(&mut outgoing, cause);
     }
 
