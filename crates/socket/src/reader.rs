@@ -409,8 +409,9 @@ impl Reader {
         } else {
             link.pause_message();
         }
-        // What is sent now can leave together with the answers to what is already there.
-        if matches!(step, Step::Message) && (inbound.receiver.has_frame() || !inbound.ahead.is_empty()) {
+        // What is sent now can leave together with the answers to what is already there, be it in a layer of the transport.
+        let is_more_there = inbound.receiver.has_frame() || !inbound.ahead.is_empty() || link.transport.has_input();
+        if matches!(step, Step::Message) && is_more_there {
             link.cork.put();
         } else if !until.nothing {
             link.cork.pull();
@@ -483,7 +484,8 @@ impl Link {
         }
         self.count_input(receiver.kept());
         // The answers leave before the thread may wait; together with those to what is known to have arrived already.
-        let hungry = until.deadline.is_none() && receiver.is_hungry() && self.cork.is_held();
+        let is_more_there = receiver.is_hungry() || self.transport.has_input();
+        let hungry = until.deadline.is_none() && is_more_there && self.cork.is_held();
         if hungry && let Ok(count @ 1..) = self.transport.receive(receiver.space(), Patience::DontWait) {
             receiver.filled(count);
             self.counters.heard(count);

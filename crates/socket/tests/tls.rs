@@ -93,6 +93,20 @@ impl Raw {
         self.send(b"");
     }
 
+    /// What comes next.
+    fn read_some(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        loop {
+            match self.tls.reader().read(&mut bytes) {
+                Ok(count) => return bytes[..count].to_vec(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+            self.tls.read_tls(&mut self.stream).expect("something comes");
+            self.tls.process_new_packets().expect("the peer plays by the rules");
+        }
+    }
+
     /// What the server sends until it has ended the stream.
     fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -411,20 +425,7 @@ fn a_reader_that_is_away_has_pings_answered_that_came_with_more_than_it_has_take
     raw.send(&bytes);
     assert_eq!(connection.next_message(), Ok(Some(Message::Text("first"))));
     // The reader stays away, and nothing more comes through the socket.
-    raw.tls.read_tls(&mut raw.stream).expect("a Pong");
-    raw.tls.process_new_packets().expect("the server plays by the rules");
-    let mut pong = [0; 16];
-    let count = loop {
-        match raw.tls.reader().read(&mut pong) {
-            Ok(count) => break count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                raw.tls.read_tls(&mut raw.stream).expect("a Pong");
-                raw.tls.process_new_packets().expect("the server plays by the rules");
-            }
-            Err(error) => panic!("{error}"),
-        }
-    };
-    assert_eq!(pong[..count], [0x8a, 1, b'?']);
+    assert_eq!(raw.read_some(), [0x8a, 1, b'?']);
     for _ in 0..12 {
         assert_eq!(connection.next_message(), Ok(Some(Message::Binary(&[7; 1024]))));
     }
@@ -631,4 +632,49 @@ fn keys_that_have_served_their_time_end_the_connection_and_swallow_nothing() {
     assert!(taken > 0 && received == message.repeat(taken / message.len()));
     server.wait(Interest::Read, Some(LIMIT)).expect("a socket");
     assert_eq!(server.receive(&mut [0; 100], Patience::DontWait).expect("its peer has said so"), 0);
+}
+
+#[test]
+fn the_answers_to_what_one_record_has_brought_leave_in_one() {
+    let mut counts = Vec::new();
+    // A machine that is busy lets some of it go before.
+    while counts.len() < 20 && !counts.contains(&1) {
+        let (server, mut raw) = Raw::against(|_| ());
+        let echo = thread::spawn(move || {
+            let (mut reader, writer) = server.split();
+            while let Ok(Some(message)) = reader.next_message() {
+                writer.send(message).expect("the client takes it");
+            }
+        });
+        // Behind the session tickets, which are records too.
+        raw.send(&masked("Hello"));
+        assert_eq!(raw.read_some(), b"\x81\x05Hello");
+        // More than an idle connection has space for.
+        raw.send(&masked(&"x".repeat(100)).repeat(30));
+        let (mut received, mut records) = (Vec::new(), 0);
+        let mut bytes = 0;
+        while bytes < 30 * 102 {
+            let mut space = [0; 4096];
+            let count = raw.stream.read(&mut space).expect("an answer");
+            received.extend_from_slice(&space[..count]);
+            (records, bytes) = count_records(&received);
+        }
+        counts.push(records);
+        drop(raw);
+        join(echo, LIMIT);
+    }
+    assert!(counts.contains(&1), "{counts:?}");
+}
+
+/// The records of bytes that are complete, and the bytes in them.
+fn count_records(mut stream: &[u8]) -> (usize, usize) {
+    let (mut records, mut bytes) = (0, 0);
+    while let [kind, _, _, high, low, rest @ ..] = stream
+        && let Some((record, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
+    {
+        assert_eq!(*kind, 23, "it is encrypted");
+        // Its type and its tag are in it too (RFC 8446, section 5.2).
+        (records, bytes, stream) = (records + 1, bytes + record.len() - 17, rest);
+    }
+    (records, bytes)
 }
