@@ -137,10 +137,15 @@ impl TlsStream {
         flushed.map(|_| Handshake::Waits(Interest::Read))
     }
 
-    /// Gives what is there, or what `records` bring. `None`: nothing.
-    fn take_in(&self, records: &[u8], space: &mut [u8]) -> Option<io::Result<usize>> {
+    /// Gives what was received and not fetched. `None`: nothing.
+    fn take_rest(&self, space: &mut [u8]) -> Option<io::Result<usize>> {
+        self.take_in(|state| state.feed(&[], space))
+    }
+
+    /// Gives what records bring that `feed` decrypts. `None`: nothing.
+    fn take_in(&self, feed: impl FnOnce(&mut State) -> io::Result<usize>) -> Option<io::Result<usize>> {
         let mut state = self.state.lock();
-        let taken = state.feed(records, space);
+        let taken = feed(&mut state);
         if state.connection.wants_write() {
             // The alert, where it has failed. It leaves with what is sent next, if there is no room.
             let _ = state.flush(&self.socket);
@@ -152,35 +157,27 @@ impl TlsStream {
         }
     }
 
-    /// Waits for records while others use the connection, and gives what they bring.
+    /// Reads from the socket once, and gives what that brings. `None`: nothing.
     ///
-    /// A thread waits with little memory, which is on its stack, and borrows more for what turns out to be there.
-    fn receive_waiting(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
-        let mut first = [0; SMALL];
-        loop {
-            let received = self.socket.receive(&mut first, patience)?;
-            if received == 0 {
-                self.cut(io::ErrorKind::UnexpectedEof);
-            }
-            let taken = if received == SMALL && space.len() > SMALL {
-                let mut records = Lent::take();
-                records.0[..SMALL].copy_from_slice(&first);
-                let most = records.0.len().min(space.len());
-                let more = match self.socket.receive(&mut records.0[SMALL..most], Patience::DontWait) {
-                    Ok(0) => self.cut(io::ErrorKind::UnexpectedEof),
-                    Ok(count) => count,
-                    Err(error) if is_nothing(&error) => 0,
-                    // Behind what came before it.
-                    Err(error) => self.cut(error.kind()),
-                };
-                self.take_in(&records.0[..SMALL + more], space)
-            } else {
-                self.take_in(&first[..received], space)
-            };
-            if let Some(taken) = taken {
-                return taken;
-            }
+    /// The records are read into the space for their bytes: a thread needs no other memory while it waits. Where they are larger
+    /// than the space, it borrows some for the rest, so that a record costs two reads at most.
+    fn receive_records(&self, space: &mut [u8], patience: Patience) -> io::Result<Option<usize>> {
+        let received = self.socket.receive(space, patience)?;
+        if received == 0 {
+            self.cut(io::ErrorKind::UnexpectedEof);
         }
+        let mut taken = self.take_in(|state| state.feed_in_place(space, received));
+        if taken.is_none() && received == space.len() {
+            let mut records = Lent::take();
+            let more = match self.socket.receive(&mut records.0, Patience::DontWait) {
+                Ok(0) => self.cut(io::ErrorKind::UnexpectedEof),
+                Ok(count) => count,
+                Err(error) if is_nothing(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            taken = self.take_in(|state| state.feed(&records.0[..more], space));
+        }
+        taken.transpose()
     }
 
     /// Notes that the socket has ended, and how: no more bytes come.
@@ -204,21 +201,18 @@ impl Transport for TlsStream {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         if self.has_input()
-            && let Some(taken) = self.take_in(&[], space)
+            && let Some(taken) = self.take_rest(space)
         {
             return taken;
         }
-        if patience != Patience::DontWait {
-            return self.receive_waiting(space, patience);
+        loop {
+            match self.receive_records(space, patience)? {
+                Some(taken) => return Ok(taken),
+                // A peer that sends records with nothing in them keeps nobody here.
+                None if patience == Patience::DontWait => return Err(io::ErrorKind::WouldBlock.into()),
+                None => {}
+            }
         }
-        // One read of the socket, whatever comes of it: a peer that sends records with nothing in them keeps nobody here.
-        let mut records = Lent::take();
-        let most = records.0.len().min(space.len().max(SMALL));
-        let received = self.socket.receive(&mut records.0[..most], Patience::DontWait)?;
-        if received == 0 {
-            self.cut(io::ErrorKind::UnexpectedEof);
-        }
-        self.take_in(&records.0[..received], space).unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
     }
 
     fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -264,7 +258,7 @@ impl fmt::Debug for TlsStream {
     }
 }
 
-/// Memory for a read that does not wait: a few are kept for the process.
+/// Memory for a read of a handshake, or of the rest of a record: a few are kept for the process.
 struct Lent(Vec<u8>);
 
 static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
@@ -272,7 +266,7 @@ static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 impl Lent {
     fn take() -> Self {
         let spare = SPARE.lock().pop();
-        Self(spare.unwrap_or_else(|| vec![0; LARGE]))
+        Self(spare.unwrap_or_else(|| vec![0; RECORD]))
     }
 }
 
@@ -295,8 +289,6 @@ fn is_nothing(error: &io::Error) -> bool {
 
 /// Reads in a row for one handshake.
 const READS: u32 = 4;
-/// Memory for the records of a connection that waits for its peer, in bytes.
-const SMALL: usize = 2 * 1024;
-/// The same for what is there.
-const LARGE: usize = 64 * 1024;
+/// Memory for a record (RFC 5246, section 6.2.3: a header, and 18 KiB at most), in bytes.
+const RECORD: usize = 5 + 18 * 1024;
 const MOST_SPARE: usize = 8;

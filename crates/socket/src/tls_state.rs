@@ -74,6 +74,39 @@ impl State {
                 given = self.fetch(space, given);
             }
         }
+        self.outcome(given)
+    }
+
+    /// Decrypts `space[..count]`, records that were received there, and puts their bytes in their place, as far as they fit; the
+    /// number of them. Nothing waits to be decrypted before them.
+    ///
+    /// A failure comes behind all that was received before it, and is final.
+    pub(crate) fn feed_in_place(&mut self, space: &mut [u8], count: usize) -> io::Result<usize> {
+        debug_assert!(self.unfed.is_empty() && self.decrypted == 0, "it goes first");
+        if self.is_closed {
+            space[..count].fill(0);
+            return Ok(count);
+        }
+        let (mut taken, mut given) = (0, 0);
+        while taken < count && self.failed.is_none() {
+            match self.connection.read_tls(&mut &space[taken..count]) {
+                Ok(0) => break,
+                Ok(more) => {
+                    taken += more;
+                    self.process(more);
+                }
+                Err(error) => self.failed = Some(rustls::Error::General(error.to_string())),
+            }
+            // Only over what was taken already. What has no room yet is of a record that had begun before, 16 KiB at most, which
+            // is as much as may be left there while more records are taken.
+            given = self.fetch(&mut space[..taken], given);
+        }
+        given = self.fetch(space, given);
+        self.outcome(given)
+    }
+
+    /// What has come of records that have given so many bytes.
+    fn outcome(&self, given: usize) -> io::Result<usize> {
         match &self.failed {
             Some(error) if given == 0 && self.decrypted == 0 => Err(invalid(error.clone())),
             _ => Ok(given),
