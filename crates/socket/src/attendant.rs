@@ -270,10 +270,14 @@ impl Attendant {
                     Task::Nothing(link) => drop(link),
                 }
             }
+            // Many may have been due, or corked, at the same moment.
+            due.shrink_to(FEW);
             exceeded.drain(..).for_each(|budget: Budget| budget.relieve());
             corked.retain_mut(Corked::look);
+            corked.shrink_to(FEW.max(2 * corked.len()));
             if !corked.is_empty() {
                 let mut tasks = self.tasks.lock();
+                tasks.corked.shrink_to(FEW);
                 tasks.corked.append(&mut corked);
                 tasks.look.get_or_insert_with(|| sys::now() + TICK);
             }
@@ -432,6 +436,8 @@ const LATEST: Duration = Duration::from_nanos(NEVER - 1);
 const TICK: Duration = Duration::from_millis(3);
 /// So many looks that find nothing take a connection off the list: it is listed again for its next cork, which takes a lock.
 const CALM: u32 = 16;
+/// Room for so many is kept where there are fewer.
+const FEW: usize = 16;
 /// How often it is looked where readers are: one is found to stay away within 125 to 250 ms.
 const SWEEP: Duration = Duration::from_millis(125);
 /// After so many sweeps, 5 s, a reader that waits for its peer is looked for no more.
