@@ -73,7 +73,8 @@ pub(crate) enum Ticket {
 /// A place in the server, which counts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    admission: Arc<Admission>,
+    /// `None`: it counts elsewhere.
+    admission: Option<Arc<Admission>>,
     /// The network that it counts for; 0: none. Set once.
     address: AtomicU64,
 }
@@ -97,11 +98,28 @@ impl Admission {
             return Err(Full::Server);
         }
         counts.total += 1;
-        Ok(Ticket::Sole(Seat { admission: Arc::clone(self), address: AtomicU64::new(0) }))
+        Ok(Ticket::of_plain(self))
     }
 }
 
 impl Ticket {
+    /// Gives up the ticket of a place that has no address and no other holder; it goes on counting, until
+    /// [`of_plain`](Self::of_plain) has made a ticket of that again. Gives any other back.
+    pub(crate) fn into_plain(self) -> Result<(), Self> {
+        match self {
+            Self::Sole(mut seat) if seat.address().is_none() => {
+                seat.admission = None;
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
+    /// The ticket of a place that counts, and has no address.
+    pub(crate) fn of_plain(admission: &Arc<Admission>) -> Self {
+        Self::Sole(Seat { admission: Some(Arc::clone(admission)), address: AtomicU64::new(0) })
+    }
+
     /// Another holder's ticket for the same place.
     pub(crate) fn share(self) -> (Self, Self) {
         let seat = match self {
@@ -126,12 +144,13 @@ impl Deref for Ticket {
 impl Seat {
     /// Counts the connection as one of `address`, for good. Called once.
     pub(crate) fn locate(&self, address: IpAddr, now: Instant) -> Result<(), Full> {
-        let caps = self.admission.caps;
+        let Some(admission) = &self.admission else { return Ok(()) };
+        let caps = admission.caps;
         if caps.per_address == usize::MAX && caps.rate.is_none() {
             return Ok(());
         }
         let address = Network::of(address);
-        let counts = &mut *self.admission.counts.lock();
+        let counts = &mut *admission.counts.lock();
         if counts.by_address.len() >= counts.sweep_at {
             counts.by_address.retain(|_, visits| visits.connections > 0 || visits.rested_at > now);
             counts.sweep_at = (2 * counts.by_address.len()).max(MIN_SWEEP);
@@ -164,12 +183,13 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock();
+        let Some(admission) = &self.admission else { return };
+        let mut counts = admission.counts.lock();
         counts.total -= 1;
         let Some(address) = self.address() else { return };
         if let Some(visits) = counts.by_address.get_mut(&address) {
             visits.connections -= 1;
-            if visits.connections == 0 && self.admission.caps.rate.is_none() {
+            if visits.connections == 0 && admission.caps.rate.is_none() {
                 counts.by_address.remove(&address);
             }
         }
@@ -216,6 +236,24 @@ mod tests {
         let mapped = enter(&admission, "::ffff:127.0.0.1", now).expect("a place is free again");
         assert_eq!(mapped.address(), Some(Network::of([127, 0, 0, 1].into())));
         assert_eq!(admission.counts.lock().by_address.len(), 3);
+    }
+
+    #[test]
+    fn a_plain_place_counts_without_its_ticket() {
+        let admission = admission(1, None);
+        let plain = admission.admit().expect("a place");
+        assert!(plain.into_plain().is_ok());
+        assert_eq!(admission.counts.lock().total, 1);
+        drop(Ticket::of_plain(&admission));
+        assert_eq!(admission.counts.lock().total, 0);
+        // One with an address stays what it is.
+        let located = enter(&admission, "10.0.0.1", Instant::now()).expect("a place");
+        let located = located.into_plain().expect_err("it counts for its address");
+        assert_eq!(enter(&admission, "10.0.0.1", Instant::now()).err(), Some(Full::Address));
+        let (one, other) = located.share();
+        drop(one.into_plain().expect_err("it is shared"));
+        drop(other);
+        assert!(admission.counts.lock().by_address.is_empty());
     }
 
     #[test]

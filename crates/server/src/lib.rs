@@ -21,6 +21,7 @@ mod berths;
 mod builder;
 #[cfg(feature = "tls")]
 mod certificate;
+mod departure;
 mod desk;
 mod engine;
 mod event_loop;

@@ -201,7 +201,7 @@ impl Host<'_> {
                 return self.shared.refused(Refusal::Tls, peer);
             }
         };
-        let ticket = match self.shared.admission.admit() {
+        let ticket = match self.shared.books.admission.admit() {
             Ok(ticket) => ticket,
             Err(_) => {
                 self.shared.refused(Refusal::ServerFull, peer);

@@ -263,10 +263,11 @@ fn snapshot(id: ConnectionId, entry: &Entry) -> Option<Snapshot> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Caps;
 
     #[test]
     fn the_id_of_a_connection_that_has_ended_names_nothing() {
-        let books = Arc::new(Books::default());
+        let books = Books::new(Caps { total: 2, per_address: 2, rate: None });
         let registry = &books.registry;
         let first = Place::enter(&books, None);
         let old = first.id;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use raddle_socket::{Budget, Connection, Info, Message, Opening, Publication, Reader, Role, Socket, State, Writer};
 
-use crate::admission::{Admission, Caps};
+use crate::admission::Caps;
 use crate::apart;
 use crate::builder::Builder;
 use crate::engine::Engine;
@@ -22,7 +22,7 @@ use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::pool::{Handler, Pool};
 use crate::registry::{ConnectionId, Place, Snapshot};
-use crate::shared::{Arrival, Service, Shared};
+use crate::shared::{Arrival, Books, Service, Shared};
 use crate::threads::{self, HandlerError};
 use crate::topics::{self, Delivered};
 
@@ -73,9 +73,8 @@ impl Server {
         };
         let shared = Shared {
             on_request,
-            admission: Admission::new(caps),
             identities: Identities::new(settings.identity_policy),
-            books: Arc::default(),
+            books: Books::new(caps),
             backplane,
             journal: Journal::new(),
             settings,
@@ -190,7 +189,7 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server takes no more connections"));
         }
         let full = || io::Error::new(io::ErrorKind::ConnectionRefused, "the server has no place for the connection");
-        let ticket = shared.admission.admit().map_err(|_| full())?;
+        let ticket = shared.books.admission.admit().map_err(|_| full())?;
         if let Some(peer) = info.peer {
             ticket.locate(peer.ip(), Instant::now()).map_err(|_| full())?;
         }

@@ -12,9 +12,10 @@ use log::Level;
 use parking_lot::{Condvar, Mutex};
 use raddle_socket::{Connection, OnEnd, Options, Writer};
 
-use crate::admission::{Admission, Ticket};
+use crate::admission::{Admission, Caps, Ticket};
 use crate::apart::Apart;
 use crate::builder::{OnRequest, Settings};
+use crate::departure::Departure;
 use crate::desk::Visitor;
 use crate::engine::Engine;
 use crate::farewell::{self, Stop};
@@ -33,7 +34,6 @@ use crate::topics::{Backplane, Topics};
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) on_request: Option<Box<OnRequest>>,
-    pub(crate) admission: Arc<Admission>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) books: Arc<Books>,
     pub(crate) backplane: Box<dyn Backplane>,
@@ -48,12 +48,25 @@ pub(crate) struct Shared {
 }
 
 /// What the end of a connection is entered in, be it after the server's. In one place, to which each connection has one pointer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Books {
+    pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Counter,
     pub(crate) topics: Topics,
     pub(crate) apart: Apart,
+}
+
+impl Books {
+    pub(crate) fn new(caps: Caps) -> Arc<Self> {
+        Arc::new(Self {
+            admission: Admission::new(caps),
+            registry: Registry::default(),
+            metrics: Counter::default(),
+            topics: Topics::default(),
+            apart: Apart::default(),
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -209,15 +222,8 @@ impl Shared {
 
     /// What happens at the end of an open connection: its places are given back, and it is counted.
     pub(crate) fn on_end(&self, place: Place, ticket: Ticket, slot: Option<Slot>) -> Option<OnEnd> {
-        // There is one for each connection, however idle: few have an identity.
-        let slot = slot.map(Box::new);
-        Some(Box::new(move |end, traffic| {
-            let books = Arc::clone(&place.books);
-            books.topics.leave(place.id);
-            // Whoever finds it in the registry no more finds its other places free, unless a thread goes on for it.
-            drop((slot, books.apart.keep(place.id, ticket)));
-            books.metrics.ended(end.cause, traffic, place);
-        }))
+        let departure = Departure::new(place, ticket, slot);
+        Some(Box::new(move |end, traffic| departure.carry_out(&end, traffic)))
     }
 
     /// Has the lobby write an HTTP answer and close the connection.
