@@ -224,8 +224,9 @@ impl EventLoop {
     fn perform_tasks(&mut self) {
         for task in self.home.take_tasks() {
             match task {
-                Task::Decide(request) if self.shared.settings.requests_as_events => {
-                    self.turn.happened.push(Happened::Request(Box::new(request.hand_over())));
+                Task::Decide(mut request) if self.shared.settings.requests_as_events => {
+                    request.hear();
+                    self.turn.happened.push(Happened::Request(request));
                 }
                 Task::Decide(request) => threads::decide(&self.shared, request),
                 Task::Open(claim, connection) => self.open(claim, *connection),

@@ -28,7 +28,7 @@ pub(crate) struct Home {
 
 /// What a worker is asked to do.
 pub(crate) enum Task {
-    Decide(Request),
+    Decide(Box<Request>),
     Open(Claim, Box<Connection>),
     OutputWaits(usize),
     Write(usize),
@@ -85,7 +85,7 @@ impl Home {
 
     /// Has a request decided on by the worker.
     pub(crate) fn decide(&self, request: Request) {
-        self.post(Task::Decide(request));
+        self.post(Task::Decide(Box::new(request)));
     }
 
     /// Waits until there is something to do, at most for `timeout`. `false`: a signal has ended the wait.

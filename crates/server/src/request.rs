@@ -72,9 +72,8 @@ impl Request {
     }
 
     /// Notes that the application gets it.
-    pub(crate) fn hand_over(mut self) -> Self {
+    pub(crate) fn hear(&mut self) {
         self.heard = true;
-        self
     }
 
     /// Tells whether somebody else has made the decision: the deadline.

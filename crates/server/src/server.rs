@@ -174,7 +174,7 @@ impl Server {
             match arrival {
                 Arrival::Open(connection) => return Ok(Some(*connection)),
                 // What is accepted, now or later, arrives as an open connection.
-                Arrival::Asking(request) => threads::decide(&self.shared, request),
+                Arrival::Asking(request) => threads::decide(&self.shared, Box::new(request)),
             }
         }
         Ok(None)

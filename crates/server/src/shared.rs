@@ -257,7 +257,7 @@ impl Shared {
         ticket: Option<Ticket>,
         request: Request,
     ) {
-        let desk = request.desk();
+        let (desk, request) = (request.desk(), Box::new(request));
         let started = threads::start(self, id, ticket, move |shared| {
             threads::decide(shared, request);
             let connection = desk.wait();

@@ -56,11 +56,13 @@ impl Drop for Counted {
 }
 
 /// Has the application decide on a request, now or later.
-pub(crate) fn decide(shared: &Shared, request: Request) {
-    let request = request.hand_over();
+// In a box until it is here, and not inlined: what waits for the decision, on the same thread, has none of it on its stack.
+#[inline(never)]
+pub(crate) fn decide(shared: &Shared, mut request: Box<Request>) {
+    request.hear();
     match &shared.on_request {
         Some(decide) => {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decide(request))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decide(*request))) {
                 let what = message(&*panic);
                 shared.journal.note(Level::Error, format_args!("the decision on a request has panicked: {what}"));
                 bury(panic);
