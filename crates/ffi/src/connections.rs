@@ -126,11 +126,14 @@ pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) ->
         let conn = unsafe { &*current.conn };
         return guarded(id, conn, act);
     }
-    if HAS_TURN.get()
-        && let Some(conn) = of_turn(id)
-    {
-        return guarded(id, &conn, act);
-    }
+    let act = if HAS_TURN.get() {
+        match with_turn(id, act) {
+            Ok(result) => return result,
+            Err(act) => act,
+        }
+    } else {
+        act
+    };
     let conn = TABLE.get(id).map_err(missing)?;
     guarded(id, &conn, act)
 }
@@ -200,17 +203,29 @@ pub(crate) fn set_turn(entries: impl FnOnce(&mut Vec<Entry>)) -> Result<(), Fail
     })
 }
 
-/// A connection of this thread's turn. Programs go through their events in order: it is the last one that was asked for, or
-/// the next.
-fn of_turn(id: u64) -> Option<Arc<Conn>> {
-    TURN.try_with(|turn| {
+/// Does something with a connection of this thread's turn; gives back what was to be done where it is none. Programs go
+/// through their events in order: it is the connection that was asked for last, or the next.
+fn with_turn<R, A>(id: u64, act: A) -> Result<Result<R, Failure>, A>
+where
+    A: FnOnce(&Conn) -> Result<R, Failure>,
+{
+    let mut act = Some(act);
+    let result = TURN.try_with(|turn| {
         let turn = turn.try_borrow().ok()?;
-        let next = turn.next.get();
-        let (place, entry) = turn.entries.iter().enumerate().skip(next).take(2).find(|(_, entry)| entry.id == id)?;
-        turn.next.set(place);
-        Some(Arc::clone(&entry.conn))
-    })
-    .ok()?
+        let mut place = turn.next.get();
+        let mut entry = turn.entries.get(place)?;
+        if entry.id != id {
+            place += 1;
+            entry = turn.entries.get(place).filter(|entry| entry.id == id)?;
+            turn.next.set(place);
+        }
+        act.take().map(|act| guarded(id, &entry.conn, act))
+    });
+    match (result, act) {
+        (Ok(Some(result)), _) => Ok(result),
+        (_, Some(act)) => Err(act),
+        (_, None) => unreachable!("what was done has a result"),
+    }
 }
 
 fn guarded<R>(id: u64, conn: &Conn, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {

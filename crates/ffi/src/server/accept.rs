@@ -1,7 +1,7 @@
 //! Open connections for threads that a program owns.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::arguments;
 use crate::connections::Conn;
@@ -16,8 +16,8 @@ use crate::status::{Failure, Status};
 /// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
 /// - `conn`: a place for the connection; it is freed with raddle_conn_free
 ///
-/// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nobody has come; RADDLE_ERR_CLOSED: the server was stopped, or has drained and
-/// nobody else will come; RADDLE_ERR_STATE: another engine brings the connections. From any thread, any number of them at a
+/// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nobody has come; RADDLE_ERR_CLOSED: the server was stopped, or has drained and its
+/// last connection has ended; RADDLE_ERR_STATE: another engine brings the connections. From any thread, any number of them at a
 /// time. The program's decision on requests is called within.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_accept(server: *mut Server, timeout_ms: i64, conn: *mut Connection) -> Status {
@@ -38,9 +38,11 @@ pub extern "C" fn raddle_server_accept(server: *mut Server, timeout_ms: i64, con
                     place.put(entry.id);
                     return Ok(());
                 }
-                // Nobody comes before the time is up but where the server has ended.
+                // Before the time is up, nobody comes where the server has ended only.
                 let is_late = until.is_some_and(|until| until <= Instant::now());
-                if serving.is_ending.load(Ordering::SeqCst) || (!is_late && left < LONG) {
+                let is_over =
+                    || serving.is_stopped.load(Ordering::SeqCst) || serving.server.join(Duration::ZERO).is_ok();
+                if (!is_late && left < LONG) || is_over() {
                     return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "the server was stopped"));
                 }
                 if is_late {
@@ -52,4 +54,4 @@ pub extern "C" fn raddle_server_accept(server: *mut Server, timeout_ms: i64, con
 }
 
 /// A wait without end is made of these.
-const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+const LONG: Duration = Duration::from_secs(3600);

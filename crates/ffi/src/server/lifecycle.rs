@@ -103,7 +103,6 @@ pub extern "C" fn raddle_server_address(
 pub extern "C" fn raddle_server_drain(server: *mut Server) -> Status {
     guard(|| {
         with(server, |serving| {
-            serving.note_ending();
             serving.server.drain();
             Ok(())
         })
@@ -121,7 +120,7 @@ pub extern "C" fn raddle_server_drain(server: *mut Server) -> Status {
 pub extern "C" fn raddle_server_stop(server: *mut Server, grace_ms: u64) -> Status {
     guard(|| {
         with(server, |serving| {
-            serving.note_ending();
+            serving.note_stop();
             serving.server.stop(Duration::from_millis(grace_ms));
             Ok(())
         })
@@ -140,7 +139,7 @@ pub extern "C" fn raddle_server_stop(server: *mut Server, grace_ms: u64) -> Stat
 pub extern "C" fn raddle_server_stop_spread(server: *mut Server, grace_ms: u64, spread_ms: u64) -> Status {
     guard(|| {
         with(server, |serving| {
-            serving.note_ending();
+            serving.note_stop();
             serving.server.stop_spread(Duration::from_millis(grace_ms), Duration::from_millis(spread_ms));
             Ok(())
         })
@@ -186,7 +185,7 @@ pub extern "C" fn raddle_server_free(server: *mut Server) -> Status {
     guard(|| {
         if !server.is_null() {
             let serving = Server::table().take(to_id(server))?;
-            serving.note_ending();
+            serving.note_stop();
             // Wakes whoever waits with it.
             serving.server.stop(Duration::ZERO);
         }
@@ -224,7 +223,7 @@ fn make(config: &Config) -> Result<Serving, Failure> {
         engine: config.engine,
         callbacks: Mutex::new(Some(config.callbacks.clone())),
         way: OnceLock::new(),
-        is_ending: AtomicBool::new(false),
+        is_stopped: AtomicBool::new(false),
     })
 }
 

@@ -42,8 +42,8 @@ pub(crate) struct Serving {
     pub(crate) callbacks: Mutex<Option<callbacks::Callbacks>>,
     /// Set when it is started.
     pub(crate) way: OnceLock<Way>,
-    /// It was told to end.
-    pub(crate) is_ending: AtomicBool,
+    /// It was told to stop.
+    pub(crate) is_stopped: AtomicBool,
 }
 
 /// How the events of a server come to the program.
@@ -115,9 +115,9 @@ impl Serving {
         self.way.get().ok_or_else(|| Failure::state("the server was not started"))
     }
 
-    /// Notes that it was told to end.
-    pub(crate) fn note_ending(&self) {
-        self.is_ending.store(true, Ordering::SeqCst);
+    /// Notes that it was told to stop.
+    pub(crate) fn note_stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
     }
 }
 

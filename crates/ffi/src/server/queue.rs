@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raddle_server::{ConnectionId, Event, EventLoop, Writer};
+use raddle_server::{Cause, ConnectionId, Event, EventLoop, Writer};
 
 use crate::arguments::Space;
 use crate::connections::{self, Entry};
-use crate::handles::{Handle as _, to_id, to_pointer};
+use crate::handles::{Handle as _, to_pointer};
 use crate::message::{MessageView, RADDLE_DRAINED, RADDLE_OPENED, RADDLE_REQUEST};
 use crate::server::Core;
 use crate::server::callbacks::closed;
@@ -21,9 +21,6 @@ pub(crate) struct Queue {
     turn: Found,
 }
 
-/// An event as C sees it, and its connection.
-type Seen = (MessageView, Option<Entry>);
-
 struct Found {
     core: Arc<Core>,
     /// By the place that each connection has in its server's registry.
@@ -31,7 +28,7 @@ struct Found {
     /// Connections whose last event was given: they are there until the next turn.
     departed: Vec<Entry>,
     /// What the program's array had no space for.
-    left: VecDeque<Seen>,
+    left: VecDeque<MessageView>,
 }
 
 // SAFETY: the pointers of `left` lead into the memory of `events` and of `departed`, which go with them.
@@ -50,34 +47,25 @@ impl Queue {
     ) -> Result<usize, Failure> {
         let Self { events, turn } = self;
         let mut count = 0;
-        connections::set_turn(|entries| {
-            let mut give = |(view, entry): Seen| {
+        if !turn.left.is_empty() {
+            // The connections are those of the turn still.
+            while !space.is_full()
+                && let Some(view) = turn.left.pop_front()
+            {
                 space.push(view);
                 count += 1;
-                // Several events of one connection come behind one another.
-                if let Some(entry) = entry
-                    && entries.last().is_none_or(|last: &Entry| last.id != entry.id)
-                {
-                    entries.push(entry);
-                }
-                !space.is_full()
-            };
-            if !turn.left.is_empty() {
-                while let Some(seen) = turn.left.pop_front() {
-                    if !give(seen) {
-                        break;
-                    }
-                }
-                return;
             }
-            turn.let_go();
-            let mut has_space = true;
+            return Ok(count);
+        }
+        turn.let_go();
+        connections::set_turn(|entries| {
             for event in events.poll(timeout) {
-                let Some(seen) = turn.convert(event) else { continue };
-                if has_space {
-                    has_space = give(seen);
+                let Some(view) = turn.convert(event, entries) else { continue };
+                if space.is_full() {
+                    turn.left.push_back(view);
                 } else {
-                    turn.left.push_back(seen);
+                    space.push(view);
+                    count += 1;
                 }
             }
         })?;
@@ -104,45 +92,48 @@ impl Queue {
 }
 
 impl Found {
-    /// An event as C sees it. `None`: there is none, as its connection has no handle.
-    fn convert(&mut self, event: Event<'_>) -> Option<Seen> {
-        Some(match event {
+    /// An event as C sees it, with its connection behind those of the turn. `None`: there is none, as its connection has no
+    /// handle.
+    fn convert(&mut self, event: Event<'_>, entries: &mut Vec<Entry>) -> Option<MessageView> {
+        match event {
+            Event::Message(writer, message) => {
+                let entry = self.conns.get(place_of(writer))?.as_ref()?;
+                note(entries, entry);
+                Some(MessageView::of(entry.id, message))
+            }
             Event::Request(request) => {
                 let pending = Pending { is_kept: true, ..Pending::new(request, &self.core) };
-                let id = RequestHandle::table().insert(pending).ok()?;
-                let handle = to_pointer::<RequestHandle>(id);
-                debug_assert_eq!(to_id(handle), id);
-                (MessageView { data: handle.cast_const().cast(), ..MessageView::event(0, RADDLE_REQUEST) }, None)
+                let handle = to_pointer::<RequestHandle>(RequestHandle::table().insert(pending).ok()?);
+                Some(MessageView { data: handle.cast_const().cast(), ..MessageView::event(0, RADDLE_REQUEST) })
             }
             Event::Open(writer) => {
                 let Ok(entry) = self.core.serve(writer) else {
-                    writer.cut(raddle_server::Cause::Dropped);
+                    writer.cut(Cause::Dropped);
                     return None;
                 };
-                let place = place_of(writer);
+                note(entries, &entry);
+                let (place, id) = (place_of(writer), entry.id);
                 if self.conns.len() <= place {
                     self.conns.resize(place + 1, None);
                 }
-                self.conns[place] = Some(entry.clone());
-                (MessageView::event(entry.id, RADDLE_OPENED), Some(entry))
-            }
-            Event::Message(writer, message) => {
-                let entry = self.conns.get(place_of(writer))?.as_ref()?;
-                (MessageView::of(entry.id, message), Some(entry.clone()))
+                self.conns[place] = Some(entry);
+                Some(MessageView::event(id, RADDLE_OPENED))
             }
             Event::Drained(writer) => {
                 let entry = self.conns.get(place_of(writer))?.as_ref()?;
-                (MessageView::event(entry.id, RADDLE_DRAINED), Some(entry.clone()))
+                note(entries, entry);
+                Some(MessageView::event(entry.id, RADDLE_DRAINED))
             }
             Event::Closed(writer, end) => {
                 let entry = self.conns.get_mut(place_of(writer))?.take()?;
+                note(entries, &entry);
                 entry.conn.note_end(&end);
                 let view = closed(entry.id, entry.conn.end()?);
-                self.departed.push(entry.clone());
-                (view, Some(entry))
+                self.departed.push(entry);
+                Some(view)
             }
-            _ => return None,
-        })
+            _ => None,
+        }
     }
 
     /// Lets the connections go whose last event was given before.
@@ -161,9 +152,16 @@ impl Drop for Found {
             let _ = connections::retire(entry.id);
         }
         // Requests that were not given to the program are answered.
-        for (view, _) in self.left.iter().filter(|(view, _)| view.kind == RADDLE_REQUEST) {
+        for view in self.left.iter().filter(|view| view.kind == RADDLE_REQUEST) {
             drop(RequestHandle::table().take(view.data.addr() as u64));
         }
+    }
+}
+
+/// Notes the connection of an event. Several events of one connection come behind one another.
+fn note(entries: &mut Vec<Entry>, entry: &Entry) {
+    if entries.last().is_none_or(|last| last.id != entry.id) {
+        entries.push(entry.clone());
     }
 }
 
