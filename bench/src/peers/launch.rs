@@ -35,6 +35,10 @@ pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
             command.args(["--listen", "127.0.0.1:0", "--ping-interval", "0"]);
             command.args(["--max-message", "16777216", "--max-connections", "100000"]).args(flags);
         }
+        Kind::C(name, flags) => {
+            command = Command::new(provision::c_example(name)?);
+            command.args(["127.0.0.1", "0", "--ping-interval", "0", "--max-message", "16777216"]).args(flags);
+        }
         Kind::Served => {
             command = Command::new(std::env::current_exe()?);
             command.args(["serve", word, peer.name]);

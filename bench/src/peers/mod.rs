@@ -39,6 +39,8 @@ pub enum Limit {
 pub enum Kind {
     /// An example of this project, with these flags.
     Example(&'static [&'static str]),
+    /// An example of this project in C, with these flags.
+    C(&'static str, &'static [&'static str]),
     /// This program.
     Served,
     /// `c/libwebsockets.c`.
@@ -99,13 +101,16 @@ pub const RADDLE_POOL: Peer = Peer {
 const TUNGSTENITE: Peer = served("tungstenite", Wire::WebSocket, Limit::Threads);
 
 /// All of them, by their limit.
-pub const ALL: [Peer; 15] = [
+pub const ALL: [Peer; 18] = [
     RAW_THREADS,
     RADDLE_THREADS,
+    other("raddle C threads", Limit::Threads, Kind::C("echo_server.c", &["--engine", "threads"])),
     TUNGSTENITE,
     other("websockets sync", Limit::Threads, Kind::Python("websockets_sync.py")),
     RAW_EPOLL,
     RADDLE_POOL,
+    other("raddle C pool", Limit::Loop, Kind::C("echo_server.c", &["--engine", "pool", "--workers", "1"])),
+    other("raddle C queue", Limit::Loop, Kind::C("echo_server_poll.c", &[])),
     served("fastwebsockets", Wire::WebSocket, Limit::Loop),
     served("tokio-websockets", Wire::WebSocket, Limit::Loop),
     served("sockudo-ws", Wire::WebSocket, Limit::Loop),

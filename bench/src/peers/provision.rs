@@ -24,6 +24,32 @@ pub fn example(name: &'static str) -> Result<PathBuf, Missing> {
     })
 }
 
+/// The program of an example in C, with the shared library.
+pub fn c_example(source: &'static str) -> Result<PathBuf, Missing> {
+    let library = once("libraddle", || {
+        let root = Path::new(HERE).join("..");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let arguments = ["build", "--release", "--quiet", "--package", "raddle-ffi"];
+        run(Command::new(cargo).args(arguments).current_dir(&root))?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+        // By the name that programs load it by.
+        let library = built("c")?.join("libraddle.so.0");
+        fs::copy(target.join("release/libraddle.so"), &library)?;
+        Ok(library)
+    })?;
+    once(source, || {
+        let (root, folder) = (Path::new(HERE).join(".."), built("c")?);
+        let program = folder.join(source).with_extension("");
+        let source = root.join("examples/c").join(source);
+        let mut rpath = std::ffi::OsString::from("-Wl,-rpath,");
+        rpath.push(&folder);
+        let mut compiler = Command::new("cc");
+        compiler.arg("-O2").arg("-I").arg(root.join("include")).arg(source).arg(&library).arg(rpath);
+        run(compiler.arg("-lpthread").arg("-o").arg(&program))?;
+        Ok(program)
+    })
+}
+
 /// The folder with `ws.js` and what it needs.
 pub fn node() -> Result<PathBuf, Missing> {
     once("node", || {

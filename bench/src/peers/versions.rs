@@ -8,7 +8,7 @@ use super::{Kind, Peer, provision};
 pub fn of(peer: &Peer) -> Option<String> {
     match peer.kind {
         Kind::Served if peer.is_limit() => None,
-        Kind::Example(_) => locked("raddle-core"),
+        Kind::Example(_) | Kind::C(..) => locked("raddle-core"),
         Kind::Served => locked(peer.name.split(' ').next()?),
         Kind::Libwebsockets => {
             let version = said("pkg-config", &["--modversion", "libwebsockets"])?;
