@@ -79,9 +79,11 @@ pub extern "C" fn raddle_conn_response_header(
     size: usize,
     length: *mut usize,
 ) -> Status {
-    of_response(conn, buffer, size, length, |answer, place| {
-        let name = arguments::string(name, "name")?;
-        place.put(answer.header(name).ok_or_else(|| not_found("the response has no such header"))?)
+    guard(|| {
+        let (place, name) = (TextOut::new(buffer, size, length)?, arguments::string(name, "name")?);
+        of_response(conn, |answer| {
+            place.put(answer.header(name).ok_or_else(|| not_found("the response has no such header"))?)
+        })
     })
 }
 
@@ -100,23 +102,15 @@ pub extern "C" fn raddle_conn_response_header_at(
     size: usize,
     length: *mut usize,
 ) -> Status {
-    of_response(conn, buffer, size, length, |answer, place| put_header_at(answer, index, place))
-}
-
-fn of_response(
-    conn: Connection,
-    buffer: *mut c_char,
-    size: usize,
-    length: *mut usize,
-    give: impl FnOnce(&Answer, &TextOut) -> Result<(), Failure>,
-) -> Status {
     guard(|| {
         let place = TextOut::new(buffer, size, length)?;
-        connections::with(conn, |conn| {
-            let answer =
-                conn.answer.as_ref().ok_or_else(|| Failure::state("no response was kept for the connection"))?;
-            give(answer, &place)
-        })
+        of_response(conn, |answer| put_header_at(answer, index, &place))
+    })
+}
+
+fn of_response(conn: Connection, give: impl FnOnce(&Answer) -> Result<(), Failure>) -> Result<(), Failure> {
+    connections::with(conn, |conn| {
+        give(conn.answer.as_ref().ok_or_else(|| Failure::state("no response was kept for the connection"))?)
     })
 }
 

@@ -166,8 +166,9 @@ pub extern "C" fn raddle_protocol_config_header(
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
     with(config, |settings| {
+        let origin = arguments::string(origin, "origin")?;
         of_role(settings, Role::Client)?;
-        settings.origin = Some(arguments::string(origin, "origin")?.to_owned());
+        settings.origin = Some(origin.to_owned());
         Ok(())
     })
 }
@@ -181,8 +182,8 @@ pub extern "C" fn raddle_protocol_config_origin(config: *mut ProtocolConfig, ori
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
     with(config, |settings| {
-        of_role(settings, Role::Server)?;
         let origin = arguments::string(origin, "origin")?;
+        of_role(settings, Role::Server)?;
         let mut origins = match &settings.origins {
             Origins::List(origins) => origins.clone(),
             _ => Vec::new(),
@@ -220,12 +221,13 @@ pub extern "C" fn raddle_protocol_config_allow_any_origin(config: *mut ProtocolC
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_host(config: *mut ProtocolConfig, host: *const c_char) -> Status {
     with(config, |settings| {
+        let host = arguments::string(host, "host")?;
         of_role(settings, Role::Server)?;
         let mut hosts = match &settings.hosts {
             Hosts::List(hosts) => hosts.clone(),
             _ => Vec::new(),
         };
-        hosts.push(arguments::string(host, "host")?.to_owned());
+        hosts.push(host.to_owned());
         let hosts = Hosts::List(hosts);
         if hosts.malformed().is_some() {
             return Err(Failure::argument("host: has not the form of one, as example.com:8080"));
