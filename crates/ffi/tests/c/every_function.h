@@ -13,7 +13,7 @@ void raddle_test_panic(uint32_t depth);
 #define FAILS 1
 
 /* Arguments that are in order, by their place in the call. */
-static unsigned char places[16][4096] __attribute__((aligned(16)));
+static unsigned char places[16][4096] __attribute__((aligned(16), unused));
 
 static uint16_t port;
 static raddle_server_t *acceptor, *asked;
@@ -130,7 +130,98 @@ static inline raddle_request_t *freed_raddle_request_t(void) {
     return request;
 }
 
+static inline raddle_client_t *fresh_client(void) {
+    static raddle_client_t *last;
+    raddle_client_free(last);
+    OK(raddle_client_new(&last));
+    return last;
+}
+
+static inline raddle_client_t *freed_raddle_client_t(void) {
+    raddle_client_t *client = NULL;
+    OK(raddle_client_new(&client));
+    OK(raddle_client_free(client));
+    return client;
+}
+
+/* An attempt that comes to nothing: nobody listens there. */
+static inline raddle_attempt_t *fresh_attempt(void) {
+    static raddle_attempt_t *last;
+    raddle_attempt_free(last);
+    OK(raddle_attempt_start(NULL, "ws://127.0.0.1:1/", &last));
+    return last;
+}
+
+static inline raddle_attempt_t *freed_raddle_attempt_t(void) {
+    raddle_attempt_t *attempt = NULL;
+    OK(raddle_attempt_start(NULL, "ws://127.0.0.1:1/", &attempt));
+    OK(raddle_attempt_free(attempt));
+    return attempt;
+}
+
+static inline raddle_reconnect_t *fresh_reconnect(void) {
+    static raddle_reconnect_t *last;
+    raddle_reconnect_free(last);
+    OK(raddle_reconnect_new(NULL, "ws://127.0.0.1:1/", 0, 0, 0, &last));
+    return last;
+}
+
+static inline raddle_reconnect_t *freed_raddle_reconnect_t(void) {
+    raddle_reconnect_t *reconnect = NULL;
+    OK(raddle_reconnect_new(NULL, "ws://127.0.0.1:1/", 0, 0, 0, &reconnect));
+    OK(raddle_reconnect_free(reconnect));
+    return reconnect;
+}
+
+static inline raddle_ping_t *fresh_ping(void) {
+    static raddle_ping_t *last;
+    raddle_ping_free(last);
+    OK(raddle_ping_begin(fresh_conn(), &last));
+    return last;
+}
+
+static inline raddle_ping_t *freed_raddle_ping_t(void) {
+    raddle_ping_t *ping = NULL;
+    OK(raddle_ping_begin(fresh_conn(), &ping));
+    OK(raddle_ping_free(ping));
+    return ping;
+}
+
+static inline raddle_protocol_config_t *fresh_protocol_config(void) {
+    static raddle_protocol_config_t *last;
+    raddle_protocol_config_free(last);
+    OK(raddle_protocol_config_new(RADDLE_SERVER, &last));
+    return last;
+}
+
+static inline raddle_protocol_config_t *freed_raddle_protocol_config_t(void) {
+    raddle_protocol_config_t *config = NULL;
+    OK(raddle_protocol_config_new(RADDLE_SERVER, &config));
+    OK(raddle_protocol_config_free(config));
+    return config;
+}
+
+static inline raddle_protocol_t *fresh_protocol(void) {
+    static raddle_protocol_t *last;
+    raddle_protocol_free(last);
+    OK(raddle_protocol_server(NULL, &last));
+    return last;
+}
+
+static inline raddle_protocol_t *freed_raddle_protocol_t(void) {
+    raddle_protocol_t *protocol = NULL;
+    OK(raddle_protocol_server(NULL, &protocol));
+    OK(raddle_protocol_free(protocol));
+    return protocol;
+}
+
 static inline void tear_down(void) {
+    raddle_ping_free(fresh_ping());
+    raddle_client_free(fresh_client());
+    raddle_attempt_free(fresh_attempt());
+    raddle_reconnect_free(fresh_reconnect());
+    raddle_protocol_free(fresh_protocol());
+    raddle_protocol_config_free(fresh_protocol_config());
     fresh_conn();
     raddle_request_free(fresh_request());
     raddle_server_free(asked);

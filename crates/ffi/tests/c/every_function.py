@@ -19,6 +19,12 @@ HANDLES = {
     "raddle_server_tls_t": "fresh_tls()",
     "raddle_server_t": "fresh_server()",
     "raddle_request_t": "fresh_request()",
+    "raddle_client_t": "fresh_client()",
+    "raddle_attempt_t": "fresh_attempt()",
+    "raddle_reconnect_t": "fresh_reconnect()",
+    "raddle_ping_t": "fresh_ping()",
+    "raddle_protocol_t": "fresh_protocol()",
+    "raddle_protocol_config_t": "fresh_protocol_config()",
 }
 # Parameters that may be NULL.
 OPTIONAL = {
@@ -33,6 +39,17 @@ OPTIONAL = {
     "raddle_server_config_listen_fd": {"tls"},
     "raddle_server_config_listen_inherited": {"tls"},
     "raddle_server_connections": {"identity"},
+    "raddle_connect": {"client"},
+    "raddle_attempt_start": {"client"},
+    "raddle_reconnect_new": {"client"},
+    "raddle_ping_wait": {"microseconds"},
+    "raddle_protocol_server": {"config"},
+    "raddle_protocol_client": {"config", "key"},
+    "raddle_protocol_accept": {"subprotocol"},
+    "raddle_protocol_respond": {"content_type"},
+    "raddle_protocol_close": {"reason"},
+    "raddle_protocol_tick": {"wait_ms"},
+    "raddle_protocol_add_keys": {"left"},
 }
 # Parameters that may be NULL wherever they stand.
 OPTIONAL_EVERYWHERE = {"length", "name_length", "value_length", "user"}
