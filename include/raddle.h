@@ -804,11 +804,10 @@ raddle_status_t raddle_client_host(raddle_client_t *client, const char *host);
 // Content-Length and Transfer-Encoding.
 //
 // - `name`: a token
-// - `value`, `length`: any bytes but control characters
+// - `value`: UTF-8 without control characters
 raddle_status_t raddle_client_header(raddle_client_t *client,
                                      const char *name,
-                                     const uint8_t *value,
-                                     size_t length);
+                                     const char *value);
 
 // Sends a cookie; several leave in one header (RFC 6265, section 5.4).
 //
@@ -1273,11 +1272,10 @@ raddle_status_t raddle_protocol_config_subprotocol(raddle_protocol_config_t *con
 // it is to be.
 //
 // - `name`: a token; none of the handshake's own
-// - `value`, `length`: any bytes but control characters
+// - `value`: UTF-8 without control characters
 raddle_status_t raddle_protocol_config_header(raddle_protocol_config_t *config,
                                               const char *name,
-                                              const uint8_t *value,
-                                              size_t length);
+                                              const char *value);
 
 // Says on whose behalf a client comes (RFC 6455, section 4.1).
 //

@@ -30,7 +30,7 @@ int main(int argc, char **argv) {
         if (value == NULL) return fprintf(stderr, "client: %s is no header\n", argv[i]), 2;
         *value++ = 0;
         value += strspn(value, " ");
-        if (raddle_client_header(client, argv[i], (const uint8_t *)value, strlen(value)) != RADDLE_OK) return failed(argv[i]);
+        if (raddle_client_header(client, argv[i], value) != RADDLE_OK) return failed(argv[i]);
     }
     raddle_conn_t conn;
     raddle_status_t status = raddle_connect(client, argv[1], -1, &conn);

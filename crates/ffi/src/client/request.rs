@@ -78,17 +78,12 @@ pub extern "C" fn raddle_client_host(client: *mut Client, host: *const c_char) -
 /// Content-Length and Transfer-Encoding.
 ///
 /// - `name`: a token
-/// - `value`, `length`: any bytes but control characters
+/// - `value`: UTF-8 without control characters
 #[unsafe(no_mangle)]
-pub extern "C" fn raddle_client_header(
-    client: *mut Client,
-    name: *const c_char,
-    value: *const u8,
-    length: usize,
-) -> Status {
+pub extern "C" fn raddle_client_header(client: *mut Client, name: *const c_char, value: *const c_char) -> Status {
     set(client, |settings| {
         let name = arguments::string(name, "name")?;
-        let value = arguments::bytes(value, length, "value")?;
+        let value = arguments::string(value, "value")?;
         settings.change(|client| client.header(name, value));
         Ok(())
     })

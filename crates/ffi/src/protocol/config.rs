@@ -142,18 +142,17 @@ pub extern "C" fn raddle_protocol_config_subprotocol(config: *mut ProtocolConfig
 /// it is to be.
 ///
 /// - `name`: a token; none of the handshake's own
-/// - `value`, `length`: any bytes but control characters
+/// - `value`: UTF-8 without control characters
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_header(
     config: *mut ProtocolConfig,
     name: *const c_char,
-    value: *const u8,
-    length: usize,
+    value: *const c_char,
 ) -> Status {
     with(config, |settings| {
         let name = arguments::string(name, "name")?;
-        let value = arguments::bytes(value, length, "value")?;
-        settings.headers.push((name.to_owned(), value.to_owned()));
+        let value = arguments::string(value, "value")?;
+        settings.headers.push((name.to_owned(), value.into()));
         Ok(())
     })
 }

@@ -145,7 +145,7 @@ static void the_program_decides(void) {
     uint32_t status = 0;
     OK(raddle_protocol_config_new(RADDLE_SERVER, &config));
     OK(raddle_protocol_config_requests_as_events(config));
-    OK(raddle_protocol_config_header(config, "Set-Cookie", bytes("a=b"), 3));
+    OK(raddle_protocol_config_header(config, "Set-Cookie", "a=b"));
     OK(raddle_protocol_config_new(RADDLE_CLIENT, &of_client));
     OK(raddle_protocol_config_subprotocol(of_client, "chat"));
     OK(raddle_protocol_config_origin(of_client, "http://example.com"));
