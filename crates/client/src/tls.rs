@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use raddle_socket::rustls::client::danger::ServerCertVerifier;
 use raddle_socket::rustls::crypto::ring;
 use raddle_socket::rustls::pki_types::pem::PemObject;
 use raddle_socket::rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
@@ -15,7 +14,7 @@ use crate::error::{ConnectError, Stage};
 use crate::tls_error::TlsError;
 use crate::until::Until;
 use crate::url::{Host, Url};
-use crate::verifier::{Anybody, Verifier};
+use crate::verifier::Verifier;
 
 /// The TLS of a client, for [`Client::tls`](crate::Client::tls): TLS 1.2 and 1.3. Default: the server shows a certificate that is
 /// valid for the URL's host and leads to a root that the system trusts; the client shows none.
@@ -137,16 +136,13 @@ impl ClientTls {
 
     fn make(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = if self.verifies {
-            Arc::new(Verifier::new(self.trusted()?, &provider)?)
-        } else {
-            Arc::new(Anybody::new(&provider))
-        };
+        let verifier =
+            if self.verifies { Verifier::new(self.trusted()?, &provider)? } else { Verifier::of_anybody(&provider) };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::of_settings)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => builder

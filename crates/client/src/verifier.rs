@@ -15,24 +15,25 @@ use webpki::EndEntityCert;
 
 use crate::tls_error::{SelfSigned, TlsError};
 
-/// Takes a certificate that leads to a root and is valid for the server's name; tells a self-signed one from others.
+/// Says whether a certificate is the server's. Whatever is taken, what the server signs with its key is always verified.
 #[derive(Debug)]
-pub(crate) struct Verifier(Arc<WebPkiServerVerifier>);
-
-/// Takes any.
-#[derive(Debug)]
-pub(crate) struct Anybody(WebPkiSupportedAlgorithms);
-
-impl Verifier {
-    pub(crate) fn new(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        builder.build().map(Self).map_err(TlsError::of_settings)
-    }
+pub(crate) struct Verifier {
+    /// `None`: any certificate is taken.
+    roots: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Anybody {
-    pub(crate) fn new(provider: &CryptoProvider) -> Self {
-        Self(provider.signature_verification_algorithms)
+impl Verifier {
+    /// Takes a certificate that leads to a root and is valid for the server's name; tells a self-signed one from others.
+    pub(crate) fn new(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let roots = builder.build().map_err(TlsError::of_settings)?;
+        Ok(Self { roots: Some(roots), ..Self::of_anybody(provider) })
+    }
+
+    /// Takes any.
+    pub(crate) fn of_anybody(provider: &CryptoProvider) -> Self {
+        Self { roots: None, algorithms: provider.signature_verification_algorithms }
     }
 }
 
@@ -45,7 +46,8 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
+        let verified = roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| {
             let is_strange = match &error {
                 // A root of that name may be known, and have another key.
@@ -71,7 +73,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -80,45 +82,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
