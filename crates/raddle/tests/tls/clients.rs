@@ -10,25 +10,30 @@ use raddle::{Client, ConnectError, Proxy, Stage};
 use crate::authority::Authority;
 use crate::support::*;
 
-/// An HTTP proxy that lets one client through to `port`.
-fn proxy(port: u16) -> String {
+/// A proxy that lets one client through to `port`, which asks for it by the name `localhost`.
+fn proxy(scheme: &'static str, port: u16) -> Proxy {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         let (mut client, _) = listener.accept().expect("a client");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            client.read_exact(&mut byte).expect("a request");
-            head.push(byte[0]);
-        }
-        assert!(
-            head.starts_with(format!("CONNECT localhost:{port} HTTP/1.1\r\n").as_bytes()),
-            "{}",
-            head.escape_ascii()
-        );
+        let answer: &[u8] = match scheme {
+            "http" => {
+                let head = read_head(&mut client);
+                let asked = format!("CONNECT localhost:{port} HTTP/1.1\r\n");
+                assert!(head.starts_with(asked.as_bytes()), "{}", head.escape_ascii());
+                b"HTTP/1.1 200 Connection established\r\n\r\n"
+            }
+            _ => {
+                // RFC 1928: a greeting with one method, and CONNECT with a name.
+                assert_eq!(read(&mut client), [5, 1, 0]);
+                client.write_all(&[5, 0]).expect("it reads");
+                assert_eq!(read(&mut client), [5, 1, 0, 3, 9]);
+                assert_eq!((&read(&mut client), read(&mut client)), (b"localhost", port.to_be_bytes()));
+                &[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]
+            }
+        };
         let server = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").expect("it reads");
+        client.write_all(answer).expect("it reads");
         let (mut from, mut to) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
         let there = thread::spawn(move || std::io::copy(&mut from, &mut to));
         let (mut from, mut to) = (server, client);
@@ -36,17 +41,31 @@ fn proxy(port: u16) -> String {
         let _ = to.shutdown(std::net::Shutdown::Both);
         let _ = there.join();
     });
-    format!("http://{address}")
+    format!("{scheme}://{address}").parse().expect("a proxy")
+}
+
+fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).expect("the client goes on");
+    bytes
+}
+
+fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(read::<1>(stream));
+    }
+    head
 }
 
 #[test]
 fn the_way_through_a_proxy_is_encrypted_to_its_end() {
     let authority = Authority::new("ours");
     let echo_server = Echo::start(Engine::Threads, &tls(&authority.local()));
-    let proxy: Proxy = proxy(echo_server.address.port()).parse().expect("a proxy");
-    let mut connection =
-        client(&authority).proxy(proxy).connect(&echo_server.url("localhost")).expect("it leads there");
-    echo(&mut connection, "Hello");
+    for scheme in ["http", "socks5h"] {
+        let client = client(&authority).proxy(proxy(scheme, echo_server.address.port()));
+        echo(&mut client.connect(&echo_server.url("localhost")).expect("it leads there"), scheme);
+    }
 }
 
 #[test]
