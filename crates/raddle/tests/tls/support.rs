@@ -101,12 +101,23 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// How much a test does: `usual`, or what a variable of the environment asks for, as `ci/tls-long` does.
+pub(crate) fn scaled(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |value| value.parse().expect("a number"))
+}
+
 /// Waits for a thread, which has to return.
 #[track_caller]
 pub(crate) fn join<T>(thread: JoinHandle<T>) -> T {
-    let deadline = Instant::now() + LIMIT;
+    join_within(LIMIT, thread)
+}
+
+/// The same for one that has much to do.
+#[track_caller]
+pub(crate) fn join_within<T>(limit: Duration, thread: JoinHandle<T>) -> T {
+    let deadline = Instant::now() + limit;
     while !thread.is_finished() {
-        assert!(Instant::now() < deadline, "the thread has not returned within {LIMIT:?}");
+        assert!(Instant::now() < deadline, "the thread has not returned within {limit:?}");
         thread::sleep(Duration::from_millis(1));
     }
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
