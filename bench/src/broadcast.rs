@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
 fn measure(cell: Cell, peers: &[Peer], options: &Options) -> Vec<Value> {
     let start = |peer: &Peer| {
         let server = Server::start_for(Task::Publish, peer, &[])?;
-        let mut load = Load::open(peer.wire, server.address, cell)?;
+        let mut load = Load::open(peer, server.address, cell)?;
         load.settle()?;
         Ok((server, load))
     };

@@ -90,7 +90,7 @@ impl Client {
     fn round_trip(&mut self) -> Result<(), Box<dyn Error>> {
         let same = match self {
             Self::Raw { stream, request, reply } => {
-                wire::round_trip(stream, request, reply)?;
+                wire::round_trip(&*stream, request, reply)?;
                 true
             }
             Self::Raddle { connection, payload } => {

@@ -1,17 +1,29 @@
 //! Both directions at once: one thread sends, another receives what is echoed, on one connection.
 
 use std::error::Error;
+use std::fs;
 use std::thread;
 use std::time::Instant;
 
-use raddle::{Close, CloseCode, Message};
+use raddle::{Client, ClientTls, Close, CloseCode, Message};
 
-use crate::peers::RADDLE_THREADS;
+use crate::options::Options;
+use crate::peers::{RADDLE_THREADS, RADDLE_THREADS_TLS, provision};
 use crate::process::{self, Server};
+use crate::secure;
 
-pub fn run() -> Result<(), Box<dyn Error>> {
-    let server = Server::start(&RADDLE_THREADS, &[])?;
-    let (mut reader, writer) = raddle::connect(&format!("ws://{}/", server.address))?.split();
+pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let peer = if options.tls { RADDLE_THREADS_TLS } else { RADDLE_THREADS };
+    let server = Server::start(&peer, &[])?;
+    let (mut reader, writer) = if options.tls {
+        let root = fs::read(provision::certificate()?.join(secure::CHAIN))?;
+        let tls = ClientTls::new().without_system_roots().add_roots_pem(root)?;
+        // The certificate is valid for this name.
+        let client = Client::new().tls(tls.server_name("localhost")?);
+        client.connect(&format!("wss://{}/", server.address))?.split()
+    } else {
+        raddle::connect(&format!("ws://{}/", server.address))?.split()
+    };
     let (begun, cpu) = (Instant::now(), process::own_cpu());
     let sending = thread::spawn(move || (0..MESSAGES).try_for_each(|number| writer.send(&message(number)).map(drop)));
     for number in 0..MESSAGES {

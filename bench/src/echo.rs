@@ -24,16 +24,18 @@ const CELLS: [Cell; 9] = [
 
 pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
     process::pin_load();
-    let peers = options.peers(&peers::ALL);
-    let cells = options.cells(&CELLS);
+    Ok(vec![table(&options.peers(&peers::ALL), &options.cells(&CELLS), options)])
+}
+
+pub fn table(peers: &[Peer], cells: &[Cell], options: &Options) -> Table {
     let mut rows: Vec<_> = peers.iter().map(|peer| (peer.name.to_owned(), Vec::new())).collect();
-    for cell in &cells {
+    for cell in cells {
         eprintln!("bench: echo {cell}");
-        for (row, value) in rows.iter_mut().zip(measure(*cell, &peers, options)) {
+        for (row, value) in rows.iter_mut().zip(measure(*cell, peers, options)) {
             row.1.push(value);
         }
     }
-    Ok(vec![Table {
+    Table {
         name: "echo",
         title: "Echo".to_owned(),
         explanation:
@@ -43,13 +45,13 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
                 .to_owned(),
         columns: cells.iter().map(Cell::to_string).collect(),
         rows,
-    }])
+    }
 }
 
 fn measure(cell: Cell, peers: &[Peer], options: &Options) -> Vec<Value> {
     let start = |peer: &Peer| {
         let server = Server::start(peer, &[])?;
-        let load = Load::connect(peer.wire, server.address, cell)?;
+        let load = Load::connect(peer, server.address, cell)?;
         Ok((server, load))
     };
     let mut running: Vec<_> = peers.iter().map(|peer| start(peer).map_err(Value::absent)).collect();

@@ -9,18 +9,25 @@ use std::time::{Duration, Instant};
 
 use crate::honest;
 use crate::options::Options;
-use crate::peers::RADDLE_THREADS;
+use crate::peers::{Peer, RADDLE_THREADS, RADDLE_THREADS_TLS};
 use crate::process::{self, Server};
 use crate::report::{grid, median};
+use crate::secure;
 use crate::wire::{self, Wire};
 
-/// 2,000 clients send a byte of their opening handshake each second; one that is let go comes back.
+/// Many clients send a byte of their opening handshake each second; one that is let go comes back. With TLS, it is a byte of
+/// their handshake of TLS.
 pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
-    const CLIENTS: usize = 2000;
-    for flags in [&["--max-handshakes", "4000"][..], &[]] {
-        println!("\n{CLIENTS} clients that drip their opening handshake; echo_server {}", flags.join(" "));
-        compare(options, flags, |address, Signals { ready, stop }| {
-            let mut streams: Vec<Option<TcpStream>> = (0..CLIENTS).map(|_| None).collect();
+    process::raise_descriptor_limit();
+    let (peer, clients, opening) = match options.tls {
+        false => (RADDLE_THREADS, 2_000, wire::OPENING.to_vec()),
+        true => (RADDLE_THREADS_TLS, 10_000, secure::hello()?),
+    };
+    let most = (clients * 2).to_string();
+    for flags in [&["--max-handshakes", most.as_str()][..], &[]] {
+        println!("\n{clients} clients that drip their opening handshake; echo_server {}", flags.join(" "));
+        compare(options, &peer, flags, |address, Signals { ready, stop }| {
+            let mut streams: Vec<Option<TcpStream>> = (0..clients).map(|_| None).collect();
             for second in 0.. {
                 ready.store(second > 1, Ordering::Relaxed);
                 let start = Instant::now();
@@ -28,12 +35,12 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
                     if stop.load(Ordering::Relaxed) {
                         return Ok(());
                     }
-                    let byte = &wire::OPENING[second % wire::OPENING.len()..][..1];
+                    let byte = &opening[second % opening.len()..][..1];
                     if stream.as_mut().is_none_or(|stream| stream.write_all(byte).is_err()) {
                         *stream = TcpStream::connect(address).ok();
                     }
                     // A second for all of them.
-                    let due = start + Duration::from_secs(1) * index as u32 / CLIENTS as u32;
+                    let due = start + Duration::from_secs(1) * index as u32 / clients as u32;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
             }
@@ -47,7 +54,7 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
 pub fn stalled(options: &Options) -> Result<(), Box<dyn Error>> {
     const CLIENTS: usize = 1000;
     println!("{CLIENTS} clients that never read what is echoed to them");
-    compare(options, &[], |address, Signals { ready, stop }| {
+    compare(options, &RADDLE_THREADS, &[], |address, Signals { ready, stop }| {
         let request = wire::request(16 * 1024);
         let mut streams = Vec::new();
         for _ in 0..CLIENTS {
@@ -83,15 +90,16 @@ struct Signals {
 /// Serves an honest client alone and beside the others, in turns.
 fn compare(
     options: &Options,
+    peer: &Peer,
     flags: &[&str],
     disturb: impl Fn(SocketAddr, &Signals) -> io::Result<()> + Sync,
 ) -> Result<(), Box<dyn Error>> {
     process::pin_load();
     let time = Duration::from_secs_f64(options.seconds * 3.0);
-    let (mut rows, mut ratios) = (Vec::new(), Vec::new());
+    let (mut rows, mut ratios, mut lost) = (Vec::new(), Vec::new(), 0);
     for round in 1..=options.rounds {
-        let server = Server::start(&RADDLE_THREADS, flags)?;
-        let alone = honest::serve(server.address, time)?;
+        let server = Server::start(peer, flags)?;
+        let alone = honest::serve(peer, server.address, time)?;
         let threads = server.threads();
         let signals = Signals { ready: AtomicBool::new(false), stop: AtomicBool::new(false) };
         let (beside, most) = thread::scope(|scope| {
@@ -101,12 +109,13 @@ fn compare(
                 thread::sleep(Duration::from_millis(100));
             }
             let most = server.threads();
-            let beside = honest::serve(server.address, time).map_err(|error| error.to_string());
+            let beside = honest::serve(peer, server.address, time).map_err(|error| error.to_string());
             signals.stop.store(true, Ordering::Relaxed);
             disturber.join().expect("the disturber does not panic")?;
             Ok::<_, Box<dyn Error>>((beside?, most))
         })?;
         ratios.push(beside.p99 / alone.p99);
+        lost += alone.lost + beside.lost;
         rows.push(vec![
             round.to_string(),
             format!("{:.0} / {:.0}", alone.median, alone.p99),
@@ -120,7 +129,7 @@ fn compare(
     let head = ["round", "alone: median / p99 µs", "beside", "connect p99 µs", "round trips", "lost", "threads"];
     print!("{}", grid(head.map(str::to_owned).to_vec(), rows));
     println!("p99 beside / alone: {:.2} (median)", median(&ratios));
-    Ok(())
+    if lost == 0 { Ok(()) } else { Err(format!("the honest client has lost {lost} messages or connects").into()) }
 }
 
 /// Connects and disconnects 100,000 times, at every stage of a connection's life.

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::channel::Channel;
+use crate::peers::Peer;
 use crate::report::quantile;
 use crate::wire::{self, Wire};
 
@@ -21,7 +23,7 @@ pub struct Service {
 }
 
 /// Echoes 1 KiB messages for `time`, a pause behind each, and connects anew ten times a second.
-pub fn serve(address: SocketAddr, time: Duration) -> Result<Service, Box<dyn Error>> {
+pub fn serve(peer: &Peer, address: SocketAddr, time: Duration) -> Result<Service, Box<dyn Error>> {
     let request = wire::request(1024);
     let expected = Wire::WebSocket.reply(1024);
     let mut reply = vec![0; expected.len()];
@@ -29,8 +31,8 @@ pub fn serve(address: SocketAddr, time: Duration) -> Result<Service, Box<dyn Err
     let until = Instant::now() + time;
     while Instant::now() < until {
         let start = Instant::now();
-        let stream = match connect(address) {
-            Ok(stream) => stream,
+        let mut channel = match connect(peer, address) {
+            Ok(channel) => channel,
             Err(_) => {
                 lost += 1;
                 continue;
@@ -39,7 +41,7 @@ pub fn serve(address: SocketAddr, time: Duration) -> Result<Service, Box<dyn Err
         connects.push(start.elapsed().as_secs_f64() * 1e6);
         for _ in 0..50 {
             let start = Instant::now();
-            match wire::round_trip(&stream, &request, &mut reply) {
+            match wire::round_trip(&mut channel, &request, &mut reply) {
                 Ok(()) if reply == expected => trips.push(start.elapsed().as_secs_f64() * 1e6),
                 _ => {
                     lost += 1;
@@ -58,9 +60,9 @@ pub fn serve(address: SocketAddr, time: Duration) -> Result<Service, Box<dyn Err
     })
 }
 
-fn connect(address: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let stream = Wire::WebSocket.connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
-    Ok(stream)
+fn connect(peer: &Peer, address: SocketAddr) -> io::Result<Channel> {
+    let channel = Channel::connect(peer, address)?;
+    channel.stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    channel.stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    Ok(channel)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::load::{Cell, Load};
 use crate::options::Options;
-use crate::peers::{self, Kind, Limit, Peer, RADDLE_POOL};
+use crate::peers::{self, Kind, Limit, Peer, RADDLE_POOL, RADDLE_POOL_TLS};
 use crate::process::{self, Server};
 use crate::report::{Table, Value};
 
@@ -18,19 +18,24 @@ const PAYLOADS: [usize; 2] = [125, 64 * 1024];
 const REST: Duration = Duration::from_secs(2);
 
 pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
+    // Feeding instead of sending makes no difference here.
+    let peers = options.peers(&peers::ALL).into_iter().filter(|peer| peer.name != "sockudo-ws feed");
+    Ok(vec![table(&peers.collect::<Vec<_>>())])
+}
+
+pub fn table(peers: &[Peer]) -> Table {
     let limit = process::raise_descriptor_limit();
     let mut rows = Vec::new();
-    // Feeding instead of sending makes no difference here.
-    for peer in options.peers(&peers::ALL).into_iter().filter(|peer| peer.name != "sockudo-ws feed") {
+    for peer in peers {
         eprintln!("bench: idle {}", peer.name);
-        let mut values = measure(&peer, FEW);
+        let mut values = measure(peer, FEW);
         values.extend(match peer.limit {
             Limit::Threads => PAYLOADS.map(|_| Value::Absent("-", String::new())).to_vec(),
             Limit::Loop if limit < MANY as u64 + 100 => {
                 let reason = format!("the system allows {limit} descriptors for a process");
                 PAYLOADS.map(|_| Value::Absent("missing", reason.clone())).to_vec()
             }
-            Limit::Loop => measure(&peer, MANY),
+            Limit::Loop => measure(peer, MANY),
         });
         rows.push((peer.name.to_owned(), values));
     }
@@ -38,7 +43,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
         let names = ["125 B", "64 KiB"];
         names.map(|payload| format!("{connections}, after {payload}"))
     });
-    Ok(vec![Table {
+    Table {
         name: "idle",
         title: "Memory".to_owned(),
         explanation: "User memory in KiB per idle connection, two seconds after one message of 125 bytes on each, and \
@@ -47,7 +52,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>, Box<dyn Error>> {
             .to_owned(),
         columns: columns.collect(),
         rows,
-    }])
+    }
 }
 
 /// For each payload.
@@ -62,7 +67,7 @@ fn measure(peer: &Peer, connections: usize) -> Vec<Value> {
 fn grow(peer: &Peer, connections: usize) -> Result<Vec<f64>, Box<dyn Error>> {
     let flags: &[&str] = match peer.kind {
         _ if connections < MANY => &[],
-        _ if *peer == RADDLE_POOL => &["--workers", "2"],
+        _ if [RADDLE_POOL, RADDLE_POOL_TLS].contains(peer) => &["--workers", "2"],
         // Its own loop is the faster one, but looks at all connections each time.
         Kind::Libwebsockets => &["libuv"],
         _ => &[],
@@ -70,13 +75,13 @@ fn grow(peer: &Peer, connections: usize) -> Result<Vec<f64>, Box<dyn Error>> {
     let server = Server::start(peer, flags)?;
     let cell = Cell { payload: PAYLOADS[0], connections, in_flight: 1 };
     // What the server needs for its first connections is not counted.
-    let _few = Load::connect(peer.wire, server.address, Cell { connections: 8, ..cell })?;
+    let _few = Load::connect(peer, server.address, Cell { connections: 8, ..cell })?;
     let before = server.memory();
-    let load = Load::open(peer.wire, server.address, cell)?;
-    let after = |payload: &usize| {
+    let mut load = Load::open(peer, server.address, cell)?;
+    let mut after = |payload: &usize| {
         load.exchange_all(*payload)?;
         thread::sleep(REST);
         Ok((server.memory() as f64 - before as f64) / connections as f64)
     };
-    PAYLOADS.iter().map(after).collect()
+    PAYLOADS.iter().map(&mut after).collect()
 }

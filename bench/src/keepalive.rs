@@ -43,7 +43,7 @@ fn measure(peer: &Peer) -> Result<Vec<Value>, Box<dyn Error>> {
     }
     let server = Server::start(peer, &["--workers", "2", "--ping-interval", INTERVAL])?;
     let cell = Cell { payload: 125, connections: CONNECTIONS, in_flight: 1 };
-    let mut load = Load::connect(peer.wire, server.address, cell)?;
+    let mut load = Load::connect(peer, server.address, cell)?;
     load.answer_pings(TIME / 2 + Duration::from_secs(2))?;
     let (before, start) = (server.cpu(), Instant::now());
     let pings = load.answer_pings(TIME)?;

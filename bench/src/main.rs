@@ -5,6 +5,7 @@
 //! the same round.
 
 mod broadcast;
+mod channel;
 mod client;
 mod codec;
 mod deflate;
@@ -24,6 +25,8 @@ mod process;
 mod report;
 mod results;
 mod rounds;
+mod secure;
+mod tls;
 mod wire;
 
 use std::error::Error;
@@ -44,10 +47,11 @@ bench COMMAND [OPTIONS]
   client       CPU of a client per round trip
   codec        time per frame, in memory
   deflate      time per message of 1 KiB of JSON, compressed and inflated
+  tls          the first two with TLS, beside rustls without anything above it
   all          all of the above; writes tables and plots to results/
 
   duplex       1 GiB each way on one connection of raddle's client, by two threads
-  drip         an honest client beside 2,000 that drip their opening handshake
+  drip         an honest client beside 2,000 that drip their opening handshake; 10,000 with --tls
   stalled      an honest client beside 1,000 that never read
   churn        100,000 rounds of connecting and disconnecting
   crowd        5,000 clients that connect 64 at a time
@@ -56,6 +60,7 @@ bench COMMAND [OPTIONS]
   --seconds S          of each server in each round  [0.4]
   --peer NAME          only this one, and the raw limit it is compared to (repeatable)
   --cell B/C/F         only this cell of echo: payload bytes, connections, messages in flight (repeatable)
+  --tls                duplex and drip with TLS
   --save               write tables and plots to results/
 ";
 
@@ -75,13 +80,14 @@ fn main() -> Result<(), Box<dyn Error>> {
                 count => Err(format!("{count} measurements have failed").into()),
             }
         }
-        ["duplex"] => duplex::run(),
+        ["duplex"] => duplex::run(&options),
         ["drip"] => hold::drip(&options),
         ["stalled"] => hold::stalled(&options),
         ["churn"] => hold::churn(),
         ["crowd"] => hold::crowd(),
         // What the other commands start.
         ["serve", "echo", peer] => peers::serve(peer, Task::Echo),
+        ["serve", "echo", peer, folder] => peers::serve_secure(peer, folder.as_ref()),
         ["serve", "publish", peer] => peers::serve(peer, Task::Publish),
         [command] if let Some((_, run)) = COMMANDS.iter().find(|(name, _)| *name == command) => {
             show(run(&options)?, &options)
@@ -105,7 +111,7 @@ fn show(tables: Vec<Table>, options: &Options) -> Result<(), Box<dyn Error>> {
 
 type Command = fn(&Options) -> Result<Vec<Table>, Box<dyn Error>>;
 
-const COMMANDS: [(&str, Command); 8] = [
+const COMMANDS: [(&str, Command); 9] = [
     ("echo", echo::run),
     ("idle", idle::run),
     ("handshake", handshake::run),
@@ -114,4 +120,5 @@ const COMMANDS: [(&str, Command); 8] = [
     ("client", client::run),
     ("codec", codec::run),
     ("deflate", deflate::run),
+    ("tls", tls::run),
 ];

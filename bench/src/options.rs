@@ -19,12 +19,15 @@ pub struct Options {
     peers: Vec<String>,
     /// Whether tables and plots are written to `results/` as well.
     pub save: bool,
+    /// Whether what has it either way is done with TLS.
+    pub tls: bool,
 }
 
 impl Options {
     /// The words of the command line, and the options among them.
     pub fn parse(mut arguments: Parser) -> Result<(Vec<String>, Self), Box<dyn Error>> {
-        let mut options = Self { rounds: 5, seconds: 0.4, cells: Vec::new(), peers: Vec::new(), save: false };
+        let mut options =
+            Self { rounds: 5, seconds: 0.4, cells: Vec::new(), peers: Vec::new(), save: false, tls: false };
         let mut words = Vec::new();
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -33,6 +36,7 @@ impl Options {
                 Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
                 Arg::Long("save") => options.save = true,
                 Arg::Long("seconds") => options.seconds = arguments.value()?.parse()?,
+                Arg::Long("tls") => options.tls = true,
                 Arg::Value(word) => words.push(word.string()?),
                 _ => return Err(argument.unexpected().into()),
             }
@@ -40,8 +44,8 @@ impl Options {
         if options.rounds == 0 || !(options.seconds > 0.0 && options.seconds < 3600.0) {
             return Err("there is at least one round, of more than no time and less than an hour".into());
         }
-        if let Some(name) = options.peers.iter().find(|name| !peers::ALL.iter().any(|peer| peer.name == **name)) {
-            let names: Vec<&str> = peers::ALL.iter().map(|peer| peer.name).collect();
+        let names: Vec<&str> = peers::ALL.iter().chain(&peers::SECURE).map(|peer| peer.name).collect();
+        if let Some(name) = options.peers.iter().find(|name| !names.contains(&name.as_str())) {
             return Err(format!("--peer {name}: there are {}", names.join(", ")).into());
         }
         Ok((words, options))

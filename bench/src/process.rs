@@ -45,7 +45,8 @@ impl Server {
         }
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        server.address = line.trim().strip_prefix("listening on ws://").ok_or("the server has not started")?.parse()?;
+        let (_, address) = line.trim().split_once("://").ok_or("the server has not started")?;
+        server.address = address.parse()?;
         Ok(server)
     }
 

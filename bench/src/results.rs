@@ -18,7 +18,7 @@ pub fn save(table: &Table, options: &Options) -> Result<(), Box<dyn Error>> {
     let mut text = format!("{}\n![{}]({}.svg)\n", table.markdown(), table.title, table.name);
     let Options { rounds, seconds, .. } = options;
     writeln!(text, "\nMeasured on {}; {rounds} rounds of {seconds} s.", machine::describe())?;
-    let version = |name: &str| match peers::ALL.iter().find(|peer| peer.name == name) {
+    let version = |name: &str| match peers::ALL.iter().chain(&peers::SECURE).find(|peer| peer.name == name) {
         Some(peer) => versions::of(peer),
         None => versions::locked(name),
     };

@@ -45,8 +45,9 @@ pub const OPENING: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: webso
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// Carries out the opening handshake.
-pub fn shake_hands(mut stream: &TcpStream) -> io::Result<()> {
+pub fn shake_hands(mut stream: impl Read + Write) -> io::Result<()> {
     stream.write_all(OPENING)?;
+    stream.flush()?;
     let mut head = Vec::new();
     let mut byte = [0; 512];
     while !head.ends_with(b"\r\n\r\n") {
@@ -72,8 +73,9 @@ pub fn frame_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Sends a message and waits for its echo.
-pub fn round_trip(mut stream: &TcpStream, request: &[u8], reply: &mut [u8]) -> io::Result<()> {
+pub fn round_trip(mut stream: impl Read + Write, request: &[u8], reply: &mut [u8]) -> io::Result<()> {
     stream.write_all(request)?;
+    stream.flush()?;
     stream.read_exact(reply)
 }
 

@@ -18,7 +18,7 @@ impl Load {
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             self.wait(&mut events, Some(left))?;
             for event in events.iter() {
-                let count = self.clients[event.key].stream.read(&mut self.space)?;
+                let count = self.clients[event.key].channel.read(&mut self.space)?;
                 let mut received = &self.space[..count];
                 if received.is_empty() {
                     return Err("the server has ended an idle connection".into());
@@ -28,7 +28,7 @@ impl Load {
                     let (frame, rest) = received.split_at(length);
                     let [PING, length, payload @ ..] = frame else { return Err("that is no Ping".into()) };
                     let pong = [&[PONG, 0x80 | length, 0, 0, 0, 0][..], payload].concat();
-                    (&self.clients[event.key].stream).write_all(&pong)?;
+                    self.clients[event.key].channel.write_all(&pong)?;
                     pings += 1;
                     received = rest;
                 }

@@ -7,13 +7,15 @@ mod publish;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use polling::{Event, Events, PollMode, Poller};
 
-use crate::wire::{self, Wire};
+use crate::channel::Channel;
+use crate::peers::Peer;
+use crate::wire;
 
 /// How much is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Cell {
 
 /// Connections that are open and wait for their turn.
 pub struct Load {
-    wire: Wire,
+    peer: Peer,
     cell: Cell,
     poller: Poller,
     clients: Vec<Client>,
@@ -37,7 +39,7 @@ pub struct Load {
 }
 
 struct Client {
-    stream: TcpStream,
+    channel: Channel,
     /// Bytes received of replies that are not whole.
     received: usize,
     /// Bytes of requests that wait for room.
@@ -47,16 +49,16 @@ struct Client {
 
 impl Load {
     /// Connects, and carries out the opening handshakes.
-    pub fn open(wire: Wire, address: SocketAddr, cell: Cell) -> Result<Self, Box<dyn Error>> {
+    pub fn open(peer: &Peer, address: SocketAddr, cell: Cell) -> Result<Self, Box<dyn Error>> {
         let request = wire::request(cell.payload);
         let mut load = Self {
-            wire,
+            peer: *peer,
             cell,
             poller: Poller::new()?,
             clients: Vec::with_capacity(cell.connections),
             requests: request.repeat(cell.in_flight),
             request_len: request.len(),
-            reply: wire.reply(cell.payload),
+            reply: peer.wire.reply(cell.payload),
             space: vec![0; 256 * 1024],
         };
         for _ in 0..cell.connections {
@@ -66,38 +68,39 @@ impl Load {
     }
 
     /// Connects one by one, each after the one before has seen the server echo what the cell says.
-    pub fn connect(wire: Wire, address: SocketAddr, cell: Cell) -> Result<Self, Box<dyn Error>> {
-        let mut load = Self::open(wire, address, Cell { connections: 0, ..cell })?;
+    pub fn connect(peer: &Peer, address: SocketAddr, cell: Cell) -> Result<Self, Box<dyn Error>> {
+        let mut load = Self::open(peer, address, Cell { connections: 0, ..cell })?;
         load.cell = cell;
         for key in 0..cell.connections {
             load.join(address)?;
-            load.exchange(key, &load.requests[..load.request_len], &load.reply)?;
+            let (request, reply) = (load.requests[..load.request_len].to_vec(), load.reply.clone());
+            load.exchange(key, &request, &reply)?;
         }
         Ok(load)
     }
 
     /// Sends a message of `payload` bytes on each connection, one after the other, and checks its echo.
-    pub fn exchange_all(&self, payload: usize) -> Result<(), Box<dyn Error>> {
-        let (request, reply) = (wire::request(payload), self.wire.reply(payload));
+    pub fn exchange_all(&mut self, payload: usize) -> Result<(), Box<dyn Error>> {
+        let (request, reply) = (wire::request(payload), self.peer.wire.reply(payload));
         (0..self.clients.len()).try_for_each(|key| self.exchange(key, &request, &reply))
     }
 
     fn join(&mut self, address: SocketAddr) -> Result<(), Box<dyn Error>> {
-        let stream = self.wire.connect(address)?;
-        stream.set_nonblocking(true)?;
+        let channel = Channel::connect(&self.peer, address)?;
+        channel.stream.set_nonblocking(true)?;
         // SAFETY: the poller is dropped together with the streams.
-        unsafe { self.poller.add_with_mode(&stream, Event::readable(self.clients.len()), PollMode::Level) }?;
-        self.clients.push(Client { stream, received: 0, unsent: 0, watched: false });
+        unsafe { self.poller.add_with_mode(&channel.stream, Event::readable(self.clients.len()), PollMode::Level) }?;
+        self.clients.push(Client { channel, received: 0, unsent: 0, watched: false });
         Ok(())
     }
 
-    fn exchange(&self, key: usize, request: &[u8], reply: &[u8]) -> Result<(), Box<dyn Error>> {
-        let stream = &self.clients[key].stream;
+    fn exchange(&mut self, key: usize, request: &[u8], reply: &[u8]) -> Result<(), Box<dyn Error>> {
+        let channel = &mut self.clients[key].channel;
         let mut found = vec![0; reply.len()];
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        wire::round_trip(stream, request, &mut found)?;
-        stream.set_nonblocking(true)?;
+        channel.stream.set_nonblocking(false)?;
+        channel.stream.set_read_timeout(Some(PATIENCE))?;
+        wire::round_trip(&mut *channel, request, &mut found)?;
+        channel.stream.set_nonblocking(true)?;
         if found == reply { Ok(()) } else { Err("the echo differs from what was sent".into()) }
     }
 
@@ -115,20 +118,23 @@ impl Load {
     fn send(&mut self, key: usize, count: usize) -> Result<(), Box<dyn Error>> {
         let client = &mut self.clients[key];
         client.unsent += count * self.request_len;
-        while client.unsent > 0 {
+        // Of what was sent before, records may still wait for room.
+        let mut is_blocked = client.channel.flush().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        while client.unsent > 0 && !is_blocked {
             // From the middle of a request, where the last write has stopped.
             let start = (self.request_len - client.unsent % self.request_len) % self.request_len;
             let end = self.requests.len().min(start + client.unsent);
-            match client.stream.write(&self.requests[start..end]) {
+            match client.channel.write(&self.requests[start..end]) {
                 Ok(count) => client.unsent -= count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_blocked = true,
                 Err(error) => return Err(error.into()),
             }
         }
-        if client.watched != (client.unsent > 0) {
-            client.watched = client.unsent > 0;
+        let waits = client.unsent > 0 || client.channel.has_unsent();
+        if client.watched != waits {
+            client.watched = waits;
             let interest = Event::new(key, true, client.watched);
-            self.poller.modify_with_mode(&client.stream, interest, PollMode::Level)?;
+            self.poller.modify_with_mode(&client.channel.stream, interest, PollMode::Level)?;
         }
         Ok(())
     }
@@ -136,7 +142,7 @@ impl Load {
     /// Receives what is there, and gives the number of replies that are whole now.
     fn receive(&mut self, key: usize) -> Result<usize, Box<dyn Error>> {
         let client = &mut self.clients[key];
-        match client.stream.read(&mut self.space) {
+        match client.channel.read(&mut self.space) {
             Ok(0) => Err("the server has ended the connection".into()),
             Ok(count) => {
                 client.received += count;

@@ -6,6 +6,7 @@ use std::io;
 use std::process::Command;
 
 use super::{Kind, Peer, Task, provision};
+use crate::secure;
 
 /// Why a server cannot be had here.
 #[derive(Clone, Debug)]
@@ -34,6 +35,11 @@ pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
             command = Command::new(provision::example(name)?);
             command.args(["--listen", "127.0.0.1:0", "--ping-interval", "0"]);
             command.args(["--max-message", "16777216", "--max-connections", "100000"]).args(flags);
+            if peer.is_secure {
+                let folder = provision::certificate()?;
+                command.arg("--tls-cert").arg(folder.join(secure::CHAIN));
+                command.arg("--tls-key").arg(folder.join(secure::KEY));
+            }
         }
         Kind::C(name, flags) => {
             command = Command::new(provision::c_example(name)?);
@@ -42,6 +48,9 @@ pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
         Kind::Served => {
             command = Command::new(std::env::current_exe()?);
             command.args(["serve", word, peer.name]);
+            if peer.is_secure {
+                command.arg(provision::certificate()?);
+            }
         }
         Kind::Libwebsockets => command = Command::new(provision::libwebsockets()?),
         Kind::Node => {

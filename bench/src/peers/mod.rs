@@ -3,9 +3,10 @@
 mod executor;
 mod fastwebsockets;
 pub mod launch;
-mod provision;
+pub mod provision;
 mod raw_epoll;
 mod raw_threads;
+mod raw_tls;
 mod sockudo;
 mod tokio_websockets;
 mod tungstenite;
@@ -14,6 +15,7 @@ mod wtx;
 
 use std::error::Error;
 use std::net::TcpListener;
+use std::path::Path;
 
 use crate::wire::Wire;
 
@@ -25,6 +27,8 @@ pub struct Peer {
     /// What it is compared to.
     pub limit: Limit,
     pub kind: Kind,
+    /// Whether it speaks TLS.
+    pub is_secure: bool,
 }
 
 /// What the operating system allows: with a thread for each connection, or with one thread for all.
@@ -90,6 +94,7 @@ pub const RADDLE_THREADS: Peer = Peer {
     wire: Wire::WebSocket,
     limit: Limit::Threads,
     kind: Kind::Example(&["--engine", "threads"]),
+    is_secure: false,
 };
 /// The same with engine `pool`, on one thread.
 pub const RADDLE_POOL: Peer = Peer {
@@ -97,7 +102,10 @@ pub const RADDLE_POOL: Peer = Peer {
     wire: Wire::WebSocket,
     limit: Limit::Loop,
     kind: Kind::Example(&["--engine", "pool", "--workers", "1"]),
+    is_secure: false,
 };
+pub const RADDLE_THREADS_TLS: Peer = secure("raddle threads TLS", RADDLE_THREADS);
+pub const RADDLE_POOL_TLS: Peer = secure("raddle pool TLS", RADDLE_POOL);
 const TUNGSTENITE: Peer = served("tungstenite", Wire::WebSocket, Limit::Threads);
 
 /// All of them, by their limit.
@@ -122,6 +130,29 @@ pub const ALL: [Peer; 18] = [
     other("websockets asyncio", Limit::Loop, Kind::Python("websockets_asyncio.py")),
 ];
 
+/// Those that speak TLS, by their limit.
+pub const SECURE: [Peer; 5] = [
+    secure("raw threads TLS", RAW_THREADS),
+    RADDLE_THREADS_TLS,
+    secure("tungstenite TLS", TUNGSTENITE),
+    secure("raw epoll TLS", RAW_EPOLL),
+    RADDLE_POOL_TLS,
+];
+
+/// Serves as a peer that speaks TLS with the certificate in `folder`, until the process is ended.
+pub fn serve_secure(name: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    crate::process::widen_backlog(&listener)?;
+    let config = crate::secure::server(folder)?;
+    println!("listening on wss://{}", listener.local_addr()?);
+    match name {
+        "raw threads TLS" => raw_tls::serve_threads(&listener, &config),
+        "raw epoll TLS" => raw_tls::serve_epoll(&listener, &config),
+        "tungstenite TLS" => tungstenite::serve_secure(&listener, &config),
+        _ => Err(format!("there is no server {name} of TLS").into()),
+    }
+}
+
 /// Serves as a peer, until the process is ended.
 pub fn serve(name: &str, task: Task) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -142,9 +173,13 @@ pub fn serve(name: &str, task: Task) -> Result<(), Box<dyn Error>> {
 }
 
 const fn served(name: &'static str, wire: Wire, limit: Limit) -> Peer {
-    Peer { name, wire, limit, kind: Kind::Served }
+    Peer { name, wire, limit, kind: Kind::Served, is_secure: false }
+}
+
+const fn secure(name: &'static str, plain: Peer) -> Peer {
+    Peer { name, is_secure: true, ..plain }
 }
 
 const fn other(name: &'static str, limit: Limit, kind: Kind) -> Peer {
-    Peer { name, wire: Wire::WebSocket, limit, kind }
+    Peer { name, wire: Wire::WebSocket, limit, kind, is_secure: false }
 }

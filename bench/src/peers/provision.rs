@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use super::launch::Missing;
+use crate::secure;
 
 /// The program of an example of this project.
 pub fn example(name: &'static str) -> Result<PathBuf, Missing> {
@@ -47,6 +48,18 @@ pub fn c_example(source: &'static str) -> Result<PathBuf, Missing> {
         compiler.arg("-O2").arg("-I").arg(root.join("include")).arg(source).arg(&library).arg(rpath);
         run(compiler.arg("-lpthread").arg("-o").arg(&program))?;
         Ok(program)
+    })
+}
+
+/// The folder with a certificate that no other has signed, for `localhost`, and its key.
+pub fn certificate() -> Result<PathBuf, Missing> {
+    once("certificate", || {
+        let folder = built("certificate")?;
+        let failed = |error: rcgen::Error| Missing::because(error.to_string());
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(failed)?;
+        fs::write(folder.join(secure::KEY), made.signing_key.serialize_pem())?;
+        fs::write(folder.join(secure::CHAIN), made.cert.pem())?;
+        Ok(folder)
     })
 }
 

@@ -1,17 +1,35 @@
 //! tungstenite with a thread per connection.
 
 use std::error::Error;
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tungstenite::WebSocket;
 use tungstenite::protocol::Role;
 
 pub fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
+    serve_on(listener, Ok)
+}
+
+/// The same with TLS, as rustls puts it on a stream.
+pub fn serve_secure(listener: &TcpListener, config: &Arc<ServerConfig>) -> Result<(), Box<dyn Error>> {
+    serve_on(listener, |stream| {
+        let tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        Ok(StreamOwned::new(tls, stream))
+    })
+}
+
+fn serve_on<S: Read + Write + Send + 'static>(
+    listener: &TcpListener,
+    put_on: impl Fn(TcpStream) -> io::Result<S>,
+) -> Result<(), Box<dyn Error>> {
     loop {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
+        let stream = put_on(stream)?;
         thread::Builder::new().spawn(move || {
             let Ok(mut socket) = tungstenite::accept(stream) else { return };
             while let Ok(message) = socket.read() {
