@@ -1,0 +1,53 @@
+"""Turns the statuses of C calls into exceptions."""
+
+from typing import Callable
+
+from . import _constants as c
+from ._native import abi
+
+
+def check(status: int) -> None:
+    """Raises what a status stands for, with what the library says of the call.
+
+    To be called on the thread that has made the call, before it makes another.
+
+    :raises ValueError: something that was handed in is not in order
+    :raises TimeoutError: the time was up
+    :raises OSError: the operating system has refused something
+    :raises ssl.SSLError: TLS has failed, or a certificate is not in order
+    :raises RuntimeError: the object was closed, or the process was forked from one that uses the library
+    """
+    if status != c.OK:
+        raise failure(status)
+
+
+def failure(status: int, what: str = "") -> Exception:
+    """Makes the exception that a status stands for; ``what`` takes the place of what the library says of the call."""
+    what = what or last_error() or meaning(status)
+    if status == c.ERR_TLS:
+        from ssl import SSLError
+
+        return SSLError(what)
+    return _KINDS.get(status, RuntimeError)(what)
+
+
+def last_error() -> str:
+    """Says what was wrong with this thread's last call that has failed; the empty string where none has."""
+    text: bytes = abi.raddle_last_error()
+    return text.decode(errors="replace")
+
+
+def meaning(status: int) -> str:
+    """Says what a status means."""
+    text: bytes = abi.raddle_strerror(status)
+    return text.decode(errors="replace")
+
+
+_KINDS: "dict[int, Callable[..., Exception]]" = {
+    c.ERR_ARGUMENT: ValueError,
+    c.ERR_UTF8: ValueError,
+    c.ERR_LIMIT: ValueError,
+    c.ERR_TIMEOUT: TimeoutError,
+    c.ERR_IO: OSError,
+    c.ERR_NOT_FOUND: LookupError,
+}
