@@ -110,6 +110,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Sends a Pong that answers no Ping (RFC 6455, section 5.5.3), with a payload of at most 125 bytes. Pings are answered
+    /// without it.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        let mut outgoing = self.link.outgoing.lock();
+        if outgoing.ended {
+            return Err(SendError::Closed);
+        }
+        outgoing.sender.pong(payload)?;
+        self.link.flush_locked(&mut outgoing);
+        Ok(())
+    }
+
     /// Begins the closing handshake: sends a Close behind what was sent before, and returns. Nothing can be sent after it.
     ///
     /// Messages are received until the peer's Close comes. Without one the connection ends at the close timeout.
