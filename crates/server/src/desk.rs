@@ -135,25 +135,35 @@ impl Desk {
 
     /// Has the connection opened with `greeting`, unless its identity has all that it is allowed.
     pub(crate) fn accept(&self, greeting: Vec<u8>, info: Info) -> Result<(), DecisionError> {
+        let accepted = self.admit(greeting, info)?;
+        match &self.destination {
+            Destination::Waiting => self.settle(Stage::Accepted(accepted)),
+            Destination::Pool(claim) => {
+                self.settle(Stage::Done);
+                if let (Some(claim), Some(connection)) = (claim.lock().take(), self.open(accepted)) {
+                    claim.open(connection);
+                }
+            }
+            Destination::Arrivals => {
+                self.settle(Stage::Done);
+                self.open(accepted).into_iter().for_each(|connection| self.shared.arrive_open(connection));
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`accept`](Self::accept), but gives the connection to the caller. `None`: it could not be opened.
+    pub(crate) fn accept_here(&self, greeting: Vec<u8>, info: Info) -> Result<Option<Connection>, DecisionError> {
+        let accepted = self.admit(greeting, info)?;
+        self.settle(Stage::Done);
+        Ok(self.open(accepted))
+    }
+
+    /// Takes the decision, unless the identity has all the connections that it is allowed.
+    fn admit(&self, greeting: Vec<u8>, info: Info) -> Result<Box<Accepted>, DecisionError> {
         let visitor = *self.take().ok_or(DecisionError::TooLate)?;
         match self.shared.reserve(info.identity.as_ref(), visitor.place.id) {
-            Ok(slot) => {
-                let accepted = Box::new(Accepted { visitor, slot, greeting, info });
-                match &self.destination {
-                    Destination::Waiting => self.settle(Stage::Accepted(accepted)),
-                    Destination::Pool(claim) => {
-                        self.settle(Stage::Done);
-                        if let (Some(claim), Some(connection)) = (claim.lock().take(), self.open(accepted)) {
-                            claim.open(connection);
-                        }
-                    }
-                    Destination::Arrivals => {
-                        self.settle(Stage::Done);
-                        self.open(accepted).into_iter().for_each(|connection| self.shared.arrive_open(connection));
-                    }
-                }
-                Ok(())
-            }
+            Ok(slot) => Ok(Box::new(Accepted { visitor, slot, greeting, info })),
             Err(surplus) => {
                 self.shared.refused(Refusal::Identity, visitor.peer);
                 self.settle(Stage::Done);

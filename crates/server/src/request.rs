@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use raddle_core::handshake::{Accept, AcceptError, HandshakeError, Request as Head, Response, ResponseError};
-use raddle_socket::Info;
+use raddle_socket::{Connection, Info};
 
 #[cfg(feature = "tls")]
 use crate::certificate::ClientCertificate;
@@ -139,6 +139,19 @@ impl Request {
 
     /// Opens the connection as `acceptance` says.
     pub fn accept_with(self, acceptance: Acceptance) -> Result<(), DecisionError> {
+        let (greeting, info) = self.greet(acceptance)?;
+        self.desk.accept(greeting, info)
+    }
+
+    /// Opens the connection as `acceptance` says, and gives it to the caller: for requests of
+    /// [`Server::next_request`](crate::Server::next_request). `None`: it could not be opened, and nobody has it.
+    pub fn open_with(self, acceptance: Acceptance) -> Result<Option<Connection>, DecisionError> {
+        let (greeting, info) = self.greet(acceptance)?;
+        self.desk.accept_here(greeting, info)
+    }
+
+    /// What accepts the request, and what is known of the connection then.
+    fn greet(&self, acceptance: Acceptance) -> Result<(Vec<u8>, Info), DecisionError> {
         let headers: Vec<(&str, &[u8])> =
             acceptance.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let supported: Vec<&str> = self.desk.shared().subprotocols().iter().map(String::as_str).collect();
@@ -155,7 +168,7 @@ impl Request {
                 info.subprotocol = agreement.subprotocol.map(String::into_boxed_str);
                 info.deflate = agreement.deflate;
                 info.identity = acceptance.identity;
-                self.desk.accept(greeting, info)
+                Ok((greeting, info))
             }
             Err(error) => {
                 let refusal = match error {

@@ -22,6 +22,7 @@ use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::pool::{Handler, Pool};
 use crate::registry::{ConnectionId, Place, Snapshot};
+use crate::request::Request;
 use crate::shared::{Arrival, Books, Service, Shared};
 use crate::threads::{self, HandlerError};
 use crate::topics::{self, Delivered};
@@ -165,10 +166,7 @@ impl Server {
     ///
     /// Where the server decides on requests by [`Builder::on_request`], that runs here.
     pub fn accept(&self, timeout: Duration) -> io::Result<Option<Connection>> {
-        match self.shared.start(|_| Ok(None)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        self.start_by_hand()?;
         let deadline = after(Instant::now(), timeout);
         while let Some(arrival) = self.shared.next_arrival(deadline) {
             match arrival {
@@ -178,6 +176,20 @@ impl Server {
             }
         }
         Ok(None)
+    }
+
+    /// Waits for the next request, for at most `timeout`, and gives it to the caller, who decides on it, on any thread, and
+    /// has the connection from [`Request::open_with`]: for programs whose decision, too, runs on a thread of the
+    /// connection's own. `None`: nobody has asked in time, or the server was stopped.
+    ///
+    /// [`Builder::on_request`] is not called. Beside it, [`accept`](Self::accept) gives what was adopted.
+    pub fn next_request(&self, timeout: Duration) -> io::Result<Option<Request>> {
+        self.start_by_hand()?;
+        let mut request = self.shared.next_asking(after(Instant::now(), timeout));
+        if let Some(request) = &mut request {
+            request.hear();
+        }
+        Ok(request)
     }
 
     /// Takes a connection that something else has upgraded: it gets a place in the registry, and the handler's thread or
@@ -343,6 +355,16 @@ impl Server {
         handlers.extend(self.shared.busy());
         handlers.sort_unstable();
         Err(Running { handlers })
+    }
+}
+
+impl Server {
+    /// Starts the lobby, unless it was, for connections that are taken by hand.
+    fn start_by_hand(&self) -> io::Result<()> {
+        match self.shared.start(|_| Ok(None)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -294,9 +294,25 @@ impl Shared {
     }
 
     pub(crate) fn next_arrival(&self, deadline: Instant) -> Option<Arrival> {
+        self.next_of(VecDeque::pop_front, deadline)
+    }
+
+    /// The next that is a request.
+    pub(crate) fn next_asking(&self, deadline: Instant) -> Option<Request> {
+        let take = |arrivals: &mut VecDeque<Arrival>| {
+            let place = arrivals.iter().position(|arrival| matches!(arrival, Arrival::Asking(_)))?;
+            arrivals.remove(place)
+        };
+        match self.next_of(take, deadline)? {
+            Arrival::Asking(request) => Some(request),
+            Arrival::Open(_) => unreachable!("a request was taken"),
+        }
+    }
+
+    fn next_of<T>(&self, take: impl Fn(&mut VecDeque<Arrival>) -> Option<T>, deadline: Instant) -> Option<T> {
         let mut state = self.state.lock();
         loop {
-            if let Some(arrival) = state.arrivals.pop_front() {
+            if let Some(arrival) = take(&mut state.arrivals) {
                 return Some(arrival);
             }
             let ended = match state.service {
@@ -306,7 +322,7 @@ impl Shared {
                 Service::Stopping(_) => true,
             };
             if ended || self.changed.wait_until(&mut state, deadline).timed_out() {
-                return state.arrivals.pop_front();
+                return take(&mut state.arrivals);
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use raddle_core::Role;
 use raddle_core::handshake::Offer;
-use raddle_server::{Close, CloseCode, ConnectionId, Info, Message, Phase};
+use raddle_server::{Acceptance, Close, CloseCode, ConnectionId, Info, Message, Phase};
 
 #[test]
 fn accept_gives_connections_to_the_callers_thread() {
@@ -80,6 +80,41 @@ fn requests_are_decided_on_by_who_accepts() {
     assert_eq!(join(accepting, LIMIT).as_deref(), Some("/in"));
     assert_eq!(*decider.lock(), Some(deciding));
     finish(&server);
+}
+
+#[test]
+fn a_request_is_decided_on_by_the_thread_that_has_its_connection() {
+    let server = listening(|builder| builder.subprotocol("chat").on_request(|_| panic!("nobody asks it")));
+    assert!(server.next_request(Duration::from_millis(50)).expect("it listens").is_none(), "nobody has asked");
+    let taking = thread::spawn({
+        let server = server.clone();
+        move || {
+            let next = || server.next_request(LIMIT).expect("it listens").expect("somebody asks");
+            let (out, one) = (next(), next());
+            out.refuse(403).expect("it is in time");
+            one.open_with(Acceptance::new().header("X-Room", "1")).expect("it is in time").expect("it can be opened")
+        }
+    });
+    let out = Asking::with(server.local_addr(), &Offer { target: "/out", ..OFFER });
+    eventually("the first has asked", || server.metrics().connections == 1);
+    let one = Asking::with(server.local_addr(), &Offer { target: "/in", subprotocols: &["chat"], ..OFFER });
+    assert_eq!(out.status(), 403);
+    let (mut one, _) = one.accepted();
+    let mut connection = join(taking, LIMIT);
+    assert_eq!(connection.info().target.as_ref(), "/in");
+    assert_eq!(connection.info().subprotocol.as_deref(), Some("chat"));
+    one.send(text("Hello"));
+    assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+    drop(connection);
+    assert_eq!(one.frame(), close(1001, ""));
+    one.expect_end();
+    // What is adopted is left to `accept`.
+    let (stream, _client) = upgraded();
+    server.adopt(stream, b"", Info::default()).expect("there is room");
+    assert!(server.next_request(Duration::from_millis(50)).expect("it listens").is_none());
+    assert!(server.accept(LIMIT).expect("it listens").is_some());
+    finish(&server);
+    assert!(server.next_request(LIMIT).expect("it has listened").is_none(), "a stopped server gives no more");
 }
 
 /// A stream that something else has upgraded, and its client.
