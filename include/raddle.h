@@ -948,6 +948,28 @@ raddle_status_t raddle_conn_end(raddle_conn_t conn,
                                 size_t size,
                                 size_t *length);
 
+// Gives the reason of the peer's Close: when raddle_conn_end says how the connection has ended.
+//
+// - `conn`: the connection
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target; RADDLE_ERR_NOT_FOUND where no Close has come; RADDLE_ERR_STATE where its end was not seen
+// yet. From any thread.
+raddle_status_t raddle_conn_close_reason(raddle_conn_t conn,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length);
+
+// Gives the code of the Close that this side has sent: when raddle_conn_end says how the connection has ended.
+//
+// - `conn`: the connection
+// - `code`: a place for the code
+//
+// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where none was sent; RADDLE_ERR_STATE where its end was not seen yet. From any
+// thread.
+raddle_status_t raddle_conn_sent_code(raddle_conn_t conn,
+                                      uint16_t *code);
+
 // Sends a fragment of a message. The first one begins it; other messages wait until the last one was sent, control frames
 // pass.
 //
@@ -1168,6 +1190,14 @@ raddle_status_t raddle_send_many(const raddle_message_t *messages,
 raddle_status_t raddle_ping(raddle_conn_t conn,
                             const uint8_t *data,
                             size_t length);
+
+// Sends a Pong that answers no Ping (RFC 6455, section 5.5.3). Pings are answered without it.
+//
+// - `conn`: the connection
+// - `data`, `length`: a payload of at most 125 bytes
+//
+// Returns as raddle_ping. Does not wait. From any thread.
+raddle_status_t raddle_pong(raddle_conn_t conn, const uint8_t *data, size_t length);
 
 // Lets go what was held back to leave together with more, as far as the socket takes it at once. It would leave by itself
 // within 5 ms.
@@ -1617,6 +1647,20 @@ raddle_status_t raddle_protocol_add_keys(raddle_protocol_t *protocol,
 raddle_status_t raddle_server_accept(raddle_server_t *server,
                                      int64_t timeout_ms,
                                      raddle_conn_t *conn);
+
+// Waits for the next request, in engine accept, for programs that decide on a thread of the connection's own: that thread
+// then has the connection from raddle_request_open.
+//
+// - `server`: the server
+// - `timeout_ms`: as with raddle_server_accept
+// - `request`: a place for the request, plain HTTP requests among them. It has to be decided on within the handshake
+//   timeout, on any thread; raddle_request_free answers one that was not
+//
+// Returns as raddle_server_accept, which gives nothing that is decided on so; what raddle_server_config_on_request has set
+// is not called. From any thread, any number of them at a time.
+raddle_status_t raddle_server_next_request(raddle_server_t *server,
+                                           int64_t timeout_ms,
+                                           raddle_request_t **request);
 
 // Sets what is called for the events of engines threads and pool. NULL where an event is of no interest.
 //
@@ -2068,6 +2112,16 @@ raddle_status_t raddle_server_fd(const raddle_server_t *server,
 // the handshake's own, and the client got 500. From any thread.
 raddle_status_t raddle_request_accept(raddle_request_t *request);
 
+// Opens the connection as raddle_request_accept does, and gives it to the caller: for requests of
+// raddle_server_next_request. The handle names nothing afterwards, whatever is returned.
+//
+// - `request`: the request
+// - `conn`: a place for the connection; it is freed with raddle_conn_free
+//
+// Returns as raddle_request_accept, and RADDLE_ERR_IO where the connection could not be opened. From any thread.
+raddle_status_t raddle_request_open(raddle_request_t *request,
+                                    raddle_conn_t *conn);
+
 // Refuses the request with a short text of the library's. The handle names nothing afterwards.
 //
 // - `request`: the request
@@ -2154,6 +2208,18 @@ raddle_status_t raddle_request_set_user(raddle_request_t *request,
 // Returns RADDLE_OK. From any thread, one at a time.
 raddle_status_t raddle_request_is_websocket(raddle_request_t *request,
                                             uint32_t *is_websocket);
+
+// Gives the whole head of the request by one call: its first line and its headers, each with CR LF behind it, as "GET
+// /chat?room=1 HTTP/1.1", "Host: example.com".
+//
+// - `request`: the request
+// - `buffer`, `size`, `length`: as with raddle_conn_target. The values of headers are bytes, and may not be UTF-8
+//
+// Returns as raddle_conn_target. From any thread, one at a time.
+raddle_status_t raddle_request_head(raddle_request_t *request,
+                                    char *buffer,
+                                    size_t size,
+                                    size_t *length);
 
 // Gives the path and query that the client asks for, as it has sent them.
 //

@@ -4,10 +4,11 @@ use std::ffi::c_char;
 use std::time::Instant;
 
 use raddle_core::{Close, CloseCode};
-use raddle_socket::{Cause, Next, SendError};
+use raddle_socket::{Cause, End, Next, SendError};
 
 use crate::arguments::{self, TextOut};
-use crate::connections;
+use crate::connection::info::not_found;
+use crate::connections::{self, Conn};
 use crate::guard::guard;
 use crate::message::Connection;
 use crate::status::{Failure, Status};
@@ -151,7 +152,7 @@ pub extern "C" fn raddle_conn_end(
         let clean = arguments::optional_out(clean, "clean")?;
         let text = (!buffer.is_null() || size != 0).then(|| TextOut::new(buffer, size, length)).transpose()?;
         connections::with(conn, |conn| {
-            let end = conn.end().ok_or_else(|| Failure::state("the end of the connection was not seen yet"))?;
+            let end = seen(conn)?;
             if let Some(text) = text {
                 text.put(end.to_string())?;
             }
@@ -161,6 +162,52 @@ pub extern "C" fn raddle_conn_end(
             Ok(())
         })
     })
+}
+
+/// Gives the reason of the peer's Close: when raddle_conn_end says how the connection has ended.
+///
+/// - `conn`: the connection
+/// - `buffer`, `size`, `length`: as with raddle_conn_target
+///
+/// Returns as raddle_conn_target; RADDLE_ERR_NOT_FOUND where no Close has come; RADDLE_ERR_STATE where its end was not seen
+/// yet. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_conn_close_reason(
+    conn: Connection,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    guard(|| {
+        let place = TextOut::new(buffer, size, length)?;
+        connections::with(conn, |conn| {
+            let received = seen(conn)?.received.as_ref();
+            let (_, reason) = received.ok_or_else(|| not_found("the peer has sent no Close"))?;
+            place.put(reason)
+        })
+    })
+}
+
+/// Gives the code of the Close that this side has sent: when raddle_conn_end says how the connection has ended.
+///
+/// - `conn`: the connection
+/// - `code`: a place for the code
+///
+/// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where none was sent; RADDLE_ERR_STATE where its end was not seen yet. From any
+/// thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_conn_sent_code(conn: Connection, code: *mut u16) -> Status {
+    guard(|| {
+        let place = arguments::out(code, "code")?;
+        connections::with(conn, |conn| {
+            place.put(seen(conn)?.sent.ok_or_else(|| not_found("no Close was sent"))?.0);
+            Ok(())
+        })
+    })
+}
+
+fn seen(conn: &Conn) -> Result<&End, Failure> {
+    conn.end().ok_or_else(|| Failure::state("the end of the connection was not seen yet"))
 }
 
 pub(crate) fn close(code: u16, reason: &str) -> Close<'_> {

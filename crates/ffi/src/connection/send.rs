@@ -71,6 +71,20 @@ pub extern "C" fn raddle_ping(conn: Connection, data: *const u8, length: usize) 
     })
 }
 
+/// Sends a Pong that answers no Ping (RFC 6455, section 5.5.3). Pings are answered without it.
+///
+/// - `conn`: the connection
+/// - `data`, `length`: a payload of at most 125 bytes
+///
+/// Returns as raddle_ping. Does not wait. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_pong(conn: Connection, data: *const u8, length: usize) -> Status {
+    guard(|| {
+        let payload = arguments::bytes(data, length, "data")?;
+        connections::with(conn, |conn| Ok(conn.writer.pong(payload)?))
+    })
+}
+
 /// Lets go what was held back to leave together with more, as far as the socket takes it at once. It would leave by itself
 /// within 5 ms.
 ///

@@ -103,6 +103,13 @@ impl Core {
         Ok(entry)
     }
 
+    /// Enters a connection that the program receives from and frees, and gives its id.
+    pub(crate) fn enter_owned(&self, connection: raddle_server::Connection) -> Result<u64, Failure> {
+        let (reader, writer) = connection.split();
+        let of = writer.clone();
+        Ok(self.enter(&of, |head| Conn::owned(reader, writer, self.number, head))?.id)
+    }
+
     /// Enters a connection whose events the library brings.
     pub(crate) fn serve(&self, writer: &Writer) -> Result<Entry, Failure> {
         self.enter(writer, |head| Conn::served(writer.clone(), self.number, head))

@@ -8,6 +8,7 @@ use crate::arguments::{self, TextOut};
 use crate::connection::info::not_found;
 use crate::guard::{Depth, guard, trip};
 use crate::handles::{Handle as _, to_id};
+use crate::message::Connection;
 use crate::server::requests::{Pending, RequestHandle};
 use crate::status::{Failure, Status};
 use crate::user::{Destroy, User};
@@ -24,6 +25,22 @@ use crate::user::{Destroy, User};
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_request_accept(request: *mut RequestHandle) -> Status {
     guard(|| take(request)?.accept())
+}
+
+/// Opens the connection as raddle_request_accept does, and gives it to the caller: for requests of
+/// raddle_server_next_request. The handle names nothing afterwards, whatever is returned.
+///
+/// - `request`: the request
+/// - `conn`: a place for the connection; it is freed with raddle_conn_free
+///
+/// Returns as raddle_request_accept, and RADDLE_ERR_IO where the connection could not be opened. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_request_open(request: *mut RequestHandle, conn: *mut Connection) -> Status {
+    guard(|| {
+        let place = arguments::out(conn, "conn")?;
+        place.put(take(request)?.open()?);
+        Ok(())
+    })
 }
 
 /// Refuses the request with a short text of the library's. The handle names nothing afterwards.
@@ -184,6 +201,31 @@ pub extern "C" fn raddle_request_is_websocket(request: *mut RequestHandle, is_we
     edit(request, |pending| {
         arguments::out(is_websocket, "is_websocket")?.put(u32::from(pending.request.is_websocket()));
         Ok(())
+    })
+}
+
+/// Gives the whole head of the request by one call: its first line and its headers, each with CR LF behind it, as "GET
+/// /chat?room=1 HTTP/1.1", "Host: example.com".
+///
+/// - `request`: the request
+/// - `buffer`, `size`, `length`: as with raddle_conn_target. The values of headers are bytes, and may not be UTF-8
+///
+/// Returns as raddle_conn_target. From any thread, one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_request_head(
+    request: *mut RequestHandle,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    text(request, buffer, size, length, |pending, place| {
+        let mut head = format!("GET {} HTTP/1.1\r\n", pending.request.target()).into_bytes();
+        for (name, value) in pending.request.head().headers() {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        }
+        place.put(head)
     })
 }
 

@@ -100,6 +100,19 @@ impl Pending {
 
     /// Accepts the request as was said.
     pub(crate) fn accept(self) -> Result<(), Failure> {
+        self.accept_by(|request, acceptance| request.accept_with(acceptance))
+    }
+
+    /// Accepts the request as was said, and gives the id of its connection.
+    pub(crate) fn open(self) -> Result<u64, Failure> {
+        let core = Arc::clone(&self.core);
+        let connection = self.accept_by(|request, acceptance| request.open_with(acceptance))?;
+        let connection =
+            connection.ok_or_else(|| Failure::new(Status::RADDLE_ERR_IO, "the connection could not be opened"))?;
+        core.enter_owned(connection)
+    }
+
+    fn accept_by<T>(self, accept: impl FnOnce(Request, Acceptance) -> Result<T, DecisionError>) -> Result<T, Failure> {
         let Self { request, core, subprotocol, identity, headers, user, .. } = self;
         let mut acceptance = Acceptance::new();
         acceptance = match subprotocol {
@@ -116,7 +129,7 @@ impl Pending {
         let id = request.id();
         let head = core.keeps_heads.then(|| Arc::new(request.head().clone()));
         core.expect(id, Expected { head, user });
-        request.accept_with(acceptance).map_err(|error| {
+        accept(request, acceptance).map_err(|error| {
             drop(core.expected(id));
             error.into()
         })
