@@ -35,7 +35,7 @@ class EveryNumber(unittest.TestCase):
         numbers.update(re.findall(r"^    RADDLE_(\w+) = (-?\d+),$", text, re.M))
         expected = {name: 2**64 - 1 if value == "UINT64_MAX" else int(value) for name, value in numbers.items()}
         ours = {name: value for name, value in vars(_constants).items() if name.isupper()}
-        self.assertGreater(len(ours), 100)
+        self.assertGreater(len(ours), 90)
         self.assertEqual(expected, ours)
 
 

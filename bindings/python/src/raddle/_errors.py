@@ -1,5 +1,6 @@
 """Turns the statuses of C calls into exceptions."""
 
+import re
 from typing import Callable
 
 from . import _constants as c
@@ -28,6 +29,10 @@ def failure(status: int, what: str = "") -> Exception:
         from ssl import SSLError
 
         return SSLError(what)
+    if status == c.ERR_IO:
+        # What the operating system has said has its number with it, by which Python chooses the subclass.
+        number = _NUMBER.search(what)
+        return OSError(int(number.group(1)), what) if number else OSError(what)
     return _KINDS.get(status, RuntimeError)(what)
 
 
@@ -48,6 +53,7 @@ _KINDS: "dict[int, Callable[..., Exception]]" = {
     c.ERR_UTF8: ValueError,
     c.ERR_LIMIT: ValueError,
     c.ERR_TIMEOUT: TimeoutError,
-    c.ERR_IO: OSError,
     c.ERR_NOT_FOUND: LookupError,
 }
+
+_NUMBER = re.compile(r"\(os error (\d+)\)")

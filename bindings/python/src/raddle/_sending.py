@@ -1,0 +1,73 @@
+"""Sending what does not leave by one call: messages that have to wait, and messages in fragments."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import _constants as c
+from ._native import abi
+from ._text import payload_in
+from ._wait import slice_ms
+from .exceptions import ConcurrencyError
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+def wait_and_send(at: ctypes.c_uint64, kind: int, payload: Any) -> int:
+    """Sends a message as soon as the peer has taken enough of what was sent before; a status.
+
+    The main thread does not wait inside the library, where Ctrl-C would not end it.
+    """
+    conn = at.value
+    if slice_ms() < 0:
+        return abi.raddle_send(conn, kind, payload, len(payload))  # type: ignore[no-any-return]
+    pause = 0.0005
+    while True:
+        time.sleep(pause)
+        status: int = abi.raddle_send(conn, kind | c.DONT_WAIT, payload, len(payload))
+        if status != c.ERR_WOULD_BLOCK:
+            return status
+        pause = min(pause * 2, 0.02)
+
+
+def send_fragments(connection: Connection, message: object, text: bool | None) -> None:
+    """Sends what an iterable gives as the fragments of one message, each as it comes.
+
+    Where it raises, or gives something else, the message cannot be finished, and the connection is closed with 1011.
+    """
+    if isinstance(message, Mapping):
+        raise TypeError("message must not be a mapping: send its keys() if you mean these")
+    if not isinstance(message, Iterable):
+        raise TypeError(f"message must be str, bytes-like or an iterable of these, not {type(message).__name__}")
+    fragments = iter(message)
+    try:
+        first = next(fragments)
+    except StopIteration:
+        return
+    if not isinstance(first, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"message must be an iterable of str or bytes-like, with {type(first).__name__} in it")
+    of_text = isinstance(first, str)
+    kind = c.TEXT if (of_text if text is None else text) else c.BINARY
+    _send(connection, kind, first, c.MORE)
+    try:
+        for fragment in fragments:
+            if isinstance(fragment, str) is not of_text:
+                raise TypeError("message must be an iterable of one type")
+            _send(connection, kind, fragment, c.MORE)
+        _send(connection, kind, b"", 0)
+    except ConcurrencyError:
+        raise
+    except BaseException:
+        abi.raddle_close(connection._conn, 1011, b"error in fragmented message")
+        raise
+
+
+def _send(connection: Connection, kind: int, fragment: Any, more: int) -> None:
+    payload = str.encode(fragment) if isinstance(fragment, str) else payload_in(fragment, "message")[0]
+    status = abi.raddle_send_fragment(connection._conn, kind, payload, len(payload), more)
+    if status != c.OK:
+        connection._raise_for(status)

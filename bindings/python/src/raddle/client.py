@@ -1,0 +1,179 @@
+"""The client: connects, and gives a connection."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import urllib.parse
+from typing import Any, Literal, Sequence, Type
+
+from . import _check, _settings
+from . import _constants as c
+from ._errors import failure, last_error
+from ._handle import Handle
+from ._native import abi
+from ._proxies import proxy_for
+from ._text import bytes_out, text_in, text_out
+from ._wait import sliced
+from .connection import Connection
+from .datastructures import Headers, HeadersLike
+from .exceptions import InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI
+from .http11 import USER_AGENT, Request, Response, _header
+from .ssl import SSLContext
+from .typing import LoggerLike, PathLike
+
+__all__ = ["ClientConnection", "connect", "unix_connect"]
+
+
+class ClientConnection(Connection):
+    """A connection that :func:`connect` has made."""
+
+    @classmethod
+    def _of(cls, conn: int, logger: LoggerLike | None = None, close_timeout: float | None = 10) -> Any:
+        """Takes an open connection of the library."""
+        connection = cls()
+        connection._logger = logging.getLogger("raddle.client") if logger is None else logger
+        connection._close_timeout = close_timeout
+        connection._attach(conn)
+        target = text_out(abi.raddle_conn_target, conn) or "/"
+        connection.request = Request(target, Headers())
+        headers = _headers(abi.raddle_conn_response_header_at, conn)
+        connection.response = Response(101, "Switching Protocols", headers)
+        return connection
+
+
+def connect(
+    uri: str,
+    *,
+    ssl: SSLContext | None = None,
+    server_hostname: str | None = None,
+    origin: str | None = None,
+    extensions: None = None,
+    subprotocols: Sequence[str] | None = None,
+    compression: str | None = "deflate",
+    additional_headers: HeadersLike | None = None,
+    user_agent_header: str | None = USER_AGENT,
+    proxy: str | Literal[True] | None = True,
+    open_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float | None = 10,
+    max_size: int | tuple[int | None, int | None] | None = 2**20,
+    max_queue: int | tuple[int | None, int | None] | None = 16,
+    max_fragments: int | None = None,
+    logger: LoggerLike | None = None,
+    create_connection: Type[ClientConnection] | None = None,
+    legacy: bool | None = None,
+    source_address: tuple[str, int] | None = None,
+    path: PathLike | None = None,
+) -> Any:
+    """Connects to a server, and carries out the opening handshake.
+
+    ::
+
+        with raddle.connect("ws://127.0.0.1:9001/") as websocket:
+            websocket.send("Hello")
+            print(websocket.recv())
+
+    Times are seconds, sizes bytes; ``None``: no limit.
+
+    :param uri: as ``ws://example.com/chat`` or ``wss://…``; with ``user:password@`` it says who the client is
+    :param ssl: a :class:`raddle.ssl.SSLContext`; ``None``: wss is verified by the roots of the system
+    :param server_hostname: whose certificate the server has to show, where it is not the URI's
+    :param origin: the header ``Origin``
+    :param subprotocols: those that are offered, the one that is liked best first
+    :param compression: ``"deflate"`` offers permessage-deflate; ``None``: not
+    :param additional_headers: of the request
+    :param user_agent_header: the header ``User-Agent``; ``None``: none
+    :param proxy: ``True``: that of the environment; ``None``: none; or its URL: http, socks5, socks5h
+    :param open_timeout: for all of connecting: name, TCP, proxy, TLS, opening handshake, redirects
+    :param ping_interval: and those behind it: as for :func:`raddle.serve`
+    :param create_connection: a subclass of :class:`ClientConnection`
+    :param legacy: ``False``: gives a :class:`raddle.reconnect.reconnect` instead, to be iterated over
+    :param source_address: the address that is connected from
+    :param path: of a Unix socket, to which the connection goes, whatever host the URI names
+    :returns: a :class:`ClientConnection`
+    :raises InvalidURI: the URI names no WebSocket server
+    :raises OSError: no address was found, or none has answered
+    :raises ssl.SSLError: TLS has failed, or the server's certificate is not in order
+    :raises InvalidHandshake: the server, or a proxy, has refused: :exc:`InvalidStatus` has the response
+    :raises TimeoutError: the time was up
+    :raises TypeError: and :exc:`ValueError`: an argument is not in order; the message names it
+    """
+    if legacy is False:
+        from .reconnect import reconnect
+
+        options = {name: value for name, value in locals().items() if name not in ("legacy", "reconnect")}
+        return reconnect(options.pop("uri"), **options)
+    _check.no_extensions(extensions)
+    _check.queue(max_queue)
+    encoded = text_in(uri, "uri")
+    if ssl is not None and not uri.lower().startswith("wss:"):
+        raise ValueError("ssl argument is incompatible with a ws:// URI")
+    client = _settings.client_settings(
+        path=path, ssl=ssl, server_hostname=server_hostname, origin=origin, subprotocols=subprotocols,
+        compression=compression, additional_headers=additional_headers, user_agent_header=user_agent_header,
+        proxy=None if path is not None else proxy_for(uri, proxy), source_address=source_address,
+        open_timeout=open_timeout, ping_interval=ping_interval, ping_timeout=ping_timeout, close_timeout=close_timeout,
+        max_size=max_size, max_fragments=max_fragments,
+    )  # fmt: skip
+    conn = _attempt(client, uri, encoded)
+    connection = (create_connection or ClientConnection)._of(conn, logger, close_timeout)
+    if additional_headers is not None:
+        connection.request.headers.update(additional_headers)
+    return connection
+
+
+def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs: Any) -> Any:
+    """As :func:`connect`, to a Unix socket.
+
+    :param uri: for the request; ``ws://localhost/`` by default
+    """
+    if path is None:
+        raise ValueError("path is missing")
+    return connect("ws://localhost/" if uri is None else uri, path=os.fspath(path), **kwargs)
+
+
+def _attempt(client: Handle, uri: str, encoded: bytes) -> int:
+    """Connects; the id of the connection."""
+    try:
+        attempt = Handle(abi.raddle_attempt_start, abi.raddle_attempt_free, client.value, encoded)
+    except ValueError as error:
+        raise InvalidURI(uri, str(error)) from None
+    conn = ctypes.c_uint64()
+    try:
+        status = sliced(lambda ms: abi.raddle_attempt_wait(attempt.value, ms, ctypes.byref(conn)), None)  # type: ignore[no-any-return]
+        if status != c.OK:
+            raise _refusal(status, attempt.value, uri)
+        return conn.value
+    finally:
+        attempt.free()
+
+
+def _refusal(status: int, attempt: int, uri: str) -> Exception:
+    what = last_error()
+    if status == c.ERR_TIMEOUT:
+        return TimeoutError(f"timed out during opening handshake: {what}")
+    if status == c.ERR_ARGUMENT:
+        is_url = not urllib.parse.urlsplit(uri).scheme in ("ws", "wss") or "URL" in what or "url" in what
+        return InvalidURI(uri, what) if is_url else ValueError(what)
+    if status != c.ERR_HANDSHAKE:
+        return failure(status, what)
+    code = ctypes.c_uint32()
+    if abi.raddle_attempt_status(attempt, ctypes.byref(code)) != c.OK:
+        return InvalidHandshake(what)
+    headers = _headers(abi.raddle_attempt_header_at, attempt)
+    body = bytes_out(abi.raddle_attempt_body, attempt) or b""
+    response = Response(code.value, "", headers, body)
+    return InvalidProxyStatus(response) if what.startswith("the proxy") else InvalidStatus(response)
+
+
+def _headers(function: Any, handle: int) -> Headers:
+    """The headers that a function gives one by one, as lines."""
+    items: list[tuple[str, str]] = []
+    while True:
+        line = bytes_out(function, handle, len(items))
+        if line is None:
+            return Headers._of(items)
+        items.append(_header(line.decode("iso-8859-1")))

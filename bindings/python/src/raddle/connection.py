@@ -1,0 +1,426 @@
+"""A connection: messages in, messages out, on any thread; what servers' and clients' connections have in common."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+import time
+import uuid
+import warnings
+import weakref
+from collections import deque
+from types import TracebackType
+from typing import Any, Deque, Iterable, Iterator, NoReturn, Optional, Type, Union
+
+from . import _check, _sending
+from . import _constants as c
+from ._ending import ending
+from ._errors import check, failure
+from ._native import abi, plain
+from ._prototypes import Message
+from ._region import Received, copied, receive_large, region
+from ._text import payload_in, text_in, text_out
+from ._wait import slice_ms, sliced
+from .exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidState, ProtocolError
+from .frames import CloseCode, State
+from .http11 import Request, Response
+from .ping import Ping
+from .typing import Data, DataLike, LoggerLike
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """A WebSocket connection. :func:`raddle.connect` and :func:`raddle.serve` make them.
+
+    Any thread may send, any number of them at a time; one thread receives at a time. While nobody receives, Pings are
+    answered all the same. As a context manager it is closed at the end of the block: with 1000, or with 1011 where the
+    block has raised an exception.
+    """
+
+    def __init__(self) -> None:
+        #: The client's request; for a client, what it has asked for.
+        self.request: Request | None = None
+        #: The server's response; for a server, what it has answered.
+        self.response: Response | None = None
+        self._conn = 0
+        # As an argument of the functions that are called for each message.
+        self._at = ctypes.c_uint64(0)
+        self._inbox: Deque[Received] = deque()
+        # Held by the thread that receives, and by who frees.
+        self._receiving = threading.Lock()
+        self._closed: Optional[ConnectionClosed] = None
+        self._has_ended = threading.Event()
+        self._reason = ""
+        self._close_timeout: float | None = 10.0
+        self._remote: Any = None
+        self._subprotocol: str | None = None
+        self._latency = 0.0
+        self._id: uuid.UUID | None = None
+        self._logger: LoggerLike | None = None
+
+    # Receiving.
+
+    def recv(self, timeout: float | None = None, decode: bool | None = None) -> Data:
+        """Waits for the next message.
+
+        :param timeout: seconds; ``None``: without end; 0 or less: only a message that is there already
+        :param decode: ``False`` gives a text as UTF-8 ``bytes``, ``True`` a binary message as ``str``; ``None``: each as it is
+        :returns: ``str`` for a text, ``bytes`` for a binary message
+        :raises TimeoutError: no message has come in time. Nothing is lost
+        :raises ConnectionClosed: the connection has ended, and all messages before were received
+        :raises ConcurrencyError: another thread receives
+        :raises UnicodeDecodeError: ``decode=True`` and the binary message is no UTF-8
+        """
+        if not self._receiving.acquire(False):
+            raise ConcurrencyError("cannot call recv while another thread is already running recv or recv_streaming")
+        try:
+            kind, payload = self._inbox.popleft() if self._inbox else self._receive(timeout)
+        finally:
+            self._receiving.release()
+        if (kind == c.TEXT) if decode is None else decode:
+            return payload.decode()
+        return payload
+
+    def __iter__(self) -> Iterator[Data]:
+        """Gives message by message, until the connection has ended as it should.
+
+        :raises ConnectionClosedError: it has ended otherwise
+        """
+        try:
+            while True:
+                yield self.recv()
+        except ConnectionClosedOK:
+            return
+
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]:
+        """Gives the next message in parts, as they come: for messages larger than memory. A text is cut between characters.
+
+        :param decode: as for :meth:`recv`
+        :raises ConnectionClosed: and :exc:`ConcurrencyError`, as :meth:`recv`
+        """
+        if not self._receiving.acquire(False):
+            raise ConcurrencyError("cannot call recv_streaming while another thread is already running recv or recv_streaming")
+        try:
+            more = True
+            while more:
+                (kind, payload), more = (self._inbox.popleft(), False) if self._inbox else self._receive_part()
+                if payload or not more:
+                    yield payload.decode() if ((kind == c.TEXT) if decode is None else decode) else payload
+        finally:
+            self._receiving.release()
+
+    # Sending.
+
+    def send(self, message: Union[DataLike, Iterable[DataLike]], *, text: bool | None = None) -> None:
+        """Sends a message: ``str`` as a text; ``bytes``, ``bytearray``, ``memoryview`` as a binary message; an iterable of these
+        in fragments, each as it comes.
+
+        It waits where the peer does not take what was sent before.
+
+        :param text: ``True`` sends bytes, which have to be UTF-8, as a text; ``False`` a ``str`` as a binary message
+        :raises ConnectionClosed: the connection has ended, or a Close was sent
+        :raises ConcurrencyError: this thread is amid a message of fragments
+        :raises TypeError: the message is of another type. Nothing was sent
+        :raises ValueError: a text is not UTF-8, or has a lone surrogate. Nothing was sent
+        :raises TimeoutError: the peer did not take the message in its time; the connection has ended
+        """
+        if isinstance(message, str):
+            payload, kind = str.encode(message), c.BINARY if text is False else c.TEXT
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            payload, kind = payload_in(message, "message")[0], c.TEXT if text else c.BINARY
+        else:
+            _sending.send_fragments(self, message, text)
+            return
+        status = _send(self._at, _KINDS[kind], payload, ctypes.c_size_t(len(payload)))
+        if status == c.ERR_WOULD_BLOCK:
+            status = _sending.wait_and_send(self._at, kind, payload)
+        if status != c.OK:
+            self._raise_for(status)
+
+    def ping(self, data: DataLike | None = None, *, ack_on_close: bool = False) -> Ping:
+        """Sends a Ping.
+
+        :param data: a payload of at most 125 bytes; ``None``: one of the library's
+        :param ack_on_close: the result also counts as come when the connection ends
+        :returns: what waits for the Pong: ``ping().wait(timeout)``, and then ``.latency`` in seconds
+        :raises ConnectionClosed: the connection has ended
+        :raises ProtocolError: the payload is too long
+        """
+        if data is not None:
+            payload = _control(data)
+            self._check(abi.raddle_ping(self._conn, payload, len(payload)))
+        place = ctypes.c_void_p()
+        # Its Pong comes behind that of a Ping before, or in its place (RFC 6455, section 5.5.3).
+        self._check(abi.raddle_ping_begin(self._conn, ctypes.byref(place)))
+        return Ping(place.value or 0, ack_on_close)
+
+    def pong(self, data: DataLike = b"") -> None:
+        """Sends a Pong that answers no Ping. Pings are answered without it.
+
+        :param data: a payload of at most 125 bytes
+        :raises ConnectionClosed: the connection has ended
+        :raises ProtocolError: the payload is too long
+        """
+        payload = _control(data)
+        self._check(abi.raddle_pong(self._conn, payload, len(payload)))
+
+    # The end.
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Carries out the closing handshake, and waits until the connection has ended: at most the close timeout. Messages that
+        come meanwhile are passed over, unless another thread receives them.
+
+        Closing a connection that has ended does nothing.
+
+        :raises ProtocolError: the code may not be sent (RFC 6455, section 7.4), or the reason is too long
+        """
+        number = _check.integer(code, "code", 0, 65535)
+        encoded = text_in(reason, "reason")
+        if self._closed is not None:
+            return
+        status = abi.raddle_close(self._conn, number, encoded)
+        if status == c.OK:
+            self._reason = reason
+        elif status in (c.ERR_ARGUMENT, c.ERR_UTF8):
+            raise ProtocolError(str(failure(status)))
+        elif status != c.ERR_CLOSED:
+            self._raise_for(status)
+        self.wait_closed()
+
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Waits until the connection has ended. Messages that come meanwhile are passed over, unless another thread receives
+        them.
+
+        :param timeout: seconds; ``None``: without end
+        :returns: whether it has ended
+        """
+        until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
+        while self._closed is None:
+            left = None if until is None else until - time.monotonic()
+            if self._receiving.acquire(False):
+                try:
+                    self._pass_over(left)
+                finally:
+                    self._receiving.release()
+            else:
+                # Who receives sees the end; who has stopped receiving leaves it to this thread.
+                self._has_ended.wait(_TURN if left is None else max(0.0, min(_TURN, left)))
+            if until is not None and time.monotonic() >= until:
+                break
+        return self._closed is not None
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close(CloseCode.NORMAL_CLOSURE if kind is None else CloseCode.INTERNAL_ERROR)
+
+    # What is known.
+
+    @property
+    def id(self) -> uuid.UUID:
+        """A name of the connection for logs: a random UUID."""
+        if self._id is None:
+            self._id = uuid.uuid4()
+        return self._id
+
+    @property
+    def logger(self) -> LoggerLike:
+        """A logger whose records have the connection as ``websocket``."""
+        if not isinstance(self._logger, logging.LoggerAdapter):
+            parent = self._logger or logging.getLogger("raddle")
+            self._logger = logging.LoggerAdapter(parent, {"websocket": weakref.proxy(self)})
+        return self._logger
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address: ``(host, port)``, or with two more numbers for IPv6; ``""`` on a Unix socket."""
+        return self._remote
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed on; ``None``: none was."""
+        return self._subprotocol
+
+    @property
+    def latency(self) -> float:
+        """The last round-trip time that keepalive has measured, in seconds; 0.0 before the first."""
+        time_us = ctypes.c_uint64()
+        if self._closed is None and abi.raddle_conn_round_trip(self._conn, ctypes.byref(time_us)) == c.OK:
+            self._latency = time_us.value / 1e6
+        return self._latency
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        if self._closed is not None:
+            return State.CLOSED
+        if self._conn == 0:
+            return State.CONNECTING
+        state = ctypes.c_uint32()
+        if abi.raddle_conn_state(self._conn, ctypes.byref(state)) != c.OK:
+            return State.CLOSED
+        return State(state.value)
+
+    @property
+    def close_code(self) -> int | None:
+        """The peer's close code, 1006 where no Close has come; ``None``: the end was not seen yet."""
+        return None if self._closed is None else self._closed.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the peer's Close; ``None``: the end was not seen yet."""
+        return None if self._closed is None else self._closed.reason
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state.name} {self._remote!r}>"
+
+    # What is behind it.
+
+    def _attach(self, conn: int) -> None:
+        """Takes an open connection of the library, which is freed with this object."""
+        self._conn = conn
+        self._at = ctypes.c_uint64(conn)
+        self._free = weakref.finalize(self, _let_go, conn)
+        self._subprotocol = text_out(abi.raddle_conn_subprotocol, conn)
+        if self._remote is None:
+            self._remote = address_of(text_out(abi.raddle_conn_peer, conn))
+
+    def _receive(self, timeout: float | None) -> Received:
+        """Waits for the next message, and keeps those that have come with it. Only with the lock."""
+        place = region()
+        if timeout is None:
+            wait = _SLICE if slice_ms() >= 0 else _FOREVER
+            while True:
+                status = place.receive(self._at, wait)
+                if status != c.ERR_TIMEOUT and status != c.ERR_INTERRUPTED:
+                    break
+        else:
+            status = sliced(
+                lambda ms: place.receive(self._at, ctypes.c_int64(ms)), _check.seconds(timeout, "timeout")
+            )
+        if status == c.OK:
+            self._inbox.extend(place.rest())
+            return place.first()
+        if status == c.ERR_BUFFER:
+            status, message = receive_large(self._conn)
+            if message is not None:
+                return message
+        if status == c.ERR_TIMEOUT:
+            raise TimeoutError("timed out in recv()")
+        self._raise_end(status)
+
+    def _receive_part(self) -> tuple[Received, bool]:
+        """Waits for the next part of a message; whether more of it follows. Only with the lock."""
+        view = Message()
+        status = sliced(lambda ms: abi.raddle_recv_part(self._conn, ms, ctypes.byref(view)), None)  # type: ignore[no-any-return]
+        if status == c.OK:
+            return copied(view), view.detail == c.MORE
+        self._raise_end(status)
+
+    def _raise_end(self, status: int) -> NoReturn:
+        """Raises what a status of a call that receives stands for. Only with the lock."""
+        if self._closed is None and status == c.ERR_CLOSED:
+            self._see_end()
+        if self._closed is not None:
+            raise self._closed.again()
+        if status == c.ERR_BUSY:
+            raise ConcurrencyError("another thread receives")
+        if status == c.ERR_HANDLE:
+            raise InvalidState("the opening handshake is not done")
+        raise failure(status)
+
+    def _see_end(self) -> None:
+        """Keeps how the connection has ended, and frees it. Only with the lock: what it lends is not in use."""
+        self._latency = self.latency
+        self._closed = ending(self._conn, self._reason) or ConnectionClosedError(None, None)
+        self._has_ended.set()
+        self._free()
+
+    def _pass_over(self, timeout: float | None) -> None:
+        """Receives and drops messages until the connection has ended or the time is up. Only with the lock."""
+        view = Message()
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if until is None else until - time.monotonic()
+            status = sliced(lambda ms: abi.raddle_recv(self._conn, ms, ctypes.byref(view)), left)  # type: ignore[no-any-return]
+            if status == c.ERR_CLOSED:
+                self._see_end()
+            if status != c.OK:
+                return
+
+    def _raise_for(self, status: int) -> NoReturn:
+        """Raises what a status of a call that sends stands for."""
+        if status in (c.ERR_CLOSED, c.ERR_TIMEOUT):
+            self._look_for_end()
+            if status == c.ERR_TIMEOUT:
+                raise TimeoutError("the peer did not take the message in its time")
+            raise self._closed.again() if self._closed else ConnectionClosedError(None, None, how="closing")
+        if status == c.ERR_HANDLE:
+            raise InvalidState("the opening handshake is not done")
+        if status in (c.ERR_STATE, c.ERR_BUSY):
+            raise ConcurrencyError("cannot call send while a message of fragments is being sent")
+        raise failure(status)
+
+    def _look_for_end(self) -> None:
+        """Waits for the end of a connection that nothing can be sent on any more, without losing messages that still come."""
+        until = time.monotonic() + (_TURN if self._close_timeout is None else self._close_timeout + _TURN)
+        while self._closed is None and time.monotonic() < until and len(self._inbox) < _KEPT:
+            if not self._receiving.acquire(False):
+                self._has_ended.wait(_TURN)
+                continue
+            try:
+                self._inbox.append(self._receive(_TURN))
+            except (TimeoutError, ConnectionClosed):
+                continue
+            finally:
+                self._receiving.release()
+
+    def _check(self, status: int) -> None:
+        if status in (c.ERR_CLOSED, c.ERR_HANDLE):
+            self._raise_for(status)
+        if status == c.ERR_ARGUMENT:
+            raise ProtocolError(str(failure(status)))
+        check(status)
+
+
+def address_of(text: str | None) -> Any:
+    """Takes apart "192.0.2.1:5000" or "[2001:db8::1]:5000"; ``None``, for a Unix socket, gives the empty string."""
+    if text is None:
+        return ""
+    host, _, port = text.rpartition(":")
+    return (host[1:-1], int(port), 0, 0) if host.startswith("[") else (host, int(port))
+
+
+def _control(data: object) -> bytes:
+    payload = data.encode() if isinstance(data, str) else payload_in(data, "data")[0]
+    if len(payload) > 125:
+        raise ProtocolError(f"data has {len(payload)} bytes, and a control frame has 125 at most")
+    return payload  # type: ignore[no-any-return]
+
+
+def _let_go(conn: int) -> None:
+    """Frees a connection whose object has gone, or whose end was seen."""
+    state = ctypes.c_uint32()
+    is_open = abi.raddle_conn_state(conn, ctypes.byref(state)) == c.OK and state.value == c.STATE_OPEN
+    abi.raddle_conn_free(conn)
+    # At the end of the interpreter, what is open then is let go silently.
+    if is_open and threading.main_thread().is_alive():
+        warnings.warn("a connection was left open: close it, or use `with`", ResourceWarning, stacklevel=2)
+
+
+_send = plain("raddle_send")
+# Waiting on the main thread would keep Ctrl-C waiting.
+_KINDS = {kind: ctypes.c_uint32(kind | c.DONT_WAIT) for kind in (c.TEXT, c.BINARY)}
+_SLICE = ctypes.c_int64(100)
+_FOREVER = ctypes.c_int64(-1)
+
+# Seconds after which a thread that waits for the end looks whether it can see it itself.
+_TURN = 0.05
+
+# Messages that come behind the last that could be sent are kept up to this number.
+_KEPT = 1024
