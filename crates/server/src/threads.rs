@@ -82,7 +82,7 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     let handle = writer.clone();
     let failed = has_failed(shared, &handle, || handler(reader, writer));
     // The handler may have given its reader to another thread, which then has the connection.
-    let reader = handle.take_reader();
+    let Some(reader) = handle.take_reader() else { return };
     drop(handle);
     let end = if failed {
         // Without details: they are not the peer's to know.

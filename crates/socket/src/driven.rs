@@ -155,6 +155,8 @@ impl Driven {
             }
             outgoing.driver = Some((driver, key));
             drop(outgoing);
+            // Nobody waits any more for the reader to be dropped.
+            link.turn.notify_all();
         }
         Self { reader }
     }

@@ -111,17 +111,20 @@ impl Reader {
         Self { writer: Writer::new(link), kept: None }
     }
 
-    /// Waits until the reader of a connection is dropped, and takes its place.
-    pub(crate) fn succeed(link: &Arc<Link>) -> Self {
+    /// Waits until the reader of a connection is dropped, and takes its place. `None`: an event loop has it.
+    pub(crate) fn succeed(link: &Arc<Link>) -> Option<Self> {
         let mut outgoing = link.outgoing.lock();
         while outgoing.reader_exists {
+            if link.flags.has(Flag::Driven) {
+                return None;
+            }
             link.turn.wait(&mut outgoing);
         }
         outgoing.reader_exists = true;
         let ended = outgoing.ended;
         drop(outgoing);
         let kept = ended.then(|| Box::new(Kept { lent: None, done: Some(link.end()) }));
-        Self { writer: Writer::new(Arc::clone(link)), kept }
+        Some(Self { writer: Writer::new(Arc::clone(link)), kept })
     }
 
     /// Waits for the next message. `None`: the connection was closed, by a closing handshake.

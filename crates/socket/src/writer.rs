@@ -148,8 +148,9 @@ impl Writer {
         self.link.end_by(crate::sys::now().saturating_add(time));
     }
 
-    /// Waits until the reader is dropped, and makes another: for whoever has to see the connection to its end.
-    pub fn take_reader(&self) -> Reader {
+    /// Waits until the reader is dropped, and makes another: for whoever has to see the connection to its end. `None`: an event
+    /// loop has it, that of an engine `pool` for example, and would be waited for in vain.
+    pub fn take_reader(&self) -> Option<Reader> {
         Reader::succeed(&self.link)
     }
 

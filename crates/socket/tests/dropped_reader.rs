@@ -44,7 +44,7 @@ fn what_waited_for_the_reader_goes_with_it() {
         // Whoever takes the reader's place begins with what comes then.
         peer.send_all(&[text("nobody reads this"), ping(b"still?")]);
         assert_eq!(peer.frame(), pong(b"still?"));
-        let mut reader = writer.take_reader();
+        let mut reader = writer.take_reader().expect("no event loop has it");
         assert_eq!(reader.next_message_within(Duration::from_millis(50)), Ok(Next::Timeout));
         peer.send(text("new"));
         assert_eq!(reader.next_message(), Ok(Some(Message::Text("new"))));
@@ -117,7 +117,9 @@ fn our_close_is_completed() {
     peer.send_all(&[text("was on its way"), close(1001, "")]);
     peer.expect_end();
     eventually("the end is known", || writer.state() == State::Closed);
-    let end = within(LIMIT, move || writer.take_reader().close(Close::code(CloseCode::NORMAL)));
+    let end = within(LIMIT, move || {
+        writer.take_reader().expect("no event loop has it").close(Close::code(CloseCode::NORMAL))
+    });
     assert!(end.is_clean(), "{end:?}");
 }
 

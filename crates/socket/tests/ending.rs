@@ -63,7 +63,8 @@ fn after_the_end_every_call_has_a_defined_result() {
     // The reader's last words are those of its first end.
     assert_end(&reader.close(Close::code(CloseCode(4000))), (Cause::PeerClose, Some((1000, "bye")), Some(1000)));
     // And one that comes later says the same.
-    let late = within(LIMIT, move || writer.take_reader().close(Close::code(CloseCode(4001))));
+    let late =
+        within(LIMIT, move || writer.take_reader().expect("no event loop has it").close(Close::code(CloseCode(4001))));
     assert_end(&late, (Cause::PeerClose, Some((1000, "bye")), Some(1000)));
 }
 
@@ -99,7 +100,7 @@ fn the_halves_may_end_in_any_order() {
     // Whoever takes the place of the dropped reader hears what has come meanwhile, or closes.
     let mut reader = within(LIMIT, {
         let writer = writer.clone();
-        move || writer.take_reader()
+        move || writer.take_reader().expect("no event loop has it")
     });
     drop(writer);
     peer.send(text("without a writer"));

@@ -213,6 +213,8 @@ fn every_call_may_be_made_from_every_call() {
                 writer.close(Close::code(CloseCode::NORMAL))?;
             }
             assert!(writer.downgrade().upgrade().is_some());
+            // The worker has it, and would wait for itself.
+            assert!(writer.take_reader().is_none());
             Ok(())
         },
     );
