@@ -1094,6 +1094,33 @@ raddle_status_t raddle_conn_traffic(raddle_conn_t conn,
 // Returns the number. From any thread.
 size_t raddle_conn_count(void);
 
+// Has nothing more read of the peer until raddle_resume: what it sends stays in the socket, and it feels that.
+//
+// - `conn`: the connection
+//
+// In a callback, none follows for this connection but RADDLE_CLOSED; the events of one raddle_server_poll are given to the
+// last one; raddle_recv waits. From another thread it may be too late for the message that is just being delivered. The
+// peer's Pings and its Close are not read either; keepalive takes a peer for alive of which anything waits to be read.
+// Where this side closes the connection, messages that come before the peer's Close are dropped.
+//
+// Returns RADDLE_OK, where reading is paused already as well. From any thread.
+raddle_status_t raddle_pause(raddle_conn_t conn);
+
+// Has the peer read again: what it has sent meanwhile is delivered, in order.
+//
+// - `conn`: the connection
+//
+// Returns RADDLE_OK, where reading is not paused as well. From any thread.
+raddle_status_t raddle_resume(raddle_conn_t conn);
+
+// Tells whether reading is paused.
+//
+// - `conn`: the connection
+// - `is_paused`: a place for 1 or 0
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_conn_is_paused(raddle_conn_t conn, uint32_t *is_paused);
+
 // Sends a Ping whose Pong can be waited for.
 //
 // - `conn`: the connection
@@ -1641,8 +1668,8 @@ raddle_status_t raddle_protocol_add_keys(raddle_protocol_t *protocol,
 // - `timeout_ms`: how long to wait; 0: not at all, negative: without end
 // - `conn`: a place for the connection; it is freed with raddle_conn_free
 //
-// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nobody has come; RADDLE_ERR_CLOSED: the server was stopped, or has drained and
-// nobody else will come; RADDLE_ERR_STATE: another engine brings the connections. From any thread, any number of them at a
+// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: nobody has come; RADDLE_ERR_CLOSED: the server was stopped, or has drained and its
+// last connection has ended; RADDLE_ERR_STATE: another engine brings the connections. From any thread, any number of them at a
 // time. The program's decision on requests is called within.
 raddle_status_t raddle_server_accept(raddle_server_t *server,
                                      int64_t timeout_ms,
@@ -1871,6 +1898,14 @@ raddle_status_t raddle_server_config_connection_rate_per_ip(raddle_server_config
 // - `count`: at least 1
 raddle_status_t raddle_server_config_max_handshakes(raddle_server_config_t *config,
                                                     size_t count);
+
+// Sets the bytes that all connections together may have buffered: of messages that are not complete, of those that wait for
+// their handler, and of output that waits for its peer. Where there are more, the connection that has the most is closed with
+// 1013. Default: 512 MiB.
+//
+// - `bytes`: at least 65,536
+raddle_status_t raddle_server_config_max_buffered(raddle_server_config_t *config,
+                                                  size_t bytes);
 
 // Sets how many connections of one identity there may be at a time, and what becomes of one more. Default: any.
 // raddle_request_set_identity says who a client is.

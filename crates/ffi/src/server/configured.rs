@@ -385,6 +385,19 @@ pub extern "C" fn raddle_server_config_max_handshakes(config: *mut ServerConfig,
     })
 }
 
+/// Sets the bytes that all connections together may have buffered: of messages that are not complete, of those that wait for
+/// their handler, and of output that waits for its peer. Where there are more, the connection that has the most is closed with
+/// 1013. Default: 512 MiB.
+///
+/// - `bytes`: at least 65,536
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_config_max_buffered(config: *mut ServerConfig, bytes: usize) -> Status {
+    set(config, |config| {
+        config.max_buffered = Some(at_least(bytes, 1 << 16, "bytes")?);
+        Ok(())
+    })
+}
+
 /// Sets how many connections of one identity there may be at a time, and what becomes of one more. Default: any.
 /// raddle_request_set_identity says who a client is.
 ///

@@ -290,6 +290,9 @@ fn settings(config: &Config) -> Builder {
     if let Some(count) = config.max_handshakes {
         builder = builder.max_handshakes(count);
     }
+    if let Some(bytes) = config.max_buffered {
+        builder = builder.max_buffered(bytes);
+    }
     if let Some(count) = config.workers {
         builder = builder.workers(count);
     }

@@ -160,6 +160,7 @@ static const struct {
 } SIZES[] = {
     {"stack_size", raddle_server_config_stack_size, NO, NO, NO},
     {"outgoing_limit", raddle_server_config_outgoing_limit, YES, YES, YES},
+    {"max_buffered", raddle_server_config_max_buffered, NO, NO, YES},
     {"fragment_size", raddle_server_config_fragment_size, NO, YES, YES},
     {"max_connections", raddle_server_config_max_connections, NO, YES, YES},
     {"max_connections_per_ip", raddle_server_config_max_connections_per_ip, NO, YES, YES},

@@ -320,6 +320,37 @@ static void requests_as_events(void) {
     close(peer);
 }
 
+/* Who is paused is not read, whoever brings the events, and loses nothing. */
+static int32_t pausing(const raddle_message_t *event, void *user) {
+    (void)user;
+    if (event->length == 5 && memcmp(event->data, "pause", 5) == 0) OK(raddle_pause(event->conn));
+    return echo(event, user);
+}
+
+static void paused(uint32_t engine) {
+    uint16_t port;
+    raddle_server_t *server = serve(engine, NULL, pausing, NULL, NULL, NULL, &port);
+    raddle_conn_t conn;
+    uint32_t is_paused = 7;
+    size_t listed = 0;
+    char sink[8];
+    int peer = peer_open(port);
+    peer_echo(peer, "pause");
+    OK(raddle_server_connections(server, NULL, &conn, 1, &listed));
+    OK(raddle_conn_is_paused(conn, &is_paused));
+    CHECK(listed == 1 && is_paused == 1);
+    peer_send(peer, RADDLE_TEXT, "later", 5);
+    pause_ms(50);
+    CHECK(recv(peer, sink, sizeof sink, MSG_DONTWAIT) < 0);
+    OK(raddle_resume(conn));
+    OK(raddle_resume(conn));
+    CHECK(peer_receive(peer, sink, sizeof sink, &listed) == RADDLE_TEXT && memcmp(sink, "later", 5) == 0);
+    OK(raddle_conn_is_paused(conn, &is_paused));
+    CHECK(is_paused == 0);
+    peer_close(peer);
+    finish(server);
+}
+
 /* How many of an identity there may be. */
 static void name_ada(raddle_request_t *request, void *user) {
     (void)user;
@@ -507,6 +538,8 @@ int main(void) {
     requests(RADDLE_ENGINE_THREADS);
     requests(RADDLE_ENGINE_POOL);
     requests_as_events();
+    paused(RADDLE_ENGINE_THREADS);
+    paused(RADDLE_ENGINE_POOL);
     identities();
     topics();
     listeners();
