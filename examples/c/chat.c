@@ -28,15 +28,47 @@ static void on_request(raddle_request_t *request, void *user) {
     }
 }
 
-/* The server is known once it was started, and connections may come before that: they find it here. */
 static raddle_server_t *server;
 
+/* Who comes is in the topic until it has left. */
 static int32_t on_open(const raddle_message_t *event, void *user) {
-    char peer[64], line[96];
     (void)user;
-    if (raddle_conn_peer(event->conn, peer, sizeof peer, NULL) != RADDLE_OK) strcpy(peer, "somebody");
-    snprintf(line, sizeof line, "%s has come", peer);
-    return raddle_server_broadcast(server, RADDLE_TEXT, (const uint8_t *)line, strlen(line), 0) == RADDLE_OK
-        ? (int32_t)raddle_server_subscribe(server, event->conn, "chat")
-        : 1;
+    return (int32_t)raddle_server_subscribe(server, event->conn, "chat");
+}
+
+/* What one says goes to all, the one that has said it too, with its address in front. */
+static int32_t on_message(const raddle_message_t *message, void *user) {
+    char peer[64], line[1200];
+    int length;
+    (void)user;
+    if (message->kind != RADDLE_TEXT || message->length > 1000) return 1;
+    if (raddle_conn_peer(message->conn, peer, sizeof peer, NULL) != RADDLE_OK) strcpy(peer, "somebody");
+    length = snprintf(line, sizeof line, "%s: %.*s", peer, (int)message->length, (const char *)message->data);
+    return (int32_t)raddle_server_publish(server, "chat", RADDLE_TEXT, (const uint8_t *)line, (size_t)length, 0);
+}
+
+int main(int argc, char **argv) {
+    raddle_server_config_t *config = NULL;
+    sigset_t signals;
+    int speaks_tls, signal;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+
+    check(raddle_server_config_new(&config), "settings");
+    speaks_tls = parse(argc, argv, config);
+    check(raddle_server_config_callbacks(config, on_open, on_message, NULL, NULL, NULL, NULL), "callbacks");
+    check(raddle_server_config_on_request(config, on_request, NULL, NULL), "requests");
+    check(raddle_server_new(config, &server), "listen");
+    check(raddle_server_config_free(config), "settings");
+    check(raddle_server_start(server), "start");
+    announce(server, speaks_tls);
+
+    sigwait(&signals, &signal);
+    check(raddle_server_stop(server, 10000), "stop");
+    check(raddle_server_join(server, 12000), "join");
+    check(raddle_server_free(server), "free");
+    return 0;
 }

@@ -21,8 +21,8 @@ static void *serve(void *argument) {
 
 static void *accept_all(void *server) {
     raddle_conn_t conn;
-    while (raddle_server_accept(server, -1, &conn) == RADDLE_OK) {
-        raddle_conn_t *argument = malloc(sizeof *argument);
+    while (raddle_server_accept((raddle_server_t *)server, -1, &conn) == RADDLE_OK) {
+        raddle_conn_t *argument = (raddle_conn_t *)malloc(sizeof *argument);
         pthread_t thread;
         if (argument == NULL) abort();
         *argument = conn;
