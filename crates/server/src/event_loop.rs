@@ -94,6 +94,8 @@ struct Record {
     /// Messages that were not received there: large ones, and those that were compressed.
     apart: Vec<Vec<u8>>,
     happened: Vec<Happened>,
+    /// Of these, so many were given.
+    given: usize,
     /// The connections that have ended in this turn.
     departed: Vec<Driven>,
 }
@@ -103,8 +105,10 @@ enum Happened {
     Open(usize),
     Message(usize, Kind, Place),
     Drained(usize),
-    /// By its place among those that have departed.
-    Closed(usize, End),
+    /// By its place among those that have departed. Apart, as nearly all that happens is messages.
+    Closed(usize, Box<End>),
+    /// A request that was given.
+    Asked,
 }
 
 #[derive(Clone, Copy)]
@@ -135,6 +139,7 @@ impl EventLoop {
                 used: 0,
                 apart: Vec::new(),
                 happened: Vec::new(),
+                given: 0,
                 departed: Vec::new(),
             },
         }
@@ -143,7 +148,7 @@ impl EventLoop {
     /// Lets what was sent leave, waits until something happens, at most for `timeout`, and gives all that has: in the order
     /// in which it has happened to each connection.
     ///
-    /// Events that are not taken out of the iterator are lost. A poll without events says that the time was up, that a
+    /// Events that are not taken out of the iterator are there for [`rest`](Self::rest), until the next poll. A poll without events says that the time was up, that a
     /// [`Waker`] or a signal has ended it, or that the server has stopped.
     pub fn poll(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_>> {
         let until = timeout.map(|timeout| after(Instant::now(), timeout));
@@ -170,22 +175,31 @@ impl EventLoop {
                 self.home.watch.wake();
             }
         }
-        let Record { arena, apart, happened, departed, .. } = &mut self.turn;
+        self.rest()
+    }
+
+    /// The events of the last poll that were not taken.
+    pub fn rest(&mut self) -> impl Iterator<Item = Event<'_>> {
+        let Record { arena, apart, happened, given, departed, .. } = &mut self.turn;
         let (arena, apart, departed, berths) = (&*arena, &*apart, &*departed, &self.berths);
         let writer = |key| berths.get(key)?.driven.as_ref().map(Driven::writer);
-        happened.drain(..).filter_map(move |happened| {
+        let left = happened[*given..].iter_mut().inspect(|_| *given += 1);
+        left.filter_map(move |happened| {
             Some(match happened {
-                Happened::Request(request) => Event::Request(*request),
-                Happened::Open(key) => Event::Open(writer(key)?),
                 Happened::Message(key, kind, place) => {
-                    let bytes = match &place {
+                    let bytes = match place {
                         Place::Arena(range) => &arena[range.clone()],
                         Place::Apart(index) => &apart[*index],
                     };
-                    Event::Message(writer(key)?, kind.lend(bytes))
+                    Event::Message(writer(*key)?, kind.lend(bytes))
                 }
-                Happened::Drained(key) => Event::Drained(writer(key)?),
-                Happened::Closed(index, end) => Event::Closed(departed[index].writer(), end),
+                Happened::Open(key) => Event::Open(writer(*key)?),
+                Happened::Drained(key) => Event::Drained(writer(*key)?),
+                Happened::Closed(index, end) => Event::Closed(departed[*index].writer(), End::clone(end)),
+                asked => match mem::replace(asked, Happened::Asked) {
+                    Happened::Request(request) => Event::Request(*request),
+                    _ => return None,
+                },
             })
         })
     }
@@ -205,7 +219,7 @@ impl EventLoop {
     /// Tells whether the server has stopped, and the last connection has ended.
     pub fn is_over(&self) -> bool {
         self.berths.is_empty()
-            && self.turn.happened.is_empty()
+            && self.turn.given == self.turn.happened.len()
             && self.home.stopping.load(Ordering::SeqCst)
             && !self.home.has_tasks()
     }
@@ -253,7 +267,7 @@ impl EventLoop {
                 }
                 Task::Ended(key) => {
                     if let Some((driven, ())) = self.berths.remove(&self.home, key) {
-                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), driven.end()));
+                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), Box::new(driven.end())));
                         self.turn.departed.push(driven);
                     }
                 }
@@ -328,6 +342,7 @@ impl Record {
         self.used = 0;
         self.apart.clear();
         self.happened.clear();
+        self.given = 0;
         self.departed.clear();
     }
 

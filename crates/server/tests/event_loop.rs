@@ -11,6 +11,12 @@ use common::*;
 use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Reader, Server, Writer};
 use rustix::event::{PollFd, PollFlags, poll};
 
+/// A loop may be made by one thread and polled by another.
+const _: fn() = || {
+    fn moves<T: Send>() {}
+    moves::<EventLoop>();
+};
+
 fn looping(set_up: impl FnOnce(Builder) -> Builder) -> (Server, EventLoop) {
     let server = listening(set_up);
     let events = server.event_loop().expect("it starts");
@@ -69,6 +75,44 @@ fn a_poll_gives_what_has_happened_in_order() {
     assert_eq!(happened.len(), 2, "{happened:?}");
     assert!(happened[0] == "open" && happened[1].starts_with("closed: "), "{happened:?}");
     server.join(LIMIT).expect("it has ended");
+}
+
+#[test]
+fn events_that_were_not_taken_are_there_until_the_next_poll() {
+    let (server, mut events) = looping(Builder::requests_as_events);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        let bytes: Vec<u8> = (0..100).flat_map(|number| client.encode(&text(&format!("{number}")))).collect();
+        client.send_bytes(&bytes);
+        for number in 0..100 {
+            assert_eq!(client.frame(), text(&format!("{number}")));
+        }
+        say_goodbye(client);
+    });
+    let mut happened = Vec::new();
+    let mut note = |event: Event<'_>| {
+        happened.push(match event {
+            Event::Request(request) => request.accept().map(|()| "request".into()).expect("it is in time"),
+            Event::Message(connection, Message::Text(text)) => {
+                connection.send(text).expect("there is room");
+                text.to_owned()
+            }
+            Event::Open(_) => "open".into(),
+            Event::Closed(..) => "closed".into(),
+            event => panic!("{event:?}"),
+        });
+    };
+    while !events.is_over() {
+        events.poll(Some(LIMIT)).take(1).for_each(&mut note);
+        // Some by some, to the last.
+        while events.rest().take(7).map(&mut note).count() > 0 {}
+        assert_eq!(events.rest().count(), 0);
+    }
+    join(client, LIMIT);
+    let messages = (0..100).map(|number: u32| number.to_string());
+    let expected: Vec<String> =
+        ["request".into(), "open".into()].into_iter().chain(messages).chain(["closed".into()]).collect();
+    assert_eq!(happened, expected);
 }
 
 #[test]

@@ -38,6 +38,10 @@ pub struct Events {
     found: Vec<epoll::Event>,
 }
 
+// SAFETY: what is a pointer by its type is one of our keys: numbers, which nobody follows.
+#[allow(unsafe_code)]
+unsafe impl Send for Events {}
+
 /// A set of sockets that one thread waits for, and that others change.
 #[derive(Debug)]
 pub struct Watch {
