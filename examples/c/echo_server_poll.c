@@ -15,7 +15,7 @@ static void on_signal(int signal) {
 int main(int argc, char **argv) {
     raddle_server_config_t *config = NULL;
     raddle_server_t *server = NULL;
-    static raddle_message_t events[1024];
+    raddle_message_t events[256];
     struct sigaction action;
     int speaks_tls, is_stopping = 0;
 
@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
 
     for (;;) {
         size_t count = 0, i;
-        raddle_status_t status = raddle_server_poll(server, events, 1024, 1000, &count);
+        raddle_status_t status = raddle_server_poll(server, events, 256, 1000, &count);
         if (status == RADDLE_ERR_CLOSED) break;
         if (status != RADDLE_OK && status != RADDLE_ERR_TIMEOUT && status != RADDLE_ERR_INTERRUPTED) {
             check(status, "poll");

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -120,22 +121,27 @@ pub(crate) fn insert(conn: Conn) -> Result<Entry, Failure> {
 
 /// Does something with a connection.
 pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {
-    let current = CURRENT.get();
-    if current.id == id && id != 0 {
-        // SAFETY: `Entered` borrows the connection for as long as it is the current one of this thread.
-        let conn = unsafe { &*current.conn };
-        return guarded(id, conn, act);
-    }
-    let act = if HAS_TURN.get() {
-        match with_turn(id, act) {
-            Ok(result) => return result,
-            Err(act) => act,
+    let mut act = Some(act);
+    let mut take = || act.take().expect("nobody has taken it before");
+    // `Err`: the thread is about to end.
+    let near = HERE.try_with(|here| {
+        let current = here.current.get();
+        if current.id == id && id != 0 {
+            // SAFETY: `Entered` borrows the connection for as long as it is the current one of this thread.
+            let conn = unsafe { &*current.conn };
+            return Some(guarded(id, conn, take()));
         }
-    } else {
-        act
-    };
+        if here.has_turn.get() {
+            let turn = here.turn.try_borrow().ok()?;
+            return Some(guarded(id, turn.find(id)?, take()));
+        }
+        None
+    });
+    if let Ok(Some(result)) = near {
+        return result;
+    }
     let conn = TABLE.get(id).map_err(missing)?;
-    guarded(id, &conn, act)
+    guarded(id, &conn, take())
 }
 
 /// Takes a connection out of the table: its id names nothing any more, and the program's pointer is destroyed.
@@ -174,58 +180,32 @@ pub(crate) fn count() -> usize {
 
 /// Says that this thread serves a connection, until the result is dropped.
 pub(crate) fn enter(entry: &Entry) -> Entered<'_> {
-    let before = CURRENT.replace(Current { id: entry.id, conn: Arc::as_ptr(&entry.conn) });
-    Entered { before, of: entry }
+    let before = HERE.with(|here| here.current.replace(Current { id: entry.id, conn: Arc::as_ptr(&entry.conn) }));
+    Entered { before, of: PhantomData }
 }
 
 /// A connection is the current one of this thread.
 pub(crate) struct Entered<'a> {
     before: Current,
-    #[allow(dead_code)]
-    of: &'a Entry,
+    of: PhantomData<&'a Entry>,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.before);
+        HERE.with(|here| here.current.set(self.before));
     }
 }
 
 /// Says which connections the events of this thread's turn are of, in their order. `Err`: it is amid using the last turn.
 pub(crate) fn set_turn(entries: impl FnOnce(&mut Vec<Entry>)) -> Result<(), Failure> {
-    TURN.with(|turn| {
-        let mut turn = turn.try_borrow_mut().map_err(|_| Failure::state("a poll within a call"))?;
+    HERE.with(|here| {
+        let mut turn = here.turn.try_borrow_mut().map_err(|_| Failure::state("a poll within a call"))?;
         turn.next.set(0);
         turn.entries.clear();
         entries(&mut turn.entries);
-        HAS_TURN.set(!turn.entries.is_empty());
+        here.has_turn.set(!turn.entries.is_empty());
         Ok(())
     })
-}
-
-/// Does something with a connection of this thread's turn; gives back what was to be done where it is none. Programs go
-/// through their events in order: it is the connection that was asked for last, or the next.
-fn with_turn<R, A>(id: u64, act: A) -> Result<Result<R, Failure>, A>
-where
-    A: FnOnce(&Conn) -> Result<R, Failure>,
-{
-    let mut act = Some(act);
-    let result = TURN.try_with(|turn| {
-        let turn = turn.try_borrow().ok()?;
-        let mut place = turn.next.get();
-        let mut entry = turn.entries.get(place)?;
-        if entry.id != id {
-            place += 1;
-            entry = turn.entries.get(place).filter(|entry| entry.id == id)?;
-            turn.next.set(place);
-        }
-        act.take().map(|act| guarded(id, &entry.conn, act))
-    });
-    match (result, act) {
-        (Ok(Some(result)), _) => Ok(result),
-        (_, Some(act)) => Err(act),
-        (_, None) => unreachable!("what was done has a result"),
-    }
 }
 
 fn guarded<R>(id: u64, conn: &Conn, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {
@@ -250,8 +230,10 @@ impl Drop for Poison {
         if thread::panicking() {
             TABLE.poison(self.0);
             // From now on it is looked up, and found to be poisoned.
-            CURRENT.set(Current::NOBODY);
-            HAS_TURN.set(false);
+            let _ = HERE.try_with(|here| {
+                here.current.set(Current::NOBODY);
+                here.has_turn.set(false);
+            });
         }
     }
 }
@@ -268,11 +250,32 @@ impl Current {
 }
 
 /// The connections of a turn.
-#[derive(Default)]
 struct Turn {
     entries: Vec<Entry>,
     /// Where the program is.
     next: Cell<usize>,
+}
+
+impl Turn {
+    /// A connection of the turn. Programs go through their events in order: it is the one that was asked for last, or the
+    /// next.
+    fn find(&self, id: u64) -> Option<&Conn> {
+        let next = self.next.get();
+        let entry = self.entries.get(next)?;
+        if entry.id == id {
+            return Some(&entry.conn);
+        }
+        let entry = self.entries.get(next + 1).filter(|entry| entry.id == id)?;
+        self.next.set(next + 1);
+        Some(&entry.conn)
+    }
+}
+
+/// What a thread has at hand.
+struct Here {
+    current: Cell<Current>,
+    has_turn: Cell<bool>,
+    turn: RefCell<Turn>,
 }
 
 impl fmt::Debug for Conn {
@@ -282,9 +285,13 @@ impl fmt::Debug for Conn {
 }
 
 thread_local! {
-    static CURRENT: Cell<Current> = const { Cell::new(Current::NOBODY) };
-    static HAS_TURN: Cell<bool> = const { Cell::new(false) };
-    static TURN: RefCell<Turn> = const { RefCell::new(Turn { entries: Vec::new(), next: Cell::new(0) }) };
+    static HERE: Here = const {
+        Here {
+            current: Cell::new(Current::NOBODY),
+            has_turn: Cell::new(false),
+            turn: RefCell::new(Turn { entries: Vec::new(), next: Cell::new(0) }),
+        }
+    };
 }
 
 static TABLE: Table<Arc<Conn>> = Table::new(Kind::Connection);

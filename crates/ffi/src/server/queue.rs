@@ -1,6 +1,5 @@
 //! The queue of a server: what a turn of its event loop has found, as C sees it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use crate::status::Failure;
 pub(crate) struct Queue {
     events: EventLoop,
     turn: Found,
+    /// The last array was full: there may be more of the last turn.
+    has_more: bool,
 }
 
 struct Found {
@@ -27,16 +28,11 @@ struct Found {
     conns: Vec<Option<Entry>>,
     /// Connections whose last event was given: they are there until the next turn.
     departed: Vec<Entry>,
-    /// What the program's array had no space for.
-    left: VecDeque<MessageView>,
 }
-
-// SAFETY: the pointers of `left` lead into the memory of `events` and of `departed`, which go with them.
-unsafe impl Send for Queue {}
 
 impl Queue {
     pub(crate) fn new(events: EventLoop, core: Arc<Core>) -> Self {
-        Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new(), left: VecDeque::new() } }
+        Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new() }, has_more: false }
     }
 
     /// Waits for events, and puts them where the program wants them. Gives their number; 0: none has come.
@@ -45,30 +41,20 @@ impl Queue {
         space: &mut Space<'_, MessageView>,
         timeout: Option<Duration>,
     ) -> Result<usize, Failure> {
-        let Self { events, turn } = self;
+        let Self { events, turn, has_more } = self;
         let mut count = 0;
-        if !turn.left.is_empty() {
-            // The connections are those of the turn still.
-            while !space.is_full()
-                && let Some(view) = turn.left.pop_front()
-            {
-                space.push(view);
-                count += 1;
-            }
-            return Ok(count);
+        if *has_more {
+            // It lies in the memory of the last turn until the next.
+            connections::set_turn(|entries| {
+                *has_more = !events.rest().all(|event| turn.give(event, entries, space, &mut count));
+            })?;
         }
-        turn.let_go();
-        connections::set_turn(|entries| {
-            for event in events.poll(timeout) {
-                let Some(view) = turn.convert(event, entries) else { continue };
-                if space.is_full() {
-                    turn.left.push_back(view);
-                } else {
-                    space.push(view);
-                    count += 1;
-                }
-            }
-        })?;
+        if count == 0 {
+            turn.let_go();
+            connections::set_turn(|entries| {
+                *has_more = !events.poll(timeout).all(|event| turn.give(event, entries, space, &mut count));
+            })?;
+        }
         Ok(count)
     }
 
@@ -83,7 +69,7 @@ impl Queue {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.turn.left.is_empty() && self.events.is_over()
+        self.events.is_over()
     }
 
     pub(crate) fn events(&self) -> &EventLoop {
@@ -92,6 +78,21 @@ impl Queue {
 }
 
 impl Found {
+    /// Puts an event where the program wants it. `false`: there is no space for another.
+    fn give(
+        &mut self,
+        event: Event<'_>,
+        entries: &mut Vec<Entry>,
+        space: &mut Space<'_, MessageView>,
+        count: &mut usize,
+    ) -> bool {
+        if let Some(view) = self.convert(event, entries) {
+            space.push(view);
+            *count += 1;
+        }
+        !space.is_full()
+    }
+
     /// An event as C sees it, with its connection behind those of the turn. `None`: there is none, as its connection has no
     /// handle.
     fn convert(&mut self, event: Event<'_>, entries: &mut Vec<Entry>) -> Option<MessageView> {
@@ -150,10 +151,6 @@ impl Drop for Found {
         self.let_go();
         for entry in self.conns.iter().flatten() {
             let _ = connections::retire(entry.id);
-        }
-        // Requests that were not given to the program are answered.
-        for view in self.left.iter().filter(|view| view.kind == RADDLE_REQUEST) {
-            drop(RequestHandle::table().take(view.data.addr() as u64));
         }
     }
 }
