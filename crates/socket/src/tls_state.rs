@@ -55,7 +55,10 @@ impl State {
     /// A failure comes behind all that was received before it, and is final.
     pub(crate) fn feed(&mut self, records: &[u8], space: &mut [u8]) -> io::Result<usize> {
         if self.is_closed {
-            return Ok(self.pass_over(records, space));
+            self.pass_over();
+            let count = records.len().min(space.len());
+            space[..count].fill(0);
+            return Ok(count);
         }
         let waiting = std::mem::take(&mut self.unfed);
         let mut given = self.fetch(space, 0);
@@ -82,11 +85,12 @@ impl State {
     ///
     /// A failure comes behind all that was received before it, and is final.
     pub(crate) fn feed_in_place(&mut self, space: &mut [u8], count: usize) -> io::Result<usize> {
-        debug_assert!(self.unfed.is_empty() && self.decrypted == 0, "it goes first");
         if self.is_closed {
+            self.pass_over();
             space[..count].fill(0);
             return Ok(count);
         }
+        debug_assert!(self.unfed.is_empty() && self.decrypted == 0, "it goes first");
         let (mut taken, mut given) = (0, 0);
         while taken < count && self.failed.is_none() {
             match self.connection.read_tls(&mut &space[taken..count]) {
@@ -113,14 +117,11 @@ impl State {
         }
     }
 
-    /// Gives zeros for `records`, which come too late for anybody, so that they are counted and dropped.
-    // An alert would follow our close_notify if they were out of order; rustls, built for debugging, panics over that.
-    fn pass_over(&mut self, records: &[u8], space: &mut [u8]) -> usize {
+    /// Drops what is left of what came too late for anybody. Zeros are given for what still comes, so that it is counted.
+    // An alert would follow our close_notify if it were out of order; rustls, built for debugging, panics over that.
+    fn pass_over(&mut self) {
         self.unfed = Vec::new();
         self.decrypted = 0;
-        let count = records.len().min(space.len());
-        space[..count].fill(0);
-        count
     }
 
     fn process(&mut self, count: usize) {

@@ -608,6 +608,18 @@ fn what_comes_behind_our_last_word_is_dropped_whatever_it_is() {
 }
 
 #[test]
+fn what_was_decrypted_and_not_read_when_we_have_ended_is_dropped() {
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    let reading = thread::spawn(move || connection.next_message().map(drop).expect_err("it has failed"));
+    // The frame that nobody may send is at the start of a record that is larger than the receive buffer.
+    raw.send(&[&[0xf1, 0x80, 0, 0, 0, 0][..], &[7; 16_000]].concat());
+    assert_eq!(raw.read_to_end()[..4], [0x88, 0x17, 3, 0xea]);
+    raw.stream.write_all(&[7; 100_000]).expect("the server reads on");
+    raw.stream.shutdown(Shutdown::Write).expect("it is open");
+    assert_eq!(join(reading, LIMIT).cause, Cause::Failed(Error::ReservedBits));
+}
+
+#[test]
 fn keys_that_have_served_their_time_end_the_connection_and_swallow_nothing() {
     // TLS 1.2 has no other keys to go on with: after 2^24 records with AES-GCM, here after a few.
     let (one, other) = tcp_pair();

@@ -1,20 +1,19 @@
 //! What stands between peers that speak plainly and a server of wss: it puts TLS on what they send, takes it off what they get,
 //! and tells the server who they are, as a trusted proxy does.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use raddle::{Handshake, Interest, Patience, ServerTls, Socket, TlsStream, Transport};
+use raddle::ServerTls;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
-use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-
-use crate::peer::PATIENCE;
+use rustls::{ClientConfig, ClientConnection};
 
 /// A certificate of `localhost`, for the server and for those that trust it.
 pub(crate) struct Certificate {
@@ -84,43 +83,35 @@ fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
     let word = format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());
     stream.write_all(word.as_bytes()).expect("the server reads");
     peer.set_nodelay(true).expect("a socket");
-    let handle = stream.try_clone().expect("a descriptor");
-    let name = ServerName::try_from("localhost").expect("a name");
-    let tls = TlsStream::client(Socket::tcp(stream).expect("a socket"), config, name).expect("a client");
-    loop {
-        match tls.handshake() {
-            Ok(Handshake::Done) => break,
-            Ok(Handshake::Waits(interest)) => drop(tls.wait(interest, Some(PATIENCE)).expect("a socket")),
-            // The server has no place, or no time.
-            Err(_) => return reset(&peer),
-        }
-    }
+    let Ok(tls) = Tls::open(stream, config) else {
+        // The server has no place, or no time.
+        return reset(&peer);
+    };
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut bytes = [0; 16 * 1024];
             loop {
                 match (&peer).read(&mut bytes) {
-                    Ok(0) => return drop(tls.shutdown(Shutdown::Write)),
-                    Ok(count) if send(&tls, &bytes[..count]).is_ok() => {}
-                    Ok(_) => {}
+                    Ok(0) => return drop(tls.finish()),
+                    // The server may have had enough.
+                    Ok(count) => drop(tls.send(&bytes[..count])),
                     Err(_) => {
-                        reset(&handle);
-                        return drop(tls.socket().shutdown(Shutdown::Both));
+                        reset(&tls.stream);
+                        return drop(tls.stream.shutdown(Shutdown::Both));
                     }
                 }
             }
         });
-        let mut bytes = vec![0; 16 * 1024];
         loop {
-            match tls.receive(&mut bytes, Patience::Block) {
-                Ok(0) => {
+            match tls.receive() {
+                Ok(Some(bytes)) => drop((&peer).write_all(&bytes)),
+                Ok(None) => {
                     let _ = peer.shutdown(Shutdown::Write);
                     // As a socket that is closed: what still comes is answered by a reset.
-                    let _ = tls.wait(Interest::Read, Some(Duration::ZERO));
+                    let mut sockets = [PollFd::new(&tls.stream, PollFlags::IN)];
+                    let _ = poll(&mut sockets, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
                     break;
                 }
-                Ok(count) if (&peer).write_all(&bytes[..count]).is_ok() => {}
-                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     reset(&peer);
@@ -132,17 +123,74 @@ fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
     });
 }
 
-fn send(tls: &TlsStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match tls.send(&[IoSlice::new(bytes)]) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tls.wait(Interest::Write, Some(PATIENCE))?;
+/// TLS as its client speaks it, which may end what it sends and read on.
+struct Tls {
+    stream: TcpStream,
+    state: Mutex<ClientConnection>,
+}
+
+impl Tls {
+    fn open(mut stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut state =
+            ClientConnection::new(config, ServerName::try_from("localhost").expect("a name")).expect("a client");
+        state.set_buffer_limit(None);
+        while state.is_handshaking() {
+            state.complete_io(&mut stream)?;
+        }
+        Ok(Self { stream, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, ClientConnection> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write(|state| state.writer().write_all(bytes))
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.write(|state| {
+            state.send_close_notify();
+            Ok(())
+        })?;
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    /// Writes without the lock: the server may have to be read meanwhile.
+    fn write(&self, put: impl FnOnce(&mut ClientConnection) -> io::Result<()>) -> io::Result<()> {
+        let mut records = Vec::new();
+        let mut state = self.state();
+        put(&mut state)?;
+        while state.wants_write() {
+            state.write_tls(&mut records)?;
+        }
+        drop(state);
+        (&self.stream).write_all(&records)
+    }
+
+    /// What has arrived, if only records without bytes. `None`: the server has ended the stream.
+    fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut records = [0; 16 * 1024];
+        let received = (&self.stream).read(&mut records)?;
+        let (mut records, mut bytes) = (&records[..received], Vec::new());
+        let mut state = self.state();
+        loop {
+            let taken = state.read_tls(&mut records)?;
+            let found = state.process_new_packets().map_err(io::Error::other)?;
+            let start = bytes.len();
+            bytes.resize(start + found.plaintext_bytes_to_read(), 0);
+            state.reader().read_exact(&mut bytes[start..])?;
+            if found.peer_has_closed() && bytes.is_empty() {
+                return Ok(None);
             }
-            Err(error) => return Err(error),
+            if received == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if records.is_empty() || taken == 0 {
+                return Ok(Some(bytes));
+            }
         }
     }
-    Ok(())
 }
 
 /// Has a socket reset when it is closed.
