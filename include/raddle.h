@@ -212,6 +212,11 @@
 // The program takes open connections with raddle_server_accept, and receives with raddle_recv, on threads of its own.
 #define RADDLE_ENGINE_ACCEPT 4
 
+// The program takes events with raddle_server_poll, as with RADDLE_ENGINE_QUEUE, but some threads of the library read and
+// parse for it: for programs whose thread has much else to do. Each message is copied once more, and a peer that closes or
+// breaks a rule right behind a message may have ended before the program has seen that.
+#define RADDLE_ENGINE_FED_QUEUE 5
+
 // A send waits where the outgoing limit is reached, at most until the write deadline. In engines pool and queue it fails
 // instead, but for answers to what is just being read.
 #define RADDLE_WHEN_FULL_BLOCK 1
@@ -1733,10 +1738,11 @@ raddle_status_t raddle_server_config_free(raddle_server_config_t *config);
 raddle_status_t raddle_server_config_engine(raddle_server_config_t *config,
                                             uint32_t engine);
 
-// Sets the number of threads of engine pool. Default: as many as the machine has cores.
+// Sets the number of threads of engines pool and fed queue. Default: as many as the machine has cores.
 //
 // - `count`: 1 to 1,024
-raddle_status_t raddle_server_config_workers(raddle_server_config_t *config, uint32_t count);
+raddle_status_t raddle_server_config_workers(raddle_server_config_t *config,
+                                             uint32_t count);
 
 // Sets the size in bytes of the stack of each connection's thread, for engine threads. Default: 2 MiB of address space, of
 // which only what is used takes memory.
@@ -1932,7 +1938,7 @@ raddle_status_t raddle_server_config_trust_proxy(raddle_server_config_t *config,
 raddle_status_t raddle_server_config_keep_headers(raddle_server_config_t *config,
                                                   uint32_t keep);
 
-// Makes each request an event of engine queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
+// Makes each request an event of engines queue and fed queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
 // says.
 //
 // - `on`: 1 or 0
@@ -2090,7 +2096,7 @@ raddle_status_t raddle_server_metric(const raddle_server_t *server,
 // Lets what was sent leave, waits until something happens, and gives what has: in the order in which it has happened to each
 // connection.
 //
-// - `server`: the server, of engine queue
+// - `server`: the server, of engine queue or fed queue
 // - `events`, `max`: a place for events, at least one
 // - `timeout_ms`: how long to wait; 0: not at all, negative: without end
 // - `count`: a place for the number of events, at least 1
@@ -2111,14 +2117,14 @@ raddle_status_t raddle_server_poll(raddle_server_t *server,
 
 // Lets what was sent since the last poll leave now.
 //
-// - `server`: the server, of engine queue
+// - `server`: the server, of engine queue or fed queue
 //
 // Returns RADDLE_OK; RADDLE_ERR_BUSY: another thread polls. Does not wait. On the thread that polls.
 raddle_status_t raddle_server_flush(raddle_server_t *server);
 
 // Ends the current raddle_server_poll, or the next one, with RADDLE_ERR_INTERRUPTED where nothing else has happened.
 //
-// - `server`: the server, of engine queue
+// - `server`: the server, of engine queue or fed queue
 //
 // Returns RADDLE_OK. From any thread; not from a signal handler.
 raddle_status_t raddle_server_wake(const raddle_server_t *server);
@@ -2126,7 +2132,7 @@ raddle_status_t raddle_server_wake(const raddle_server_t *server);
 // Gives a descriptor for poll(2), epoll or a library's event loop: readable while raddle_server_poll would find something,
 // or has something to do. It is the server's: it must not be read or closed, and is gone when the server was freed.
 //
-// - `server`: the server, of engine queue
+// - `server`: the server, of engine queue or fed queue
 // - `fd`: a place for the descriptor
 //
 // Call raddle_server_poll with a timeout of 0 whenever it is readable, until that returns RADDLE_ERR_TIMEOUT. From this

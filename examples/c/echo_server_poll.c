@@ -1,4 +1,5 @@
-/* Sends every message back: with events from a queue, on this thread, which is the worker. */
+/* Sends every message back: with events from a queue, on this thread, which is the worker; with --engine pool, other threads
+   read and parse for it. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "options.h"
@@ -17,7 +18,7 @@ int main(int argc, char **argv) {
     raddle_server_t *server = NULL;
     raddle_message_t events[256];
     struct sigaction action;
-    int speaks_tls, is_stopping = 0;
+    int speaks_tls, is_fed = 0, is_stopping = 0, argument;
 
     /* Without SA_RESTART: a signal ends the poll. */
     memset(&action, 0, sizeof action);
@@ -28,7 +29,10 @@ int main(int argc, char **argv) {
     check(raddle_check_version(RADDLE_VERSION, RADDLE_ABI_VERSION), "version");
     check(raddle_server_config_new(&config), "settings");
     speaks_tls = parse(argc, argv, config);
-    check(raddle_server_config_engine(config, RADDLE_ENGINE_QUEUE), "engine");
+    for (argument = 3; argument + 1 < argc; argument++) {
+        if (strcmp(argv[argument], "--engine") == 0) is_fed = strcmp(argv[argument + 1], "pool") == 0;
+    }
+    check(raddle_server_config_engine(config, is_fed ? RADDLE_ENGINE_FED_QUEUE : RADDLE_ENGINE_QUEUE), "engine");
     check(raddle_server_new(config, &server), "listen");
     check(raddle_server_config_free(config), "settings");
     check(raddle_server_start(server), "start");

@@ -109,7 +109,7 @@ pub const RADDLE_POOL_TLS: Peer = secure("raddle pool TLS", RADDLE_POOL);
 const TUNGSTENITE: Peer = served("tungstenite", Wire::WebSocket, Limit::Threads);
 
 /// All of them, by their limit.
-pub const ALL: [Peer; 18] = [
+pub const ALL: [Peer; 19] = [
     RAW_THREADS,
     RADDLE_THREADS,
     other("raddle C threads", Limit::Threads, Kind::C("echo_server.c", &["--engine", "threads"])),
@@ -119,6 +119,7 @@ pub const ALL: [Peer; 18] = [
     RADDLE_POOL,
     other("raddle C pool", Limit::Loop, Kind::C("echo_server.c", &["--engine", "pool", "--workers", "1"])),
     other("raddle C queue", Limit::Loop, Kind::C("echo_server_poll.c", &[])),
+    other("raddle C fed queue", Limit::Loop, Kind::C("echo_server_poll.c", &["--engine", "pool", "--workers", "1"])),
     served("fastwebsockets", Wire::WebSocket, Limit::Loop),
     served("tokio-websockets", Wire::WebSocket, Limit::Loop),
     served("sockudo-ws", Wire::WebSocket, Limit::Loop),

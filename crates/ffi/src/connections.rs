@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -29,6 +30,10 @@ pub(crate) struct Conn {
     /// lets it go when it has ended.
     receiving: Option<Box<Mutex<Receiving>>>,
     user: Mutex<Option<User>>,
+    /// Its id names nothing any more, be it at hand of a thread still.
+    is_retired: AtomicBool,
+    /// The program has paused reading. Whoever pauses it for another reason finds out by this when that has passed.
+    pub(crate) is_paused: AtomicBool,
     /// How it has ended, once that was seen.
     end: OnceLock<Box<End>>,
     /// The request that has opened it, where the server keeps those.
@@ -69,6 +74,8 @@ impl Conn {
             server,
             receiving: None,
             user: Mutex::new(None),
+            is_retired: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
             end: OnceLock::new(),
             head,
             answer: None,
@@ -84,6 +91,17 @@ impl Conn {
         receiving
             .try_lock()
             .ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread receives on this connection"))
+    }
+
+    /// Has the peer read again, unless the program has paused it.
+    pub(crate) fn go_on(&self) {
+        if !self.is_paused.load(Ordering::SeqCst) {
+            self.writer.resume_reading();
+            // It may have done so just now.
+            if self.is_paused.load(Ordering::SeqCst) {
+                self.writer.pause_reading();
+            }
+        }
     }
 
     /// Tells whether the program has to free it.
@@ -133,7 +151,8 @@ pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) ->
         }
         if here.has_turn.get() {
             let turn = here.turn.try_borrow().ok()?;
-            return Some(guarded(id, turn.find(id)?, take()));
+            let conn = turn.find(id).filter(|conn| !conn.is_retired.load(Ordering::Relaxed))?;
+            return Some(guarded(id, conn, take()));
         }
         None
     });
@@ -147,6 +166,7 @@ pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) ->
 /// Takes a connection out of the table: its id names nothing any more, and the program's pointer is destroyed.
 pub(crate) fn retire(id: u64) -> Result<Arc<Conn>, Failure> {
     let conn = TABLE.take(id).map_err(missing)?;
+    conn.is_retired.store(true, Ordering::Relaxed);
     drop(conn.replace_user(None));
     Ok(conn)
 }

@@ -1,5 +1,7 @@
 //! Pausing: a peer that is not read feels that as back-pressure.
 
+use std::sync::atomic::Ordering;
+
 use crate::arguments;
 use crate::connections;
 use crate::guard::guard;
@@ -20,6 +22,7 @@ use crate::status::Status;
 pub extern "C" fn raddle_pause(conn: Connection) -> Status {
     guard(|| {
         connections::with(conn, |conn| {
+            conn.is_paused.store(true, Ordering::SeqCst);
             conn.writer.pause_reading();
             Ok(())
         })
@@ -35,6 +38,7 @@ pub extern "C" fn raddle_pause(conn: Connection) -> Status {
 pub extern "C" fn raddle_resume(conn: Connection) -> Status {
     guard(|| {
         connections::with(conn, |conn| {
+            conn.is_paused.store(false, Ordering::SeqCst);
             conn.writer.resume_reading();
             Ok(())
         })
@@ -52,7 +56,7 @@ pub extern "C" fn raddle_conn_is_paused(conn: Connection, is_paused: *mut u32) -
     guard(|| {
         let place = arguments::out(is_paused, "is_paused")?;
         connections::with(conn, |conn| {
-            place.put(u32::from(conn.writer.is_reading_paused()));
+            place.put(u32::from(conn.is_paused.load(Ordering::SeqCst)));
             Ok(())
         })
     })

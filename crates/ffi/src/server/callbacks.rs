@@ -196,7 +196,7 @@ impl Drop for Retired {
     }
 }
 
-fn failed(failure: Failure) -> HandlerError {
+pub(crate) fn failed(failure: Failure) -> HandlerError {
     format!("a connection gets no handle: {failure:?}").into()
 }
 

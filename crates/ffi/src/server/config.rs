@@ -30,6 +30,11 @@ pub const RADDLE_ENGINE_QUEUE: u32 = 3;
 /// The program takes open connections with raddle_server_accept, and receives with raddle_recv, on threads of its own.
 pub const RADDLE_ENGINE_ACCEPT: u32 = 4;
 
+/// The program takes events with raddle_server_poll, as with RADDLE_ENGINE_QUEUE, but some threads of the library read and
+/// parse for it: for programs whose thread has much else to do. Each message is copied once more, and a peer that closes or
+/// breaks a rule right behind a message may have ended before the program has seen that.
+pub const RADDLE_ENGINE_FED_QUEUE: u32 = 5;
+
 /// Makes settings with the defaults: engine threads, no listener, and limits that suit a server on the open Internet.
 ///
 /// - `config`: a place for the handle; it is freed with raddle_server_config_free
@@ -96,6 +101,7 @@ pub(crate) enum Engine {
     Threads,
     Pool,
     Queue,
+    FedQueue,
     Accept,
 }
 

@@ -9,7 +9,8 @@ use raddle_server::{AddressSource, IdentityPolicy, Options, Surplus, TrustedProx
 use crate::arguments::{self, at_least};
 use crate::deflate;
 use crate::server::config::{
-    Engine, RADDLE_ENGINE_ACCEPT, RADDLE_ENGINE_POOL, RADDLE_ENGINE_QUEUE, RADDLE_ENGINE_THREADS, ServerConfig, set,
+    Engine, RADDLE_ENGINE_ACCEPT, RADDLE_ENGINE_FED_QUEUE, RADDLE_ENGINE_POOL, RADDLE_ENGINE_QUEUE,
+    RADDLE_ENGINE_THREADS, ServerConfig, set,
 };
 use crate::status::{Failure, Status};
 
@@ -48,6 +49,7 @@ pub extern "C" fn raddle_server_config_engine(config: *mut ServerConfig, engine:
         (RADDLE_ENGINE_THREADS, Engine::Threads),
         (RADDLE_ENGINE_POOL, Engine::Pool),
         (RADDLE_ENGINE_QUEUE, Engine::Queue),
+        (RADDLE_ENGINE_FED_QUEUE, Engine::FedQueue),
         (RADDLE_ENGINE_ACCEPT, Engine::Accept),
     ];
     set(config, |config| {
@@ -56,7 +58,7 @@ pub extern "C" fn raddle_server_config_engine(config: *mut ServerConfig, engine:
     })
 }
 
-/// Sets the number of threads of engine pool. Default: as many as the machine has cores.
+/// Sets the number of threads of engines pool and fed queue. Default: as many as the machine has cores.
 ///
 /// - `count`: 1 to 1,024
 #[unsafe(no_mangle)]
@@ -463,7 +465,7 @@ pub extern "C" fn raddle_server_config_keep_headers(config: *mut ServerConfig, k
     })
 }
 
-/// Makes each request an event of engine queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
+/// Makes each request an event of engines queue and fed queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
 /// says.
 ///
 /// - `on`: 1 or 0

@@ -16,6 +16,7 @@ use crate::guard::guard;
 use crate::handles::{Handle as _, to_id, to_pointer};
 use crate::server::callbacks::Caller;
 use crate::server::config::{Config, Engine, ServerConfig};
+use crate::server::fed::{Feed, Feeder, Taker};
 use crate::server::queue::Queue;
 use crate::server::requests::Pending;
 use crate::server::{Core, Server, Serving, Way, with};
@@ -211,9 +212,15 @@ fn make(config: &Config) -> Result<Serving, Failure> {
         }
         (None, false) => builder,
     };
-    if config.requests_as_events {
-        builder = builder.requests_as_events();
-    }
+    let feed = (config.engine == Engine::FedQueue).then(|| Feed::new(&core)).transpose()?;
+    builder = match &feed {
+        Some(feed) if config.requests_as_events => {
+            let feed = Arc::clone(feed);
+            builder.on_request(move |request| feed.ask(request))
+        }
+        None if config.requests_as_events => builder.requests_as_events(),
+        _ => builder,
+    };
     for place in &config.places {
         builder = place.add_to(builder).map_err(|error| cannot_listen(&place.name(), &error))?;
     }
@@ -221,6 +228,7 @@ fn make(config: &Config) -> Result<Serving, Failure> {
         server: builder.build()?,
         core,
         engine: config.engine,
+        feed,
         callbacks: Mutex::new(Some(config.callbacks.clone())),
         way: OnceLock::new(),
         is_stopped: AtomicBool::new(false),
@@ -247,6 +255,11 @@ fn start(serving: &Serving) -> Result<(), Failure> {
             let waker = events.waker();
             let queue = Box::new(Mutex::new(Queue::new(events, Arc::clone(&serving.core))));
             Way::Queue { queue, waker }
+        }
+        Engine::FedQueue => {
+            let feed = serving.feed.as_ref().expect("it was made with the server");
+            serving.server.start_pool(Feeder(Arc::clone(feed)))?;
+            Way::Fed { taker: Box::new(Mutex::new(Taker::new(Arc::clone(feed)))), feed: Arc::clone(feed) }
         }
         Engine::Accept => Way::Accept,
     };

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod callbacks;
 pub mod config;
 pub mod configured;
+pub mod fed;
 pub mod lifecycle;
 pub mod listeners;
 pub mod metrics;
@@ -40,6 +41,8 @@ pub(crate) struct Serving {
     pub(crate) engine: config::Engine,
     /// What is called once it is started; `None`: it was.
     pub(crate) callbacks: Mutex<Option<callbacks::Callbacks>>,
+    /// What the threads of engine queue-workers leave their events in.
+    pub(crate) feed: Option<Arc<fed::Feed>>,
     /// Set when it is started.
     pub(crate) way: OnceLock<Way>,
     /// It was told to stop.
@@ -50,6 +53,7 @@ pub(crate) struct Serving {
 pub(crate) enum Way {
     Callbacks,
     Queue { queue: Box<Mutex<queue::Queue>>, waker: Waker },
+    Fed { taker: Box<Mutex<fed::Taker>>, feed: Arc<fed::Feed> },
     Accept,
 }
 

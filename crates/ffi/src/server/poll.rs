@@ -3,20 +3,16 @@
 use std::ffi::c_int;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use parking_lot::Mutex;
-use raddle_server::Waker;
-
 use crate::arguments;
 use crate::guard::guard;
 use crate::message::MessageView;
-use crate::server::queue::Queue;
-use crate::server::{Server, Serving, Way, with};
+use crate::server::{Server, Way, with};
 use crate::status::{Failure, Status};
 
 /// Lets what was sent leave, waits until something happens, and gives what has: in the order in which it has happened to each
 /// connection.
 ///
-/// - `server`: the server, of engine queue
+/// - `server`: the server, of engine queue or fed queue
 /// - `events`, `max`: a place for events, at least one
 /// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
 /// - `count`: a place for the number of events, at least 1
@@ -44,36 +40,49 @@ pub extern "C" fn raddle_server_poll(
             return Err(Failure::argument("max: at least 1"));
         }
         with(server, |serving| {
-            let (queue, _) = queue_of(serving)?;
-            let mut queue = queue.try_lock().ok_or_else(busy)?;
-            match queue.poll(&mut space, arguments::timeout(timeout_ms))? {
-                0 if queue.is_over() => Err(Failure::new(
-                    Status::RADDLE_ERR_CLOSED,
-                    "the server was stopped, and its connections have ended",
-                )),
-                0 if queue.was_woken() => {
-                    Err(Failure::new(Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"))
+            let timeout = arguments::timeout(timeout_ms);
+            let (found, is_over, was_woken) = match serving.way()? {
+                Way::Queue { queue, .. } => {
+                    let mut queue = queue.try_lock().ok_or_else(busy)?;
+                    let found = queue.poll(&mut space, timeout)?;
+                    (found, found == 0 && queue.is_over(), queue.was_woken())
                 }
-                0 => Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "nothing has happened")),
+                Way::Fed { taker, .. } => {
+                    let mut taker = taker.try_lock().ok_or_else(busy)?;
+                    let found = taker.poll(&mut space, timeout)?;
+                    (found, found == 0 && taker.is_over(), taker.was_woken())
+                }
+                _ => return Err(no_queue()),
+            };
+            let (status, text) = match found {
+                0 if is_over => (Status::RADDLE_ERR_CLOSED, "the server was stopped, and its connections have ended"),
+                0 if was_woken => (Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"),
+                0 => (Status::RADDLE_ERR_TIMEOUT, "nothing has happened"),
                 found => {
                     place.put(found);
-                    Ok(())
+                    return Ok(());
                 }
-            }
+            };
+            Err(Failure::new(status, text))
         })
     })
 }
 
 /// Lets what was sent since the last poll leave now.
 ///
-/// - `server`: the server, of engine queue
+/// - `server`: the server, of engine queue or fed queue
 ///
 /// Returns RADDLE_OK; RADDLE_ERR_BUSY: another thread polls. Does not wait. On the thread that polls.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_flush(server: *mut Server) -> Status {
     guard(|| {
         with(server, |serving| {
-            queue_of(serving)?.0.try_lock().ok_or_else(busy)?.flush();
+            match serving.way()? {
+                Way::Queue { queue, .. } => queue.try_lock().ok_or_else(busy)?.flush(),
+                // What is sent leaves by itself.
+                Way::Fed { .. } => {}
+                _ => return Err(no_queue()),
+            }
             Ok(())
         })
     })
@@ -81,14 +90,18 @@ pub extern "C" fn raddle_server_flush(server: *mut Server) -> Status {
 
 /// Ends the current raddle_server_poll, or the next one, with RADDLE_ERR_INTERRUPTED where nothing else has happened.
 ///
-/// - `server`: the server, of engine queue
+/// - `server`: the server, of engine queue or fed queue
 ///
 /// Returns RADDLE_OK. From any thread; not from a signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_wake(server: *const Server) -> Status {
     guard(|| {
         with(server, |serving| {
-            queue_of(serving)?.1.wake();
+            match serving.way()? {
+                Way::Queue { waker, .. } => waker.wake(),
+                Way::Fed { feed, .. } => feed.wake(),
+                _ => return Err(no_queue()),
+            }
             Ok(())
         })
     })
@@ -97,7 +110,7 @@ pub extern "C" fn raddle_server_wake(server: *const Server) -> Status {
 /// Gives a descriptor for poll(2), epoll or a library's event loop: readable while raddle_server_poll would find something,
 /// or has something to do. It is the server's: it must not be read or closed, and is gone when the server was freed.
 ///
-/// - `server`: the server, of engine queue
+/// - `server`: the server, of engine queue or fed queue
 /// - `fd`: a place for the descriptor
 ///
 /// Call raddle_server_poll with a timeout of 0 whenever it is readable, until that returns RADDLE_ERR_TIMEOUT. From this
@@ -109,18 +122,18 @@ pub extern "C" fn raddle_server_fd(server: *const Server, fd: *mut c_int) -> Sta
     guard(|| {
         let place = arguments::out(fd, "fd")?;
         with(server, |serving| {
-            let queue = queue_of(serving)?.0.try_lock().ok_or_else(busy)?;
-            place.put(queue.events().as_fd().as_raw_fd());
+            place.put(match serving.way()? {
+                Way::Queue { queue, .. } => queue.try_lock().ok_or_else(busy)?.events().as_fd().as_raw_fd(),
+                Way::Fed { feed, .. } => feed.descriptor().as_raw_fd(),
+                _ => return Err(no_queue()),
+            });
             Ok(())
         })
     })
 }
 
-fn queue_of(serving: &Serving) -> Result<(&Mutex<Queue>, &Waker), Failure> {
-    match serving.way()? {
-        Way::Queue { queue, waker } => Ok((queue, waker)),
-        _ => Err(Failure::state("the server has another engine than RADDLE_ENGINE_QUEUE")),
-    }
+fn no_queue() -> Failure {
+    Failure::state("the server has another engine than RADDLE_ENGINE_QUEUE and RADDLE_ENGINE_FED_QUEUE")
 }
 
 fn busy() -> Failure {

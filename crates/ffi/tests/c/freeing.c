@@ -204,14 +204,27 @@ static void while_others_use_it(void) {
     STATUS(RADDLE_ERR_CLOSED, statuses[0]);
     OK(statuses[1]);
 
-    busy_server = serve(RADDLE_ENGINE_QUEUE, NULL, NULL, NULL, NULL, NULL, &port);
-    CHECK(pthread_create(&threads[0], NULL, polling, &statuses[0]) == 0);
-    peer = peer_open(port);
-    OK(raddle_server_free(busy_server));
-    CHECK(pthread_join(threads[0], NULL) == 0);
-    CHECK(statuses[0] == RADDLE_ERR_CLOSED || statuses[0] == RADDLE_ERR_HANDLE);
-    EVENTUALLY(raddle_conn_count() == 0);
-    close(peer);
+    for (i = 0; i < 2; i++) {
+        const uint32_t engine = i == 0 ? RADDLE_ENGINE_QUEUE : RADDLE_ENGINE_FED_QUEUE;
+        busy_server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
+        CHECK(pthread_create(&threads[0], NULL, polling, &statuses[0]) == 0);
+        peer = peer_open(port);
+        OK(raddle_server_free(busy_server));
+        CHECK(pthread_join(threads[0], NULL) == 0);
+        CHECK(statuses[0] == RADDLE_ERR_CLOSED || statuses[0] == RADDLE_ERR_HANDLE);
+        EVENTUALLY(raddle_conn_count() == 0);
+        close(peer);
+        /* Nobody polls: what waits is let go. */
+        busy_server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
+        peer = peer_dial(port);
+        peer_request(peer, "/", "");
+        peer_send(peer, RADDLE_TEXT, "unheard", 7);
+        /* Where the polling thread is the worker, nobody has answered. */
+        if (i == 1) EVENTUALLY(raddle_conn_count() == 1);
+        OK(raddle_server_free(busy_server));
+        EVENTUALLY(raddle_conn_count() == 0);
+        close(peer);
+    }
 }
 
 /* Hostile input 310: what the library gives has its own function, which can be called again, and no other. */

@@ -34,8 +34,8 @@ struct thread {
     int peers[OWN];
 };
 
-static raddle_server_t *acceptor, *echoing[2], *queue;
-static uint16_t acceptor_port, echo_ports[2], queue_port;
+static raddle_server_t *acceptor, *echoing[2], *queues[2];
+static uint16_t acceptor_port, echo_ports[2], queue_ports[2];
 /* Connections of callbacks and of the queue, and requests, that whoever comes by uses. */
 static raddle_conn_t shared[SHARED];
 static raddle_request_t *asked[SHARED];
@@ -242,7 +242,7 @@ static void call_shared(struct thread *self) {
     case 7: CALL(FINE, raddle_server_publish(server, "topic", RADDLE_TEXT, (const uint8_t *)"all", 3, 0)); break;
     case 8: CALL(FINE | MAY(RADDLE_ERR_BUFFER), raddle_server_connections(server, NULL, listed, 4, &count)); break;
     case 9: CALL(FINE, raddle_server_metric(server, RADDLE_METRIC_OPENED, &counted)); break;
-    case 10: CALL(FINE, raddle_server_wake(queue)); break;
+    case 10: CALL(FINE, raddle_server_wake(queues[below(self, 2)])); break;
     case 11: CALL(MAY(RADDLE_ERR_STATE), raddle_server_wake(server)); break;
     case 12: CALL(MAY(RADDLE_ERR_STATE), raddle_server_start(server)); break;
     default:
@@ -284,10 +284,10 @@ static void call_forged(struct thread *self) {
 /* Comes to the servers that bring events, and goes. */
 static void call_peer(struct thread *self) {
     int *peer = &self->peers[below(self, OWN)];
-    uint64_t which = below(self, 3);
+    uint64_t which = below(self, 4);
     char sink[4096];
     if (*peer < 0) {
-        *peer = peer_dial(which == 2 ? queue_port : echo_ports[which]);
+        *peer = peer_dial(which < 2 ? echo_ports[which] : queue_ports[which - 2]);
         peer_request(*peer, "/", "");
     } else if (below(self, 4) == 0) {
         close(*peer);
@@ -334,8 +334,8 @@ static void *run(void *argument) {
     return NULL;
 }
 
-/* Serves the queue, until it is over. */
-static void *poll_queue(void *argument) {
+/* Serves a queue, until it is over. */
+static void *poll_queue(void *queue) {
     raddle_message_t events[7];
     size_t count = 0, i;
     int status;
@@ -343,7 +343,7 @@ static void *poll_queue(void *argument) {
         if (status != RADDLE_OK) STATUS(RADDLE_ERR_INTERRUPTED, status);
         for (i = 0; status == RADDLE_OK && i < count; i++) CHECK(on_event(&events[i], NULL) == 0);
     }
-    return argument;
+    return queue;
 }
 
 static int descriptors(void) {
@@ -374,7 +374,7 @@ static raddle_server_t *deciding(uint32_t engine, uint16_t *port) {
 
 int main(int argc, char **argv) {
     static struct thread threads[THREADS];
-    pthread_t handles[THREADS], poller;
+    pthread_t handles[THREADS], pollers[2];
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)time(NULL);
     long total = 0;
     int before, i;
@@ -397,8 +397,10 @@ int main(int argc, char **argv) {
     acceptor = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &acceptor_port);
     echoing[0] = deciding(RADDLE_ENGINE_THREADS, &echo_ports[0]);
     echoing[1] = deciding(RADDLE_ENGINE_POOL, &echo_ports[1]);
-    queue = deciding(RADDLE_ENGINE_QUEUE, &queue_port);
-    CHECK(pthread_create(&poller, NULL, poll_queue, NULL) == 0);
+    for (i = 0; i < 2; i++) {
+        queues[i] = deciding(i == 0 ? RADDLE_ENGINE_QUEUE : RADDLE_ENGINE_FED_QUEUE, &queue_ports[i]);
+        CHECK(pthread_create(&pollers[i], NULL, poll_queue, queues[i]) == 0);
+    }
     for (i = 0; i < THREADS; i++) {
         threads[i].state = (seed + (uint64_t)i) * 0x9e3779b97f4a7c15ull | 1;
         CHECK(pthread_create(&handles[i], NULL, run, &threads[i]) == 0);
@@ -407,9 +409,12 @@ int main(int argc, char **argv) {
         CHECK(pthread_join(handles[i], NULL) == 0);
         total += threads[i].calls;
     }
-    OK(raddle_server_stop(queue, 1000));
-    CHECK(pthread_join(poller, NULL) == 0);
-    finish(queue);
+    for (i = 0; i < 2; i++) {
+        OK(raddle_server_stop(queues[i], 1000));
+        CHECK(pthread_join(pollers[i], NULL) == 0);
+        OK(raddle_server_join(queues[i], 10000));
+        OK(raddle_server_free(queues[i]));
+    }
     for (i = 0; i < 2; i++) OK(raddle_server_stop(echoing[i], 1000));
     for (i = 0; i < 2; i++) OK(raddle_server_join(echoing[i], 10000));
     for (i = 0; i < 2; i++) OK(raddle_server_free(echoing[i]));

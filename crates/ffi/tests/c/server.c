@@ -46,9 +46,9 @@ static raddle_message_t next(raddle_server_t *server) {
     return event;
 }
 
-static void queue_events(void) {
+static void queue_events(uint32_t engine) {
     uint16_t port;
-    raddle_server_t *server = serve(RADDLE_ENGINE_QUEUE, NULL, NULL, NULL, NULL, NULL, &port);
+    raddle_server_t *server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
     raddle_message_t event, events[16];
     raddle_conn_t conn;
     char payload[64];
@@ -113,6 +113,47 @@ static void queue_events(void) {
     OK(raddle_server_join(server, 10000));
     OK(raddle_server_free(server));
     CHECK(raddle_conn_count() == 0);
+}
+
+/* Who sends faster than the program takes is paused, and nothing is lost. */
+static void flooding(void) {
+    uint16_t port;
+    raddle_server_t *server = serve(RADDLE_ENGINE_FED_QUEUE, NULL, NULL, NULL, NULL, NULL, &port);
+    static unsigned char frame[8 + 60000] = {0x82, 0x80 | 126, 60000 >> 8, 60000 & 0xff};
+    raddle_message_t events[64];
+    size_t sent = 0, taken = 0, found, i, rest = sizeof frame;
+    uint32_t is_paused = 7;
+    raddle_conn_t conn;
+    int peer = peer_open(port), idle = 0;
+    conn = next(server).conn;
+    /* Until the peer feels it: the limit is 4 MiB, and the sockets' buffers are no larger. */
+    while (idle < 50) {
+        ssize_t count = send(peer, frame + sizeof frame - rest, rest, MSG_DONTWAIT | MSG_NOSIGNAL);
+        CHECK(sent < 2000);
+        if (count < 0) {
+            idle++;
+            pause_ms(10);
+            continue;
+        }
+        idle = 0;
+        rest -= (size_t)count;
+        if (rest == 0) {
+            sent++;
+            rest = sizeof frame;
+        }
+    }
+    /* That is none of the program's. */
+    OK(raddle_conn_is_paused(conn, &is_paused));
+    CHECK(is_paused == 0 && sent > 60);
+    while (taken < sent) {
+        OK(raddle_server_poll(server, events, 64, 10000, &found));
+        for (i = 0; i < found; i++) CHECK(events[i].kind == RADDLE_BINARY && events[i].length == 60000);
+        taken += found;
+    }
+    close(peer);
+    CHECK(next(server).kind == RADDLE_CLOSED);
+    OK(raddle_server_free(server));
+    EVENTUALLY(raddle_conn_count() == 0);
 }
 
 /* What waits too long is held back, and says so when it has left. */
@@ -286,8 +327,8 @@ static void requests(uint32_t engine) {
     finish(server);
 }
 
-static void requests_as_events(void) {
-    raddle_server_config_t *config = settings(RADDLE_ENGINE_QUEUE);
+static void requests_as_events(uint32_t engine) {
+    raddle_server_config_t *config = settings(engine);
     uint16_t port;
     raddle_server_t *server;
     raddle_message_t event;
@@ -533,11 +574,14 @@ static void blocking(void) {
 }
 
 int main(void) {
-    queue_events();
+    queue_events(RADDLE_ENGINE_QUEUE);
+    queue_events(RADDLE_ENGINE_FED_QUEUE);
+    flooding();
     draining();
     requests(RADDLE_ENGINE_THREADS);
     requests(RADDLE_ENGINE_POOL);
-    requests_as_events();
+    requests_as_events(RADDLE_ENGINE_QUEUE);
+    requests_as_events(RADDLE_ENGINE_FED_QUEUE);
     paused(RADDLE_ENGINE_THREADS);
     paused(RADDLE_ENGINE_POOL);
     identities();
