@@ -31,13 +31,15 @@ const OPEN: &[(u16, &str)] = &[
     (285, "interleavings are tried out by chance and under load, not exhaustively"),
 ];
 
-/// The groups that concern the protocol without I/O, the server and the client: not the C and Python interfaces (S, T), and
-/// what goes on for hours (X).
+const PAGE: &str = include_str!("../../../../../docs/hostile-inputs.md");
+
+/// The groups that concern the protocol without I/O, the server and the client: not the C interface (S), the Python interface
+/// (T), and what goes on for hours (X).
 const GROUPS: &str = "ABCDEFGHIJKLMNOPQRUVW";
 
 #[test]
 fn every_case_of_these_groups_is_covered() {
-    let page: BTreeSet<u16> = numbers(include_str!("../../../../../docs/hostile-inputs.md"));
+    let page: BTreeSet<u16> = numbers(PAGE, GROUPS);
     assert!(page.contains(&1) && page.contains(&370) && page.contains(&88) && page.len() == 332, "{}", page.len());
 
     let mut covered: BTreeSet<u16> = rows::all().iter().map(|case| case.number).collect();
@@ -46,6 +48,15 @@ fn every_case_of_these_groups_is_covered() {
         assert!(page.contains(&number), "case {number} is none of these groups");
         assert!(covered.insert(number), "case {number} is covered, and not left out: {reason:?}");
     }
+    let missing: Vec<_> = page.difference(&covered).collect();
+    assert!(missing.is_empty(), "not covered: {missing:?}");
+}
+
+#[test]
+fn every_case_of_the_c_interface_is_covered_by_a_program_in_c() {
+    let page = numbers(PAGE, "S");
+    assert_eq!((page.first(), page.last(), page.len()), (Some(&297), Some(&317), 21));
+    let covered = marks::in_c();
     let missing: Vec<_> = page.difference(&covered).collect();
     assert!(missing.is_empty(), "not covered: {missing:?}");
 }
@@ -74,13 +85,13 @@ fn nothing_in_the_library_looks_at_the_wall_clock_or_the_environment() {
 }
 
 /// The numbers of the cases in the groups.
-fn numbers(page: &str) -> BTreeSet<u16> {
+fn numbers(page: &str, groups: &str) -> BTreeSet<u16> {
     let mut group = None;
     let mut numbers = BTreeSet::new();
     for line in page.lines() {
         if let Some(title) = line.strip_prefix("## ") {
             group = title.split_once(". ").map(|(letter, _)| letter);
-        } else if group.is_some_and(|letter| GROUPS.contains(letter)) {
+        } else if group.is_some_and(|letter| groups.contains(letter)) {
             let number = line.strip_prefix("| ").and_then(|rest| rest.split(' ').next());
             numbers.extend(number.and_then(|number| number.parse::<u16>().ok()));
         }

@@ -14,6 +14,18 @@ pub(crate) fn all() -> BTreeSet<u16> {
     files.iter().flat_map(|file| of(&read(file), file)).collect()
 }
 
+/// The numbers of the cases that the programs in C are marked with, each of which is run.
+pub(crate) fn in_c() -> BTreeSet<u16> {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ffi/tests/c");
+    let mut numbers = BTreeSet::new();
+    for source in entries(&programs).iter().map(|file| read(file)) {
+        let marks =
+            source.lines().filter_map(|line| line.trim_start_matches(['/', '*', ' ']).strip_prefix("Hostile input"));
+        numbers.extend(marks.flat_map(parse));
+    }
+    numbers
+}
+
 /// The sources in these directories of all crates.
 pub(crate) fn sources(directories: &[&str]) -> Vec<PathBuf> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it is one of several");
