@@ -150,6 +150,24 @@
 // The client forgets each message that it has sent (RFC 7692, section 7.1.1.2).
 #define RADDLE_CLIENT_NO_CONTEXT_TAKEOVER 2
 
+// Nothing is told.
+#define RADDLE_LOG_OFF 0
+
+// What somebody should look after: a callback that has failed, a thread that cannot be started.
+#define RADDLE_LOG_ERROR 1
+
+// What may become that.
+#define RADDLE_LOG_WARNING 2
+
+// What happens seldom.
+#define RADDLE_LOG_INFO 3
+
+// How each connection has ended, and why each that was not opened was refused.
+#define RADDLE_LOG_DEBUG 4
+
+// Everything.
+#define RADDLE_LOG_TRACE 5
+
 // A text message: UTF-8.
 #define RADDLE_TEXT 1
 
@@ -439,6 +457,12 @@ typedef struct {
 // Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
 // pointer any more, on any thread, without any lock held. NULL where nothing is to be destroyed.
 typedef void (*raddle_destroy_t)(void *user);
+
+// What the library calls with a line for a log: its level, RADDLE_LOG_…, and a text of at most 511 bytes of UTF-8, lent for
+// the call. Peers' texts in it are escaped; payloads, cookies and keys are never in it.
+//
+// Called on any thread, by several at a time. What the function does with this library is not logged.
+typedef void (*raddle_log_callback_t)(uint32_t level, const char *text, void *user);
 
 // A piece of what is to be written: as a `struct iovec`, with the same members in the same order.
 typedef struct {
@@ -1260,6 +1284,20 @@ raddle_status_t raddle_conn_set_user(raddle_conn_t conn,
 //
 // Returns RADDLE_OK. From any thread.
 raddle_status_t raddle_conn_user(raddle_conn_t conn, void **user);
+
+// Has a function called for what the library has to say. Default: it says nothing.
+//
+// - `callback`: the function; NULL for none
+// - `level`: the least important that is told: RADDLE_LOG_…
+// - `user`, `destroy`: handed to each call; `destroy`, unless it is NULL, is called exactly once, when another function was
+//   set and the last call has returned
+//
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for another level: then all stays as it is, and the library has no use for
+// `user`. From any thread.
+raddle_status_t raddle_log(raddle_log_callback_t callback,
+                           uint32_t level,
+                           void *user,
+                           raddle_destroy_t destroy);
 
 // Makes settings with the defaults.
 //

@@ -107,10 +107,9 @@ impl Failure {
     /// Keeps the text for [`raddle_last_error`], and gives the status.
     pub(crate) fn note(self) -> Status {
         LAST.with_borrow_mut(|last| {
-            let mut line = Line { bytes: last, length: 0 };
+            last.fill(0);
             // A text that is too long is cut.
-            let _ = line.write_str(&self.text);
-            last[line.length] = 0;
+            let _ = Line::new(last).write_str(&self.text);
         });
         self.status
     }
@@ -159,10 +158,17 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// One line of text that is as long as its place at most, and ends between characters.
-struct Line<'a> {
+/// One line of text that is as long as its place at most, and ends between characters. The last byte is left alone.
+pub(crate) struct Line<'a> {
     bytes: &'a mut [u8; LONGEST],
     length: usize,
+}
+
+impl<'a> Line<'a> {
+    /// A line in a place that holds nothing but NULs.
+    pub(crate) fn new(bytes: &'a mut [u8; LONGEST]) -> Self {
+        Self { bytes, length: 0 }
+    }
 }
 
 impl fmt::Write for Line<'_> {
@@ -184,7 +190,8 @@ thread_local! {
     static LAST: RefCell<[u8; LONGEST]> = const { RefCell::new([0; LONGEST]) };
 }
 
-const LONGEST: usize = 512;
+/// Bytes of a text, with the NUL at its end.
+pub(crate) const LONGEST: usize = 512;
 
 const TEXTS: &[(Status, &CStr)] = &[
     (Status::RADDLE_OK, c"success"),

@@ -75,7 +75,7 @@ NAMED = {
     ("size_t", "line"): "1024",
     ("uint16_t", "status"): "404",
 }
-CALLBACKS = {"raddle_callback_t", "raddle_destroy_t", "raddle_request_callback_t"}
+CALLBACKS = {"raddle_callback_t", "raddle_destroy_t", "raddle_log_callback_t", "raddle_request_callback_t"}
 
 
 def functions(header):
@@ -147,7 +147,7 @@ def main():
             calls.append(f'    expect({expected}, {name}({", ".join(arguments)}), "{name}: {what}");')
 
         nothing = ["NULL" if kind.endswith("*") or kind in CALLBACKS else "0" for kind, _ in parameters]
-        if name not in ("raddle_send_many", "raddle_check_version"):
+        if name not in ("raddle_send_many", "raddle_check_version", "raddle_log"):
             call(nothing, "RADDLE_OK" if FREES.match(name) and parameters[0][0].endswith("*") else "FAILS", "nothing at all")
         for index, (kind, called) in enumerate(parameters):
             with_this = lambda it: plain[:index] + [it] + plain[index + 1 :]
