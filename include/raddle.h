@@ -509,8 +509,9 @@ raddle_status_t raddle_attempt_start(const raddle_client_t *client,
 //   settings say
 // - `conn`: a place for the connection, which is freed with raddle_conn_free
 //
-// Returns RADDLE_OK once; RADDLE_ERR_TIMEOUT: it goes on, and a further call waits on; as raddle_connect where it has
-// failed, again and again; RADDLE_ERR_STATE where the connection was given before. From any thread.
+// Returns RADDLE_OK once; RADDLE_ERR_WOULD_BLOCK: it goes on, and a further call waits on; as raddle_connect where it has
+// failed, again and again, RADDLE_ERR_TIMEOUT among that; RADDLE_ERR_STATE where the connection was given before. From any
+// thread.
 raddle_status_t raddle_attempt_wait(raddle_attempt_t *attempt,
                                     int64_t timeout_ms,
                                     raddle_conn_t *conn);

@@ -82,8 +82,9 @@ pub extern "C" fn raddle_attempt_start(
 ///   settings say
 /// - `conn`: a place for the connection, which is freed with raddle_conn_free
 ///
-/// Returns RADDLE_OK once; RADDLE_ERR_TIMEOUT: it goes on, and a further call waits on; as raddle_connect where it has
-/// failed, again and again; RADDLE_ERR_STATE where the connection was given before. From any thread.
+/// Returns RADDLE_OK once; RADDLE_ERR_WOULD_BLOCK: it goes on, and a further call waits on; as raddle_connect where it has
+/// failed, again and again, RADDLE_ERR_TIMEOUT among that; RADDLE_ERR_STATE where the connection was given before. From any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_attempt_wait(attempt: *mut Attempt, timeout_ms: i64, conn: *mut Connection) -> Status {
     guard(|| {
@@ -102,7 +103,7 @@ pub extern "C" fn raddle_attempt_wait(attempt: *mut Attempt, timeout_ms: i64, co
                 None => {}
             }
             Err(match &*ended {
-                Ended::NotYet => Failure::new(Status::RADDLE_ERR_TIMEOUT, "the attempt goes on"),
+                Ended::NotYet => Failure::new(Status::RADDLE_ERR_WOULD_BLOCK, "the attempt goes on"),
                 Ended::Connected => Failure::state("the connection was given before"),
                 Ended::Failed(error) => Failure::from_connect(error),
             })

@@ -174,16 +174,24 @@ static void an_attempt_is_waited_for_in_slices_and_given_up(void) {
     char silent[64];
     int listener = listen_silently(silent, sizeof silent), i;
     raddle_attempt_t *attempt = NULL;
+    raddle_client_t *client = NULL;
     raddle_conn_t conn;
     pthread_t thread;
     STATUS(RADDLE_ERR_TIMEOUT, raddle_connect(NULL, silent, 50, &conn));
     OK(raddle_attempt_start(NULL, silent, &attempt));
-    for (i = 0; i < 3; i++) STATUS(RADDLE_ERR_TIMEOUT, raddle_attempt_wait(attempt, i * 20, &conn));
+    for (i = 0; i < 3; i++) STATUS(RADDLE_ERR_WOULD_BLOCK, raddle_attempt_wait(attempt, i * 20, &conn));
     STATUS(RADDLE_ERR_NOT_FOUND, raddle_attempt_status(attempt, &(uint32_t){0}));
     CHECK(pthread_create(&thread, NULL, wait_for, attempt) == 0);
     pause_ms(50);
     OK(raddle_attempt_free(attempt));
     pthread_join(thread, NULL);
+    /* One that takes too long by its own settings has failed, and says so again and again. */
+    OK(raddle_client_new(&client));
+    OK(raddle_client_connect_timeout(client, 50));
+    OK(raddle_attempt_start(client, silent, &attempt));
+    for (i = 0; i < 2; i++) STATUS(RADDLE_ERR_TIMEOUT, raddle_attempt_wait(attempt, 10000, &conn));
+    OK(raddle_attempt_free(attempt));
+    OK(raddle_client_free(client));
     close(listener);
 }
 
