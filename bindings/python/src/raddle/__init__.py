@@ -9,6 +9,7 @@ from .broadcasting import broadcast
 from .client import ClientConnection, connect, unix_connect
 from .connection import Connection
 from .datastructures import Headers, HeadersLike, MultipleValuesError
+from .deflate import Deflate
 from .exceptions import (
     ConcurrencyError,
     ConnectionClosed,
@@ -44,7 +45,7 @@ __version__: str = _abi.raddle_version_string().decode()
 
 __all__ = [
     "ClientConnection", "Close", "CloseCode", "ConcurrencyError", "Connection", "ConnectionClosed",
-    "ConnectionClosedError", "ConnectionClosedOK", "Data", "DataLike", "Headers", "HeadersLike", "InvalidHandshake",
+    "ConnectionClosedError", "ConnectionClosedOK", "Data", "DataLike", "Deflate", "Headers", "HeadersLike", "InvalidHandshake",
     "InvalidHeader", "InvalidHeaderFormat", "InvalidHeaderValue", "InvalidMessage", "InvalidOrigin", "InvalidProxy",
     "InvalidProxyMessage", "InvalidProxyStatus", "InvalidState", "InvalidStatus", "InvalidURI", "InvalidUpgrade",
     "LoggerLike", "MultipleValuesError", "NegotiationError", "Origin", "PayloadTooBig", "Ping", "ProtocolError",

@@ -6,6 +6,7 @@ import math
 from typing import Any, Callable, Sequence
 
 from . import _constants as c
+from .deflate import Deflate
 
 
 def integer(value: object, name: str, least: int = 0, most: int = 2**63 - 1) -> int:
@@ -83,13 +84,13 @@ def texts(value: object, name: str) -> list[str]:
     return list(value)
 
 
-def deflate(compression: object) -> bool:
-    """Whether ``compression`` asks for permessage-deflate."""
-    if compression is None:
-        return False
+def deflate(compression: object) -> Deflate | None:
+    """How ``compression`` asks for permessage-deflate; ``None``: it does not."""
+    if compression is None or isinstance(compression, Deflate):
+        return compression
     if compression != "deflate":
-        raise ValueError(f"compression must be 'deflate' or None, not {compression!r}")
-    return True
+        raise ValueError(f"compression must be 'deflate', a raddle.Deflate or None, not {compression!r}")
+    return Deflate()
 
 
 def no_extensions(extensions: object) -> None:

@@ -29,7 +29,7 @@ def load(path: Path) -> ctypes.CDLL:
             function.restype = result
             function.argtypes = arguments
     except AttributeError as error:
-        raise ImportError(_other_version(native, path), path=str(path)) from error
+        raise ImportError(f"{_other_version(native, path)}: {error}", path=str(path)) from error
     if native.raddle_check_version(c.VERSION, c.ABI_VERSION) != c.OK:
         raise ImportError(_other_version(native, path), path=str(path))
     return native

@@ -20,6 +20,7 @@ from ._native import abi
 from ._text import bytes_out, text_in, text_out
 from .connection import address_of
 from .datastructures import Headers
+from .exceptions import NegotiationError
 from .http11 import SERVER, Request, Response
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Opening:
             return Response._text(403, "Failed to open a WebSocket connection: the origin is not allowed.\n")
         try:
             subprotocol = self._subprotocol(connection, handle)
+        except NegotiationError as error:
+            return Response._text(400, f"Failed to open a WebSocket connection: {error}.\n")
         except Exception:
             connection.logger.error("select_subprotocol failed", exc_info=True)
             return Response._text(500, _FAILED)
@@ -133,7 +136,14 @@ class Opening:
             if chosen is not None and chosen not in offered:
                 raise ValueError(f"select_subprotocol returned {chosen!r}, which the client does not offer")
             return chosen
-        return next((name for name in offered if name in (self.subprotocols or ())), None)
+        if not self.subprotocols:
+            return None
+        if not offered:
+            raise NegotiationError("missing subprotocol")
+        chosen = next((name for name in self.subprotocols if name in offered), None)
+        if chosen is None:
+            raise NegotiationError(f"invalid subprotocol; expected one of {', '.join(self.subprotocols)}")
+        return chosen
 
     def _processed(self, connection: ServerConnection, request: Request, response: Response) -> Response:
         if self.process_response is None:

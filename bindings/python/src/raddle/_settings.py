@@ -13,6 +13,7 @@ from ._handle import Handle
 from ._native import abi
 from ._text import text_in
 from .datastructures import Headers, HeadersLike
+from .deflate import Deflate
 from .ssl import SSLContext, client_tls, server_tls
 
 MEBIBYTE = 2**20
@@ -27,7 +28,7 @@ def server_config(
     sock: socket.socket | None = None,
     ssl: SSLContext | None = None,
     subprotocols: Any = None,
-    compression: str | None = "deflate",
+    compression: str | Deflate | None = "deflate",
     any_origin: bool = True,
     origins: Any = None,
     hosts: Any = None,
@@ -65,8 +66,9 @@ def server_config(
         check(abi.raddle_server_config_listen(at, text_in(host or "0.0.0.0", "host"), number, tls and tls.value))
     for name in _check.texts(subprotocols, "subprotocols"):
         _named("subprotocols", abi.raddle_server_config_subprotocol(at, text_in(name, "subprotocols")))
-    if _check.deflate(compression):
-        check(abi.raddle_server_config_deflate(at, 0, 0, 0, 0, 0))
+    deflate = _check.deflate(compression)
+    if deflate is not None:
+        check(abi.raddle_server_config_deflate(at, *deflate._arguments()))
     if any_origin:
         check(abi.raddle_server_config_allow_any_origin(at))
     for origin in _check.texts(origins, "origins"):
@@ -95,7 +97,7 @@ def client_settings(
     server_hostname: str | None = None,
     origin: str | None = None,
     subprotocols: Any = None,
-    compression: str | None = "deflate",
+    compression: str | Deflate | None = "deflate",
     additional_headers: HeadersLike | None = None,
     user_agent_header: str | None = None,
     proxy: str | None = None,
@@ -124,9 +126,13 @@ def client_settings(
         check(abi.raddle_client_origin(at, text_in(origin, "origin")))
     for name in _check.texts(subprotocols, "subprotocols"):
         check(abi.raddle_client_subprotocol(at, text_in(name, "subprotocols")))
-    if _check.deflate(compression):
-        check(abi.raddle_client_deflate(at, 0, 0, 0, 0, 0))
-    headers = Headers() if additional_headers is None else Headers(additional_headers)
+    deflate = _check.deflate(compression)
+    if deflate is not None:
+        check(abi.raddle_client_deflate(at, *deflate._arguments()))
+    try:
+        headers = Headers() if additional_headers is None else Headers(additional_headers)
+    except ValueError as error:
+        raise ValueError(f"additional_headers: {error}") from None
     if user_agent_header is not None and "User-Agent" not in headers:
         headers["User-Agent"] = user_agent_header
     for name, value in headers.raw_items():
@@ -152,8 +158,8 @@ def _header(at: int, name: str, value: str) -> None:
     elif lower == "origin":
         check(abi.raddle_client_origin(at, text_in(value, "additional_headers")))
     else:
-        encoded = value.encode("iso-8859-1")
-        _named("additional_headers", abi.raddle_client_header(at, text_in(name, "additional_headers"), encoded, len(encoded)))
+        status = abi.raddle_client_header(at, text_in(name, "additional_headers"), text_in(value, "additional_headers"))
+        _named("additional_headers", status)
 
 
 def _timeouts(prefix: str, at: int, interval: Any, timeout: Any, close: Any) -> None:

@@ -36,4 +36,40 @@ def sliced(wait: Callable[[int], int], timeout: float | None) -> int:
             return status
 
 
+class Latch:
+    """Opens once, and stays open. In contrast to a ``threading.Event`` a signal handler may wait for it, too, whatever the
+    thread that it interrupts is doing.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.is_open = False
+
+    def open(self) -> None:
+        """Lets go all who wait, now and later. From any thread, again and again."""
+        if not self.is_open:
+            self.is_open = True
+            try:
+                self._lock.release()
+            except RuntimeError:
+                # Two threads have opened it.
+                pass
+
+    def wait(self, timeout: float = -1) -> bool:
+        """Waits until it is open; whether it is. ``timeout``: seconds; below 0: without end."""
+        until = None if timeout < 0 else time.monotonic() + timeout
+        while not self.is_open:
+            left = _TURN if until is None else min(_TURN, until - time.monotonic())
+            if left <= 0:
+                break
+            # In turns, as an exception of a signal handler may keep one who has it from giving it back.
+            if self._lock.acquire(timeout=left):
+                self._lock.release()
+        return self.is_open
+
+
 _MAIN = threading.main_thread()
+
+# Seconds after which a latch is looked at again.
+_TURN = 0.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import urllib.parse
 from typing import Any, Literal, Sequence, Type
 
 from . import _check, _settings
@@ -15,9 +14,10 @@ from ._handle import Handle
 from ._native import abi
 from ._proxies import proxy_for
 from ._text import bytes_out, text_in, text_out
-from ._wait import sliced
+from ._wait import slice_ms
 from .connection import Connection
 from .datastructures import Headers, HeadersLike
+from .deflate import Deflate
 from .exceptions import InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI
 from .http11 import USER_AGENT, Request, Response, _header
 from .ssl import SSLContext
@@ -51,7 +51,7 @@ def connect(
     origin: str | None = None,
     extensions: None = None,
     subprotocols: Sequence[str] | None = None,
-    compression: str | None = "deflate",
+    compression: str | Deflate | None = "deflate",
     additional_headers: HeadersLike | None = None,
     user_agent_header: str | None = USER_AGENT,
     proxy: str | Literal[True] | None = True,
@@ -83,7 +83,7 @@ def connect(
     :param server_hostname: whose certificate the server has to show, where it is not the URI's
     :param origin: the header ``Origin``
     :param subprotocols: those that are offered, the one that is liked best first
-    :param compression: ``"deflate"`` offers permessage-deflate; ``None``: not
+    :param compression: ``"deflate"`` offers permessage-deflate, as does a :class:`raddle.Deflate`; ``None``: not
     :param additional_headers: of the request
     :param user_agent_header: the header ``User-Agent``; ``None``: none
     :param proxy: ``True``: that of the environment; ``None``: none; or its URL: http, socks5, socks5h
@@ -143,7 +143,9 @@ def _attempt(client: Handle, uri: str, encoded: bytes) -> int:
         raise InvalidURI(uri, str(error)) from None
     conn = ctypes.c_uint64()
     try:
-        status = sliced(lambda ms: abi.raddle_attempt_wait(attempt.value, ms, ctypes.byref(conn)), None)  # type: ignore[no-any-return]
+        status = c.ERR_WOULD_BLOCK
+        while status == c.ERR_WOULD_BLOCK:
+            status = abi.raddle_attempt_wait(attempt.value, slice_ms(), ctypes.byref(conn))
         if status != c.OK:
             raise _refusal(status, attempt.value, uri)
         return conn.value
@@ -156,8 +158,7 @@ def _refusal(status: int, attempt: int, uri: str) -> Exception:
     if status == c.ERR_TIMEOUT:
         return TimeoutError(f"timed out during opening handshake: {what}")
     if status == c.ERR_ARGUMENT:
-        is_url = not urllib.parse.urlsplit(uri).scheme in ("ws", "wss") or "URL" in what or "url" in what
-        return InvalidURI(uri, what) if is_url else ValueError(what)
+        return InvalidURI(uri, what) if _is_wrong(uri) else ValueError(f"origin, subprotocols or additional_headers: {what}")
     if status != c.ERR_HANDSHAKE:
         return failure(status, what)
     code = ctypes.c_uint32()
@@ -167,6 +168,14 @@ def _refusal(status: int, attempt: int, uri: str) -> Exception:
     body = bytes_out(abi.raddle_attempt_body, attempt) or b""
     response = Response(code.value, "", headers, body)
     return InvalidProxyStatus(response) if what.startswith("the proxy") else InvalidStatus(response)
+
+
+def _is_wrong(uri: str) -> bool:
+    """Whether a URI is refused for itself, whatever the settings."""
+    place = ctypes.c_void_p()
+    status = abi.raddle_reconnect_new(None, uri.encode(), 0, 0, 0, ctypes.byref(place))
+    abi.raddle_reconnect_free(place)
+    return status == c.ERR_ARGUMENT  # type: ignore[no-any-return]
 
 
 def _headers(function: Any, handle: int) -> Headers:

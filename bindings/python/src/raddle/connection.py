@@ -21,7 +21,7 @@ from ._native import abi, plain
 from ._prototypes import Message
 from ._region import Received, copied, receive_large, region
 from ._text import payload_in, text_in, text_out
-from ._wait import slice_ms, sliced
+from ._wait import Latch, slice_ms, sliced
 from .exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidState, ProtocolError
 from .frames import CloseCode, State
 from .http11 import Request, Response
@@ -51,7 +51,7 @@ class Connection:
         # Held by the thread that receives, and by who frees.
         self._receiving = threading.Lock()
         self._closed: Optional[ConnectionClosed] = None
-        self._has_ended = threading.Event()
+        self._ended = Latch()
         self._reason = ""
         self._close_timeout: float | None = 10.0
         self._remote: Any = None
@@ -206,7 +206,7 @@ class Connection:
                     self._receiving.release()
             else:
                 # Who receives sees the end; who has stopped receiving leaves it to this thread.
-                self._has_ended.wait(_TURN if left is None else max(0.0, min(_TURN, left)))
+                self._ended.wait(_TURN if left is None else max(0.0, min(_TURN, left)))
             if until is not None and time.monotonic() >= until:
                 break
         return self._closed is not None
@@ -317,7 +317,7 @@ class Connection:
     def _receive_part(self) -> tuple[Received, bool]:
         """Waits for the next part of a message; whether more of it follows. Only with the lock."""
         view = Message()
-        status = sliced(lambda ms: abi.raddle_recv_part(self._conn, ms, ctypes.byref(view)), None)  # type: ignore[no-any-return]
+        status = sliced(lambda ms: abi.raddle_recv_part(self._conn, ms, ctypes.byref(view)), None)
         if status == c.OK:
             return copied(view), view.detail == c.MORE
         self._raise_end(status)
@@ -338,7 +338,7 @@ class Connection:
         """Keeps how the connection has ended, and frees it. Only with the lock: what it lends is not in use."""
         self._latency = self.latency
         self._closed = ending(self._conn, self._reason) or ConnectionClosedError(None, None)
-        self._has_ended.set()
+        self._ended.open()
         self._free()
 
     def _pass_over(self, timeout: float | None) -> None:
@@ -347,11 +347,13 @@ class Connection:
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if until is None else until - time.monotonic()
-            status = sliced(lambda ms: abi.raddle_recv(self._conn, ms, ctypes.byref(view)), left)  # type: ignore[no-any-return]
+            status = sliced(lambda ms: abi.raddle_recv(self._conn, ms, ctypes.byref(view)), left)
             if status == c.ERR_CLOSED:
                 self._see_end()
-            if status != c.OK:
+            if status in (c.ERR_CLOSED, c.ERR_TIMEOUT):
                 return
+            if status != c.OK:
+                self._raise_end(status)
 
     def _raise_for(self, status: int) -> NoReturn:
         """Raises what a status of a call that sends stands for."""
@@ -371,10 +373,16 @@ class Connection:
         until = time.monotonic() + (_TURN if self._close_timeout is None else self._close_timeout + _TURN)
         while self._closed is None and time.monotonic() < until and len(self._inbox) < _KEPT:
             if not self._receiving.acquire(False):
-                self._has_ended.wait(_TURN)
+                self._ended.wait(_TURN)
                 continue
             try:
-                self._inbox.append(self._receive(_TURN))
+                before = list(self._inbox)
+                self._inbox.clear()
+                try:
+                    before.append(self._receive(_TURN))
+                finally:
+                    # What has come with it stands behind it.
+                    self._inbox.extendleft(reversed(before))
             except (TimeoutError, ConnectionClosed):
                 continue
             finally:
@@ -400,7 +408,7 @@ def _control(data: object) -> bytes:
     payload = data.encode() if isinstance(data, str) else payload_in(data, "data")[0]
     if len(payload) > 125:
         raise ProtocolError(f"data has {len(payload)} bytes, and a control frame has 125 at most")
-    return payload  # type: ignore[no-any-return]
+    return payload
 
 
 def _let_go(conn: int) -> None:

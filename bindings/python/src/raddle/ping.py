@@ -34,7 +34,7 @@ class Ping:
             return True
         time_us = ctypes.c_uint64()
         time = None if timeout is None else _check.seconds(timeout, "timeout")
-        status = sliced(lambda ms: abi.raddle_ping_wait(self._ping, ms, ctypes.byref(time_us)), time)  # type: ignore[no-any-return]
+        status = sliced(lambda ms: abi.raddle_ping_wait(self._ping, ms, ctypes.byref(time_us)), time)
         if status == c.OK:
             self.latency = time_us.value / 1e6
             return True

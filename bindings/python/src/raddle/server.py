@@ -17,9 +17,11 @@ from ._errors import check, last_error
 from ._handle import Handle
 from ._native import abi
 from ._opening import Opening, OriginLike, ProcessRequest, ProcessResponse, SelectSubprotocol
+from ._wait import Latch, sliced
 from .auth import basic_auth
 from .broadcasting import broadcast
 from .connection import Connection
+from .deflate import Deflate
 from .exceptions import ConnectionClosed
 from .frames import CloseCode, State
 from .http11 import SERVER, Response
@@ -78,12 +80,13 @@ class Server:
         self._handle = place.value or 0
         self._free = weakref.finalize(self, abi.raddle_server_free, self._handle)
         # Guards what follows.
-        self._lock = threading.Lock()
+        # A signal handler may shut the server down, on a thread that holds it.
+        self._lock = threading.RLock()
         self._connections: Set[ServerConnection] = set()
         self._threads: Set[threading.Thread] = set()
         self._is_started = False
         # No further connection is taken, and all threads of those that were have been entered.
-        self._has_ended = threading.Event()
+        self._ended = Latch()
 
     @property
     def connections(self) -> Set[ServerConnection]:
@@ -104,9 +107,9 @@ class Server:
             # Not on this thread, which may be the main one, where it would keep Ctrl-C waiting.
             threading.Thread(target=self._take_requests, name="raddle-accept", daemon=True).start()
         except BaseException:
-            self._has_ended.set()
+            self._ended.open()
             raise
-        self._has_ended.wait()
+        self._ended.wait()
 
     def shutdown(self, close_connections: bool = True, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Takes no more connections, closes those that are open, and waits until all handlers have returned.
@@ -120,7 +123,7 @@ class Server:
         with self._lock:
             if not self._is_started:
                 self._is_started = True
-                self._has_ended.set()
+                self._ended.open()
         if close_connections:
             if (code, reason) != (CloseCode.GOING_AWAY, ""):
                 self._close_all(_check.integer(code, "code", 0, 65535), reason.encode())
@@ -130,8 +133,10 @@ class Server:
             abi.raddle_server_drain(self._handle)
         if self.socket is not None:
             self.socket.close()
-        self._has_ended.wait()
-        self._wait_for_handlers()
+        self._ended.wait()
+        if not self._wait_for_handlers():
+            # The library's own thread lets go of what it listens on.
+            sliced(lambda ms: abi.raddle_server_join(self._handle, ms), _PATIENCE)
         self._free()
         self.logger.info("server closed")
 
@@ -160,7 +165,7 @@ class Server:
                         self.logger.error("server failed: %s", last_error())
                     return
         finally:
-            self._has_ended.set()
+            self._ended.open()
 
     def _start(self, request: int) -> None:
         thread = threading.Thread(target=self._serve, args=(request,), name="raddle-connection", daemon=True)
@@ -214,12 +219,14 @@ class Server:
         for connection in there:
             abi.raddle_close(connection._conn, code, reason)
 
-    def _wait_for_handlers(self) -> None:
+    def _wait_for_handlers(self) -> bool:
+        """Waits for all handlers but that which calls this; whether there is such a one."""
         while True:
             with self._lock:
                 threads = self._threads - {threading.current_thread()}
+                is_in_one = len(threads) < len(self._threads)
             if not threads:
-                return
+                return is_in_one
             for thread in threads:
                 thread.join(_TURN)
 
@@ -245,7 +252,7 @@ def serve(
     extensions: None = None,
     subprotocols: Sequence[str] | None = None,
     select_subprotocol: SelectSubprotocol | None = None,
-    compression: str | None = "deflate",
+    compression: str | Deflate | None = "deflate",
     process_request: ProcessRequest | None = None,
     process_response: ProcessResponse | None = None,
     server_header: str | None = SERVER,
@@ -284,8 +291,11 @@ def serve(
         none; ``None``: any
     :param hosts: names under which the server may be addressed, against pages of a foreign name that leads to its address;
         ``None``: any
-    :param subprotocols: those that are supported; the client's order decides, or ``select_subprotocol(connection, offered)``
-    :param compression: ``"deflate"``: permessage-deflate where the client offers it; ``None``: none
+    :param subprotocols: those that are supported, the one that is liked best first; a client that offers none of them is
+        refused with 400
+    :param select_subprotocol: ``(connection, offered)``: chooses one, or ``None``, instead; :exc:`NegotiationError` refuses
+    :param compression: ``"deflate"``: permessage-deflate where the client offers it, or a :class:`raddle.Deflate`; ``None``:
+        none
     :param process_request: ``(connection, request)``: a :class:`Response` answers the request, ``None`` goes on
     :param process_response: ``(connection, request, response)``: may change the response, or return another
     :param server_header: the header ``Server``; ``None``: none
@@ -356,6 +366,9 @@ def _listen(
         kwargs.setdefault("family", socket.AF_INET6)
     return socket.create_server((host or "", number), **kwargs), None
 
+
+# Seconds that the library's thread gets to end.
+_PATIENCE = 5.0
 
 # Seconds after which a thread that waits for handlers looks for Ctrl-C, and for handlers that are new.
 _TURN = 0.1
