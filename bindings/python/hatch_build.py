@@ -29,8 +29,8 @@ class CargoHook(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             shutil.copyfile(built, Path(self.root, "src", "raddle", built.name))
         else:
-            self.directory = tempfile.TemporaryDirectory()
-            shipped = Path(self.directory.name, built.name)
+            self.shipping = tempfile.TemporaryDirectory()
+            shipped = Path(self.shipping.name, built.name)
             shutil.copyfile(built, shipped)
             strip(shipped)
             build_data["force_include"][str(shipped)] = f"raddle/{built.name}"
