@@ -455,7 +455,8 @@ typedef struct {
 } raddle_message_t;
 
 // Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
-// pointer any more, on any thread, without any lock held. NULL where nothing is to be destroyed.
+// pointer any more, on any thread. It may call any function of this header; one that it finds in use by the very call that
+// destroys, as raddle_server_poll within raddle_server_poll, is RADDLE_ERR_BUSY. NULL where nothing is to be destroyed.
 typedef void (*raddle_destroy_t)(void *user);
 
 // What the library calls with a line for a log: its level, RADDLE_LOG_…, and a text of at most 511 bytes of UTF-8, lent for
