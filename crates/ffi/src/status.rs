@@ -173,6 +173,13 @@ impl<'a> Line<'a> {
 
 impl fmt::Write for Line<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly all texts are, and the failure of a call that asks whether there is more is met with each read.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        if is_plain && let Some(space) = self.bytes[..LONGEST - 1].get_mut(self.length..self.length + text.len()) {
+            space.copy_from_slice(text.as_bytes());
+            self.length += text.len();
+            return Ok(());
+        }
         for character in text.chars() {
             let character = if character.is_control() { '\u{fffd}' } else { character };
             // One byte stays for the end of the text.
@@ -233,6 +240,10 @@ mod tests {
         std::thread::spawn(|| assert_eq!(last_error(), "")).join().expect("the other thread has none");
         Failure::new(Status::RADDLE_ERR_IO, "é".repeat(LONGEST)).note();
         assert_eq!(last_error(), "é".repeat(255));
+        for length in [LONGEST - 1, LONGEST, 2 * LONGEST] {
+            Failure::new(Status::RADDLE_ERR_IO, "x".repeat(length)).note();
+            assert_eq!(last_error(), "x".repeat(LONGEST - 1));
+        }
         Failure::state("").note();
         assert_eq!(last_error(), "");
     }
