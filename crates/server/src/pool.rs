@@ -219,8 +219,14 @@ impl<H: Handler> Worker<H> {
                 }
             }
             Task::Release(key, heir) => {
-                let has_failed = self.berths.get(key).is_none_or(|resident| resident.state.has_failed);
-                if !has_failed && let Some(reader) = self.berths.release(&self.home, key) {
+                let resident = self.berths.get(key);
+                let failed = resident.filter(|resident| resident.state.has_failed);
+                if let Some(driven) = failed.and_then(|resident| resident.driven.as_ref()) {
+                    // Nobody is to have it any more: it is read here for the peer's Close.
+                    driven.writer().stay();
+                } else if resident.is_some()
+                    && let Some(reader) = self.berths.release(&self.home, key)
+                {
                     heir(reader);
                 }
             }

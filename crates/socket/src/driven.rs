@@ -260,6 +260,8 @@ impl Driven {
             if reading == Reading::ForClose { Continue(()) } else { deliver(writer, message) }
         };
         if link.flags.has(Flag::Overfull) && !link.make_room() {
+            // What is not read cannot be late.
+            link.pause_message();
             return Turn::Held;
         }
         let mut seat = Seat::take(link, memory, used);
@@ -460,6 +462,8 @@ impl<'a> Seat<'a> {
         let size = space.len();
         match self.link.transport.receive(space, Patience::DontWait) {
             Ok(0) => Err(Cause::EndOfStream),
+            // Given up meanwhile: what came behind our last word is not the peer's, where there is TLS.
+            Ok(_) if self.link.flags.has(Flag::GivenUp) => Ok(Turn::More),
             Ok(count) => {
                 receiver.filled(count);
                 self.link.counters.heard(count);

@@ -380,6 +380,10 @@ impl Reader {
                 Delivery::Whole => inbound.receiver.advance(),
                 Delivery::Parts => inbound.receiver.advance_part(),
             };
+            if until.nothing && !matches!(found, Ok(true)) {
+                // An error is final, and given again by the call that may wait.
+                break Step::Timeout;
+            }
             if !found.map_err(Cause::Failed)? {
                 match link.read(&mut inbound.receiver, until, &mut looks)? {
                     Arrived::Bytes => continue,
@@ -490,6 +494,9 @@ impl Link {
         let is_more_there = receiver.is_hungry() || self.transport.has_input();
         let hungry = until.deadline.is_none() && is_more_there && self.cork.is_held();
         if hungry && let Ok(count @ 1..) = self.transport.receive(receiver.space(), Patience::DontWait) {
+            if self.flags.has(Flag::GivenUp) {
+                return Err(self.given_up_for());
+            }
             receiver.filled(count);
             self.counters.heard(count);
             return Ok(Arrived::Bytes);

@@ -399,3 +399,28 @@ fn a_connection_that_has_a_thread_already_cannot_be_moved() {
     assert_eq!(connect(&server).frame(), text("not connected"));
     finish(&server);
 }
+
+#[test]
+fn a_handler_that_moves_its_connection_and_fails_has_the_peers_close_read_all_the_same() {
+    let server = Arc::<Mutex<Option<Server>>>::default();
+    let known = Arc::clone(&server);
+    let host = recorded(
+        |builder| builder.with_options(|options| options.close_timeout = Duration::from_secs(600)),
+        move |writer, at| {
+            if matches!(at, At::Message(Message::Text("fail"))) {
+                let server = known.lock().clone().expect("it is started");
+                server.move_to_thread(writer, |_, _| panic!("the connection has failed before"))?;
+                return Err("moved, and failed".into());
+            }
+            answer(writer, at)
+        },
+    );
+    *server.lock() = Some(host.server.clone());
+    let mut client = connect(&host.server);
+    client.send(text("fail"));
+    assert_eq!(client.frame().opcode, OpCode::Close);
+    client.send(close(1011, ""));
+    client.expect_end();
+    host.log.story();
+    host.finish();
+}
