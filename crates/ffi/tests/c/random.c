@@ -208,15 +208,17 @@ static void call_accept(struct thread *self) {
     struct sockaddr_in address;
     socklen_t length = sizeof address;
     char text[64];
-    int peer;
+    int peer, *place;
     if (own->state != NONE) return;
     peer = peer_dial(acceptor_port);
     CHECK(getsockname(peer, (struct sockaddr *)&address, &length) == 0);
-    __atomic_store_n(&dialled[ntohs(address.sin_port)], peer, __ATOMIC_SEQ_CST);
     peer_request(peer, "/", "");
+    /* Whoever has accepted it waits for this. */
+    __atomic_store_n(&dialled[ntohs(address.sin_port)], peer, __ATOMIC_SEQ_CST);
     CALL(FINE, raddle_server_accept(acceptor, 10000, &own->id));
     CALL(FINE, raddle_conn_peer(own->id, text, sizeof text, NULL));
-    own->peer = __atomic_load_n(&dialled[atoi(strchr(text, ':') + 1)], __ATOMIC_SEQ_CST);
+    place = &dialled[atoi(strchr(text, ':') + 1)];
+    EVENTUALLY((own->peer = __atomic_exchange_n(place, 0, __ATOMIC_SEQ_CST)) != 0);
     own->state = OPEN;
 }
 
