@@ -1,4 +1,4 @@
-// The chat as people use it: its page in several tabs of a real browser.
+// The chat as people use it: its page in several tabs of a real browser. With CHAT_TLS=1, over TLS.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -6,18 +6,25 @@ import { readFile } from "node:fs/promises";
 import { after, before, test as it } from "node:test";
 
 import {
-  connectPlainly, connected, endAll, eventually, heard, join, launch, note, online, readMessage, say, start, within,
+  connectByHand, connected, endAll, eventually, heard, join, launch, note, online, readMessage, say, start, within,
 } from "./support.mjs";
 
 const MIB = 1 << 20;
+const SECURE = process.env.CHAT_TLS === "1";
+const FLAGS = SECURE ? ["--tls"] : [];
+const SCHEME = SECURE ? "wss" : "ws";
 const test = (name, body) => it(name, { timeout: 120_000 }, body);
 
 let server, browser, context, ada, bob;
 
 before(async () => {
-  server = await start("chat");
+  server = await start("chat", { flags: FLAGS });
   browser = await launch();
-  context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    // The chat has made its certificate itself, and makes another when it is started again.
+    ignoreHTTPSErrors: SECURE,
+  });
   ada = await join(context, server.url, "Ada");
   bob = await join(context, server.url, "Bob");
 });
@@ -28,6 +35,11 @@ after(async () => {
   } finally {
     await endAll();
   }
+});
+
+test("the page and its WebSocket come the way that was asked for", async () => {
+  const found = await ada.evaluate(() => [location.protocol, new URL(socket.url).protocol, isSecureContext]);
+  assert.deepEqual(found, [SECURE ? "https:" : "http:", `${SCHEME}:`, true]);
 });
 
 test("what one tab says reaches the other, both ways, emoji and all", async () => {
@@ -131,7 +143,7 @@ test("a welcome of hundreds of fragments arrives whole", async () => {
   const texts = Array.from({ length: count }, (_, i) => `${i} 🧩 ${"x".repeat(i)}`);
   await heard(bob, texts.at(-1));
 
-  const socket = await connectPlainly(server.port, "/chat?name=Counter");
+  const socket = await connectByHand(SECURE, server.port, "/chat?name=Counter");
   const frames = await within("the welcome", readMessage(socket));
   assert.deepEqual(frames.map(({ opcode }) => opcode), [1, ...Array(frames.length - 1).fill(0)]);
   assert.ok(frames.length > count, `${frames.length} fragments`);
@@ -142,7 +154,7 @@ test("a welcome of hundreds of fragments arrives whole", async () => {
     const message = JSON.parse(await next());
     socket.close();
     return message;
-  }, `ws://127.0.0.1:${server.port}/chat?name=Reader`);
+  }, `${SCHEME}://127.0.0.1:${server.port}/chat?name=Reader`);
   assert.equal(welcome.type, "welcome");
   assert.deepEqual(welcome.history.slice(-count).map(({ text }) => text), newest);
 
@@ -157,7 +169,7 @@ test("close codes arrive as they were sent", async () => {
       const { socket, closed } = await wire(target);
       socket.close(code, "as it was sent");
       return closed;
-    }, [`ws://127.0.0.1:${server.port}/chat?name=Closer`, code]);
+    }, [`${SCHEME}://127.0.0.1:${server.port}/chat?name=Closer`, code]);
     assert.deepEqual([closed.code, closed.wasClean], [code, true]);
   }
 });
@@ -171,7 +183,7 @@ test("a message over the limit closes with 1009, and what the chat refuses with 
       found.push(Object.values(await closed));
     }
     return found;
-  }, `ws://127.0.0.1:${server.port}/chat?name=Breaker`);
+  }, `${SCHEME}://127.0.0.1:${server.port}/chat?name=Breaker`);
   assert.deepEqual(found, [
     [1009, "the message is too big", true],
     [1009, "the message is too big", true],
@@ -188,7 +200,7 @@ test("the page says when the server found a message too large, and comes back", 
 });
 
 test("a peer that never reads holds up nobody, and is let go", async () => {
-  const sloth = await connectPlainly(server.port, "/chat?name=Sloth");
+  const sloth = await connectByHand(SECURE, server.port, "/chat?name=Sloth");
   sloth.pause();
   await note(bob, "Sloth joined");
   const files = bob.locator("#log .file");
@@ -227,7 +239,7 @@ test("the page fits a desk and a phone", async () => {
 
 test("a server that stops says 1001, and after its restart the tabs come back", async () => {
   const closed = ada.evaluate((target) => wire(target).then(({ closed }) => closed),
-    `ws://127.0.0.1:${server.port}/chat?name=Listener`);
+    `${SCHEME}://127.0.0.1:${server.port}/chat?name=Listener`);
   await note(bob, "Listener joined");
   assert.equal(await server.stop("SIGTERM"), 0);
   assert.deepEqual(await within("the Close", closed), { code: 1001, reason: "the server stops", wasClean: true });
@@ -236,14 +248,14 @@ test("a server that stops says 1001, and after its restart the tabs come back", 
     assert.equal(await page.locator("#state").textContent(), "Reconnecting…");
     assert.deepEqual(await online(page), []);
   }
-  server = await start("chat", { port: server.port });
+  server = await start("chat", { port: server.port, flags: FLAGS });
   await comeBack("after the restart 🔁");
 });
 
 test("after a server that died without a word, the tabs come back too", async () => {
   assert.equal(await server.stop("SIGKILL"), "SIGKILL");
   for (const page of [ada, bob]) await note(page, "Connection lost (1006). Reconnecting…");
-  server = await start("chat", { port: server.port });
+  server = await start("chat", { port: server.port, flags: FLAGS });
   await comeBack("after the crash 💥");
 });
 

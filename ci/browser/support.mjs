@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { createConnection } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectSecurely } from "node:tls";
 
 import { chromium } from "playwright-core";
 
@@ -137,11 +138,12 @@ function installWire() {
   };
 }
 
-/** Makes the opening handshake over plain TCP; nothing is read before `read` is called. */
-export async function connectPlainly(port, target) {
-  const socket = createConnection({ port, host: "127.0.0.1" });
+/** Makes the opening handshake without a browser; nothing is read before `read` is called. */
+export async function connectByHand(secure, port, target) {
+  const address = { port, host: "127.0.0.1" };
+  const socket = secure ? connectSecurely({ ...address, rejectUnauthorized: false }) : createConnection(address);
   socket.on("error", () => {});
-  await within("a connection", once(socket, "connect"));
+  await within("a connection", once(socket, secure ? "secureConnect" : "connect"));
   socket.write(`GET ${target} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n`
     + `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString("base64")}\r\n\r\n`);
   return socket;
