@@ -613,7 +613,9 @@ impl Link {
                 Ok(0) => return,
                 Ok(count) => left = left.saturating_sub(count),
                 Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::Interrupted => {}
+                    // There was something, which a layer has dropped.
+                    io::ErrorKind::WouldBlock => left = left.saturating_sub(bytes.len()),
                     _ => return,
                 },
             }

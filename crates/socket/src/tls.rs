@@ -24,7 +24,7 @@ use crate::transport::{Interest, Patience, Readiness, Socket, Transport};
 /// As a [`Transport`], it tells a stream that was cut from one that was ended: the end of the socket without the peer's
 /// close_notify is an error of kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). What breaks the rules of TLS is one of
 /// kind [`InvalidData`](io::ErrorKind::InvalidData), with a [`rustls::Error`] in it. Once it is shut down for writing, what still
-/// comes is not decrypted: so many zeros are received.
+/// comes is read and dropped: nothing but the end is received.
 pub struct TlsStream {
     socket: Socket,
     state: Mutex<Box<State>>,

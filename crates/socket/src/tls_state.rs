@@ -24,7 +24,8 @@ pub(crate) struct State {
     pub(crate) cut: Option<io::ErrorKind>,
     /// The peer has said that nothing more comes.
     is_ended: bool,
-    /// Nothing more is sent.
+    /// Nothing more is sent, and what comes is dropped as it is: an alert for it would follow our close_notify, over which rustls
+    /// panics where it is built for debugging.
     is_closed: bool,
     failed: Option<rustls::Error>,
 }
@@ -55,10 +56,7 @@ impl State {
     /// A failure comes behind all that was received before it, and is final.
     pub(crate) fn feed(&mut self, records: &[u8], space: &mut [u8]) -> io::Result<usize> {
         if self.is_closed {
-            self.pass_over();
-            let count = records.len().min(space.len());
-            space[..count].fill(0);
-            return Ok(count);
+            return Ok(0);
         }
         let waiting = std::mem::take(&mut self.unfed);
         let mut given = self.fetch(space, 0);
@@ -86,9 +84,7 @@ impl State {
     /// A failure comes behind all that was received before it, and is final.
     pub(crate) fn feed_in_place(&mut self, space: &mut [u8], count: usize) -> io::Result<usize> {
         if self.is_closed {
-            self.pass_over();
-            space[..count].fill(0);
-            return Ok(count);
+            return Ok(0);
         }
         debug_assert!(self.unfed.is_empty() && self.decrypted == 0, "it goes first");
         let (mut taken, mut given) = (0, 0);
@@ -115,13 +111,6 @@ impl State {
             Some(error) if given == 0 && self.decrypted == 0 => Err(invalid(error.clone())),
             _ => Ok(given),
         }
-    }
-
-    /// Drops what is left of what came too late for anybody. Zeros are given for what still comes, so that it is counted.
-    // An alert would follow our close_notify if it were out of order; rustls, built for debugging, panics over that.
-    fn pass_over(&mut self) {
-        self.unfed = Vec::new();
-        self.decrypted = 0;
     }
 
     fn process(&mut self, count: usize) {
@@ -250,6 +239,8 @@ impl State {
     pub(crate) fn say_goodbye(&mut self, socket: &Socket) {
         if !self.is_closed && !self.connection.is_handshaking() {
             self.is_closed = true;
+            // It comes too late for anybody.
+            (self.unfed, self.decrypted) = (Vec::new(), 0);
             self.connection.send_close_notify();
             // The peer may have gone already.
             let _ = self.flush(socket);

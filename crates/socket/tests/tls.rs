@@ -598,13 +598,29 @@ fn what_comes_behind_our_last_word_is_dropped_whatever_it_is() {
     for garbage in [&[0x17, 3, 3, 0, 20][..], b"\xff\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"] {
         let (mut connection, mut raw) = Raw::against(|_| ());
         let reading = thread::spawn(move || connection.next_message().map(drop).expect_err("it has failed"));
-        // A frame that nobody may send.
-        raw.send(&[0xf1, 0x80, 0, 0, 0, 0]);
+        // A frame that nobody may send, and in the same record more than there is space for.
+        raw.send(&[&[0xf1, 0x80, 0, 0, 0, 0][..], &[0; 15_000]].concat());
         assert_eq!(raw.read_to_end()[..4], [0x88, 0x17, 3, 0xea]);
         raw.stream.write_all(&[garbage, &[7; 20]].concat()).expect("the server reads on");
         raw.stream.shutdown(Shutdown::Write).expect("it is open");
         assert_eq!(join(reading, LIMIT).cause, Cause::Failed(Error::ReservedBits));
     }
+    // Nobody gets bytes for it, and nobody is kept by it.
+    let (client, server) = tls_pair(&TLS13);
+    server.shutdown(Shutdown::Write).expect("it is open");
+    assert!(client.send(&[IoSlice::new(b"too late")]).is_ok_and(|count| count == 8));
+    server.wait(Interest::Read, Some(LIMIT)).expect("a socket");
+    let said = server.receive(&mut [0; 100], Patience::DontWait).map_err(|error| error.kind());
+    assert_eq!(said, Err(ErrorKind::WouldBlock));
+    client.shutdown(Shutdown::Write).expect("it is open");
+    assert_eq!(server.receive(&mut [0; 100], Patience::Block).expect("the end"), 0);
+
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    let reading = thread::spawn(move || connection.next_message().map(drop).expect_err("it has failed"));
+    raw.send(&[0xf1, 0x80, 0, 0, 0, 0]);
+    let flood = thread::spawn(move || while raw.stream.write_all(&[7; 1 << 16]).is_ok() {});
+    assert_eq!(join(reading, LIMIT).cause, Cause::Failed(Error::ReservedBits));
+    join(flood, LIMIT);
 }
 
 #[test]
