@@ -127,6 +127,11 @@ impl Outgoing {
         self.aside.as_mut().map(|aside| mem::take(&mut aside.rest)).unwrap_or_default()
     }
 
+    /// Tells whether something waits for the end of a message.
+    pub(crate) fn has_postponed(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| !aside.postponed.is_empty())
+    }
+
     pub(crate) fn take_postponed(&mut self) -> Vec<Publication> {
         self.aside.as_mut().map(|aside| mem::take(&mut aside.postponed)).unwrap_or_default()
     }

@@ -31,7 +31,7 @@ pub trait Driver: Send + Sync {
     /// There is output that another has left to the event loop: has [`Driven::write`] called soon.
     fn output_is_ready(&self, key: usize);
 
-    /// The application, which had paused reading, wants to go on, or closes: has [`Driven::read`] called soon.
+    /// What reading was [paused](Turn::Paused) for is over: has [`Driven::read`] called soon.
     fn input_is_wanted(&self, key: usize);
 
     /// The reader is wanted by another thread: has [`Driven::release`] called, and `heir` with what it gives. Dropped, that
@@ -62,7 +62,8 @@ pub enum Turn {
     More,
     /// What was sent waits for room, and is as much as may wait: nothing is read until it has left.
     Held,
-    /// The application has paused reading: nothing is read until [`Driver::input_is_wanted`].
+    /// The application has paused reading, or another thread is amid a message, behind which the answers come: nothing is
+    /// read until [`Driver::input_is_wanted`].
     Paused,
 }
 
@@ -262,7 +263,7 @@ impl Driven {
         if link.flags.has(Flag::Overfull) && !link.make_room() {
             // What is not read cannot be late.
             link.pause_message();
-            return Turn::Held;
+            return link.held();
         }
         let mut seat = Seat::take(link, memory, used);
         let read = seat.read_ahead(reading, &mut deliver).and_then(|flow| {
@@ -276,7 +277,7 @@ impl Driven {
                 Parsed::All if link.transport.has_input() => Turn::More,
                 Parsed::All => turn,
                 Parsed::Enough => Turn::More,
-                Parsed::Held => Turn::Held,
+                Parsed::Held => link.held(),
                 Parsed::Paused => Turn::Paused,
             })
         });
@@ -303,9 +304,12 @@ impl Driven {
         outgoing.is_summoned = false;
         link.flush_locked(&mut outgoing);
         let is_written = outgoing.is_written() && !outgoing.ended;
+        let has_postponed = outgoing.has_postponed();
         drop(outgoing);
         if is_written {
-            link.flags.lower(Flag::Overfull);
+            if !has_postponed {
+                link.flags.lower(Flag::Overfull);
+            }
             self.half_close();
         }
         is_written
@@ -548,10 +552,17 @@ impl<'a> Seat<'a> {
 }
 
 impl Link {
+    /// Why nothing is read: because the peer does not take what waits for it, or because another thread is amid a message.
+    fn held(&self) -> Turn {
+        if self.outgoing.lock().has_postponed() { Turn::Paused } else { Turn::Held }
+    }
+
     /// Writes what waits beyond the limit. `false`: the peer does not take it.
     fn make_room(self: &Arc<Self>) -> bool {
         self.flush();
-        let has_room = self.outgoing.lock().queued() <= self.options.outgoing_limit;
+        let outgoing = self.outgoing.lock();
+        let has_room = outgoing.queued() <= self.options.outgoing_limit && !outgoing.has_postponed();
+        drop(outgoing);
         if has_room {
             self.flags.lower(Flag::Overfull);
         }

@@ -195,11 +195,13 @@ impl Link {
         outgoing.aside().sent = Some(close.map_or(CloseCode::NO_STATUS, |close| close.code));
         let deadline = sys::now().saturating_add(self.options.close_timeout);
         outgoing.aside().close_deadline = Some(deadline);
+        // What waits for the end of a message waits in vain.
+        let is_amid_message = !outgoing.take_postponed().is_empty();
         self.turn.notify_all();
         self.flush_locked(&mut outgoing);
         drop(outgoing);
         Attendant::get().schedule(self, deadline);
-        if self.is_paused() {
+        if self.is_paused() || is_amid_message {
             // The peer's Close is wanted, whatever comes before it.
             self.go_on_reading();
         }

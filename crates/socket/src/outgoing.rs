@@ -66,6 +66,8 @@ enum Turn {
     Queue,
     /// Put in the output although that is full.
     Answer,
+    /// Kept until the message is complete that another thread sends in fragments.
+    Postpone,
     /// Written, with what waits.
     Write,
 }
@@ -184,6 +186,9 @@ impl Link {
         if turn == Turn::Write {
             return self.write_message(&mut outgoing, message.into(), wait);
         }
+        if turn == Turn::Postpone {
+            return Ok(self.postpone(&mut outgoing, message));
+        }
         self.put(&mut outgoing, message.into())?;
         self.leave_queued(&mut outgoing, turn, wait)
     }
@@ -200,6 +205,9 @@ impl Link {
             // While it is compressed nobody waits for the output, and there need not be room after all.
             let mut outgoing = self.outgoing.lock();
             let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
+            if turn == Turn::Postpone {
+                return Ok(self.postpone(&mut outgoing, message));
+            }
             let has_foreign_context = compression.has_foreign_context();
             drop(outgoing);
             let mut borrowed = compression.borrow();
@@ -255,6 +263,9 @@ impl Link {
                 if outgoing.amid() == Some(thread::current().id()) {
                     return Err(raddle_core::SendError::MessageOpen.into());
                 }
+                if self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
+                    return Ok(Turn::Postpone);
+                }
             } else if full && self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
                 // The event loop cannot wait for room. It reads no more of this peer until there is some.
                 return Ok(Turn::Answer);
@@ -308,8 +319,12 @@ impl Link {
         turn: Turn,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
-        if turn == Turn::Answer {
+        let is_overfull = outgoing.queued() > self.options.outgoing_limit;
+        if is_overfull && self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
+            // The message behind this one waits until there is room for its answer.
             self.flags.raise(Flag::Overfull);
+        }
+        if turn == Turn::Answer {
             self.count_output(outgoing);
             return Ok(SendStatus::Queued);
         }

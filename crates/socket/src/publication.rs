@@ -7,7 +7,8 @@ use raddle_core::deflate::Compressor;
 use raddle_core::{Data, Deflate, Message, Role, Sender};
 
 use crate::compression::Compression;
-use crate::end::Cause;
+use crate::end::{Cause, SendStatus};
+use crate::flags::Flag;
 use crate::fragments::fragments;
 use crate::link::Link;
 use crate::options::{Options, WhenFull};
@@ -108,13 +109,30 @@ impl Link {
         }
     }
 
+    /// Keeps an answer of the event loop's thread until another thread's message is complete. Nothing more is read until then.
+    pub(crate) fn postpone(&self, outgoing: &mut Outgoing, message: Message<'_>) -> SendStatus {
+        outgoing.aside().postponed.push(Publication::new(message, &self.options, &[]));
+        self.flags.raise(Flag::Overfull);
+        SendStatus::Queued
+    }
+
     /// Puts in the output what had to wait for the end of a message. `false`: nothing had to.
     pub(crate) fn put_postponed(&self, outgoing: &mut Outgoing) -> bool {
         let postponed = outgoing.take_postponed();
         for publication in &postponed {
             self.put_publication(outgoing, publication);
         }
+        self.read_behind_postponed(outgoing);
         !postponed.is_empty()
+    }
+
+    /// Has the event loop go on that reads nothing because of what was postponed.
+    pub(crate) fn read_behind_postponed(&self, outgoing: &Outgoing) {
+        if let Some((driver, key)) = &outgoing.driver
+            && self.flags.has(Flag::Overfull)
+        {
+            driver.input_is_wanted(*key);
+        }
     }
 
     /// Has what was put in the output written: with what others write, at the end of this turn, or now.

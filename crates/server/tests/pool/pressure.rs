@@ -52,8 +52,7 @@ fn ten_thousand_messages_of_one_read_do_not_keep_another_waiting() {
 
 #[test]
 fn a_peer_that_never_reads_is_held_back_and_gets_everything_later() {
-    // Hostile inputs 226 to 228: memory is bounded by the outgoing limit, the answer that passes it, and the one that finds
-    // that it was passed.
+    // Hostile inputs 226 to 228: memory is bounded by the outgoing limit, and the answer that passes it.
     const LIMIT_OF_OUTPUT: usize = 100_000;
     const LENGTH: usize = 10_000;
     let host = recorded(|builder| builder.with_options(|options| options.outgoing_limit = LIMIT_OF_OUTPUT), answer);
@@ -72,7 +71,7 @@ fn a_peer_that_never_reads_is_held_back_and_gets_everything_later() {
         thread::sleep(Duration::from_millis(2));
     }
     assert!(!sending.is_finished(), "the flood is not held back");
-    assert!((1..=LIMIT_OF_OUTPUT + 2 * LENGTH + 100).contains(&most), "{most} bytes wait");
+    assert!((1..=LIMIT_OF_OUTPUT + LENGTH + 100).contains(&most), "{most} bytes wait");
     assert_echo(&mut connect(&host.server));
     for number in 0..2000 {
         assert!(client.frame() == binary(&pattern(LENGTH, number)), "message {number}");
@@ -208,4 +207,72 @@ fn an_answer_that_is_refused_fails_where_the_options_say_so() {
         drop(client);
         host.finish();
     }
+}
+
+#[test]
+fn an_answer_has_its_place_behind_a_message_that_another_thread_sends_in_fragments() {
+    let (go_on, pace) = mpsc::channel::<()>();
+    let pace = Mutex::new(Some(pace));
+    let host = recorded(
+        |builder| builder,
+        move |writer, at| match at {
+            At::Message(Message::Text("begin")) => {
+                let (writer, pace) = (writer.clone(), pace.lock().take().expect("it is said once"));
+                let (begun, is_begun) = mpsc::channel();
+                thread::spawn(move || {
+                    let mut message = writer.begin();
+                    message.send("slowly, ").expect("open");
+                    begun.send(()).expect("somebody waits");
+                    pace.recv().expect("it is told when");
+                    message.finish("at last").expect("open");
+                });
+                Ok(is_begun.recv()?)
+            }
+            at => answer(writer, at),
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send_all(&[text("begin"), text("one"), text("two"), text("three")]);
+    assert_eq!(client.frame(), fragment(OpCode::Text, b"slowly, "));
+    client.send(text("four"));
+    assert_eq!(client.frame_within(Duration::from_millis(150)), None);
+    // The peer is held back with its second message: the first is answered behind what is on its way.
+    assert_eq!(host.log.all()[0].iter().filter(|note| matches!(note, Note::Message(_))).count(), 2);
+    go_on.send(()).expect("it waits");
+    assert_eq!(client.frame(), last_fragment(b"at last"));
+    for answer in ["one", "two", "three", "four"] {
+        assert_eq!(client.frame(), text(answer));
+    }
+    say_goodbye(client);
+    host.finish();
+}
+
+#[test]
+fn a_message_in_fragments_that_is_given_up_leaves_the_closing_handshake_to_be_done() {
+    let host = recorded(
+        |builder| builder,
+        |writer, at| match at {
+            At::Message(Message::Text("begin")) => {
+                let writer = writer.clone();
+                let (begun, is_begun) = mpsc::channel();
+                thread::spawn(move || {
+                    let mut message = writer.begin();
+                    message.send("never finished").expect("open");
+                    begun.send(()).expect("somebody waits");
+                    thread::sleep(Duration::from_millis(100));
+                });
+                Ok(is_begun.recv()?)
+            }
+            at => answer(writer, at),
+        },
+    );
+    let mut client = connect(&host.server);
+    client.send_all(&[text("begin"), text("one")]);
+    assert_eq!(client.frame().payload, b"never finished");
+    assert_eq!(client.frame(), close(1011, "a message was given up"));
+    client.send(close(1011, ""));
+    client.expect_end();
+    let (_, end) = host.log.story();
+    assert_eq!(end.received.map(|(code, _)| code.0), Some(1011));
+    host.finish();
 }
