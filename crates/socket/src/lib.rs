@@ -10,6 +10,7 @@ mod ahead;
 mod arriving;
 mod aside;
 mod attendant;
+mod baton;
 mod budget;
 mod compression;
 mod connection;
@@ -37,6 +38,7 @@ mod tls;
 #[cfg(feature = "tls")]
 mod tls_state;
 mod transport;
+mod turn;
 mod watch;
 mod writer;
 

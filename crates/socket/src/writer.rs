@@ -13,8 +13,8 @@ use crate::end::{Cause, SendError, SendStatus};
 use crate::flags::Flag;
 use crate::info::Info;
 use crate::link::{Link, State};
-use crate::outgoing::Wait;
 use crate::reader::Reader;
+use crate::turn::Wait;
 
 /// The half of a connection that sends. Any number of threads may hold a clone and send at the same time: messages never
 /// mix, and those of one thread keep their order.
