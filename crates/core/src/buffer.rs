@@ -85,6 +85,13 @@ impl Buffer {
         &mut self.bytes[self.message.clone()]
     }
 
+    /// Gives the message away with the memory that it is in, and keeps what is unread in memory of its own.
+    pub(crate) fn take_message(&mut self) -> (Vec<u8>, Range<usize>) {
+        let own = Self::with(&[], self.unread());
+        let before = std::mem::replace(self, own);
+        (before.bytes, before.message)
+    }
+
     /// Drops the first `count` bytes of the message.
     pub(crate) fn release(&mut self, count: usize) {
         self.message.start += count;

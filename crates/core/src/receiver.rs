@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::deflate::Inflation;
-use crate::{Close, Deflate, Error, Event, Header, Limits, Message, OpCode, Progress, Role, Rsv1, mask, utf8};
+use crate::{
+    Close, Deflate, Error, Event, Header, Limits, Message, OpCode, Progress, Received, Role, Rsv1, mask, utf8,
+};
 
 /// Turns received bytes into events, in place: unmasks, checks UTF-8, puts fragments together, and lends the result.
 ///
@@ -45,7 +47,7 @@ struct Incoming {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Text,
     Binary,
 }
@@ -169,6 +171,23 @@ impl Receiver {
     pub fn is_before_close(&self) -> bool {
         let is_close = |first: &u8| first & 0x0f == OpCode::Close as u8;
         !self.closed && self.payload.is_none() && self.buffer.unread().first().is_some_and(is_close)
+    }
+
+    /// Takes the event where it is a whole message, with the memory that it was received in; what was received behind it is
+    /// moved to memory of its own. `None`: the event is something else.
+    pub fn take_message(&mut self) -> Option<Received> {
+        let Some(Current::Message(kind)) = self.current else { return None };
+        let (bytes, place) = match &mut self.inflation {
+            Some(inflation) if self.message.is_some_and(|message| message.compressed) => inflation.take(),
+            _ => self.buffer.take_message(),
+        };
+        (self.current, self.message) = (None, None);
+        Some(Received::new(bytes, place, kind))
+    }
+
+    /// Tells whether the message that is lent was compressed, and so has a place of its own, not where bytes are received.
+    pub fn is_inflated(&self) -> bool {
+        self.is_compressed()
     }
 
     /// Tells whether another whole frame, or a header that breaks a rule, is already there: whether
@@ -583,7 +602,7 @@ impl Incoming {
 }
 
 /// Lends the bytes of a message as what they are.
-fn lend(kind: Kind, bytes: &[u8]) -> Message<'_> {
+pub(crate) fn lend(kind: Kind, bytes: &[u8]) -> Message<'_> {
     match kind {
         Kind::Text => Message::Text(utf8::validated(bytes)),
         Kind::Binary => Message::Binary(bytes),

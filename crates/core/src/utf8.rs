@@ -22,11 +22,17 @@ pub fn valid_prefix(text: &[u8]) -> Result<usize, Error> {
     }
 }
 
+/// Lends bytes as text. `None`: they are none.
+pub fn text(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
 /// Lends bytes as the text that [`valid_prefix`] has found them to be.
 #[allow(unsafe_code)]
 pub(crate) fn validated(bytes: &[u8]) -> &str {
     debug_assert!(std::str::from_utf8(bytes).is_ok());
     // SAFETY: the receiver lends a text event's bytes only up to `Incoming::validated`, which counts what
-    // `valid_prefix` has accepted; it clears the event before any call that changes the bytes, and lends them shared.
+    // `valid_prefix` has accepted; it clears the event before any call that changes the bytes, and lends them shared. A `Received` has the bytes of such an
+    // event, or a copy of a text's, and changes none.
     unsafe { std::str::from_utf8_unchecked(bytes) }
 }

@@ -330,3 +330,23 @@ fn a_large_message_comes_in_parts_of_some_kilobytes() {
     }
     assert_eq!((received, progress), (16 << 20, Last));
 }
+
+#[test]
+fn an_inflated_message_is_taken_with_its_memory_and_the_context_stays() {
+    for deflate in [Deflate::default(), Deflate { client_no_context_takeover: true, ..Deflate::default() }] {
+        let mut compressor = Compressor::new(&deflate, CLIENT);
+        let mut receiver = receiver(SERVER, deflate);
+        for number in 0..50 {
+            let message = format!("a message that is compressed, number {number}").repeat(100);
+            let mut sender = raddle_core::Sender::client(Box::new(common::Keys::default()));
+            sender.send(compressor.compress(Message::Text(&message))).expect("nothing was closed");
+            receiver.feed(sender.output());
+            assert_eq!(receiver.advance(), Ok(true));
+            assert!(receiver.is_inflated());
+            let received = receiver.take_message().expect("it is one");
+            assert_eq!(received.message(), Message::Text(&message));
+            assert_eq!((receiver.advance(), receiver.kept()), (Ok(false), 0));
+            assert!(received.into_memory().len() >= message.len());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Owned, SERVER, Said, frames, listen, receive};
-use raddle_core::{Limits, Receiver};
+use raddle_core::{Limits, Message, Received, Receiver};
 
 /// Receives `bytes` in two reads, each in memory of `length` bytes that the receiver has for the read only.
 fn received_in_lent_memory(bytes: &[u8], cut: usize, length: usize) -> Vec<Said> {
@@ -88,4 +88,46 @@ fn a_message_that_is_lent_is_let_go_with_the_memory() {
     let mut said = Vec::new();
     listen(&mut receiver, &mut said);
     assert_eq!(said, [Ok(Owned::Text("four".into()))]);
+}
+
+#[test]
+fn a_message_is_taken_with_its_memory_and_what_follows_is_kept() {
+    let bytes = frames(
+        SERVER,
+        &[
+            (0x81, "é".as_bytes()),
+            (0x89, b"ping"),
+            (0x02, &[7; 3000]),
+            (0x80, &[8; 3000]),
+            (0x81, b""),
+            (0x81, b"last"),
+        ],
+    );
+    let expected = [
+        Message::Text("é"),
+        Message::Binary(&[[7; 3000], [8; 3000]].concat()),
+        Message::Text(""),
+        Message::Text("last"),
+    ]
+    .map(Received::from);
+    for cut in 0..=bytes.len() {
+        let mut receiver = Receiver::new(SERVER, Limits::default());
+        let (mut taken, mut others) = (Vec::new(), 0);
+        for piece in [&bytes[..cut], &bytes[cut..]] {
+            receiver.feed(piece);
+            while receiver.advance().expect("all is in order") {
+                let place = receiver.message().map(|message| message.as_bytes().as_ptr());
+                match receiver.take_message() {
+                    Some(received) => {
+                        assert_eq!(Some(received.message().as_bytes().as_ptr()), place, "it was copied");
+                        taken.push(received);
+                    }
+                    None => others += 1,
+                }
+                assert!(receiver.take_message().is_none() && receiver.message().is_none());
+            }
+        }
+        assert_eq!((others, receiver.held()), (1, 0));
+        assert!(taken.iter().map(Received::message).eq(expected.iter().map(Received::message)), "cut at {cut}");
+    }
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use raddle_socket::{Connection, Driven, Driver, End, Events, Message, Turn, Writer, drive_for};
+use raddle_core::{Received, utf8};
+use raddle_socket::{Arrived, Connection, Driven, Driver, End, Events, Message, Turn, Writer, drive_for, keep_input};
 
 use crate::berths::{Berths, Resident};
 use crate::farewell::after;
@@ -92,7 +93,7 @@ struct Record {
     arena: Vec<u8>,
     used: usize,
     /// Messages that were not received there: large ones, and those that were compressed.
-    apart: Vec<Vec<u8>>,
+    apart: Vec<Received>,
     happened: Vec<Happened>,
     /// Of these, so many were given.
     given: usize,
@@ -103,7 +104,7 @@ struct Record {
 enum Happened {
     Request(Box<Request>),
     Open(usize),
-    Message(usize, Kind, Place),
+    Message(usize, Place),
     Drained(usize),
     /// By its place among those that have departed. Apart, as nearly all that happens is messages.
     Closed(usize, Box<End>),
@@ -118,7 +119,7 @@ enum Kind {
 }
 
 enum Place {
-    Arena(Range<usize>),
+    Arena(Kind, Range<usize>),
     Apart(usize),
 }
 
@@ -186,12 +187,12 @@ impl EventLoop {
         let left = happened[*given..].iter_mut().inspect(|_| *given += 1);
         left.filter_map(move |happened| {
             Some(match happened {
-                Happened::Message(key, kind, place) => {
-                    let bytes = match place {
-                        Place::Arena(range) => &arena[range.clone()],
-                        Place::Apart(index) => &apart[*index],
+                Happened::Message(key, place) => {
+                    let message = match place {
+                        Place::Arena(kind, range) => kind.lend(&arena[range.clone()]),
+                        Place::Apart(index) => apart[*index].message(),
                     };
-                    Event::Message(writer(*key)?, kind.lend(bytes))
+                    Event::Message(writer(*key)?, message)
                 }
                 Happened::Open(key) => Event::Open(writer(*key)?),
                 Happened::Drained(key) => Event::Drained(writer(*key)?),
@@ -340,7 +341,7 @@ impl EventLoop {
 impl Record {
     fn clear(&mut self) {
         self.used = 0;
-        self.apart.clear();
+        self.apart.drain(..).for_each(|received| keep_input(received.into_memory()));
         self.happened.clear();
         self.given = 0;
         self.departed.clear();
@@ -352,17 +353,22 @@ impl Record {
         let Some(driven) = &mut resident.driven else { return Turn::Done };
         let (base, length, before) = (arena.as_ptr().addr(), arena.len(), happened.len());
         let mut end = *used;
-        let turn = driven.read_behind(arena, &mut end, |_, message| {
-            let kind = if matches!(message, Message::Text(_)) { Kind::Text } else { Kind::Binary };
-            let bytes = message.as_bytes();
-            let start = bytes.as_ptr().addr().wrapping_sub(base);
-            let place = if start < length {
-                Place::Arena(start..start + bytes.len())
-            } else {
-                apart.push(bytes.to_vec());
-                Place::Apart(apart.len() - 1)
+        let turn = driven.read_behind(arena, &mut end, |_, arrived| {
+            let received = match arrived {
+                Arrived::Apart(received) => received,
+                Arrived::Lent(message) => {
+                    let bytes = message.as_bytes();
+                    let start = bytes.as_ptr().addr().wrapping_sub(base);
+                    if start < length {
+                        let kind = if matches!(message, Message::Text(_)) { Kind::Text } else { Kind::Binary };
+                        happened.push(Happened::Message(key, Place::Arena(kind, start..start + bytes.len())));
+                        return ControlFlow::Continue(());
+                    }
+                    message.into()
+                }
             };
-            happened.push(Happened::Message(key, kind, place));
+            happened.push(Happened::Message(key, Place::Apart(apart.len())));
+            apart.push(received);
             ControlFlow::Continue(())
         });
         // What has left no message behind has left nothing behind.
@@ -376,7 +382,7 @@ impl Record {
 impl Kind {
     fn lend(self, bytes: &[u8]) -> Message<'_> {
         match self {
-            Self::Text => Message::Text(std::str::from_utf8(bytes).expect("it was a text when it was received")),
+            Self::Text => Message::Text(utf8::text(bytes).expect("it was a text when it was received")),
             Self::Binary => Message::Binary(bytes),
         }
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use raddle_core::Role;
 use raddle_core::deflate::census;
 use raddle_core::handshake::Offer;
-use raddle_server::{Connection, Deflate, HandlerError, Info, Limits, Message, Options, Server, Writer};
+use raddle_server::{Connection, Deflate, Event, HandlerError, Info, Limits, Message, Options, Server, Writer};
 use raddle_socket::{Opening, Socket};
 
 /// The tests look at what the whole process has, one at a time.
@@ -157,5 +157,42 @@ fn idle_connections_without_context_hold_neither_compressor_nor_inflater() {
         assert!(now.compressors <= before.compressors.max(16) && now.inflaters <= before.inflaters.max(16), "{now:?}");
         drop(clients);
         finish(&server);
+    }
+}
+
+#[test]
+fn an_event_loop_gives_what_was_inflated() {
+    let _alone = ALONE.lock();
+    for deflate in [Deflate::default(), NO_TAKEOVER] {
+        let server = listening(|builder| builder.deflate(deflate));
+        let handle = server.clone();
+        let looping = std::thread::spawn(move || {
+            let mut events = handle.event_loop().expect("it starts");
+            while !events.is_over() {
+                for event in events.poll(Some(LIMIT)) {
+                    if let Event::Message(connection, message) = event {
+                        connection.send(message).expect("there is room");
+                    }
+                }
+            }
+        });
+        let mut client = connect_offering(&server, Some(Deflate::default()));
+        for index in 0..50 {
+            // Several of them in a turn.
+            let messages: Vec<_> = (index..index + 5).map(json).collect();
+            for message in &messages {
+                client.send(&**message).expect("open");
+            }
+            for message in &messages {
+                assert_eq!(client.next_message(), Ok(Some(Message::Text(message))));
+            }
+        }
+        let large = pattern(900_000, 1);
+        client.send(&large).expect("open");
+        assert!(client.next_message() == Ok(Some(Message::Binary(&large))));
+        assert_echoed(&mut client, &json(7));
+        drop(client);
+        finish(&server);
+        join(looping, LIMIT);
     }
 }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use raddle_core::{Event, Memory, Message};
+use raddle_core::{Event, Memory, Message, Received};
 
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
@@ -48,6 +48,14 @@ pub trait Driver: Send + Sync {
 /// A connection in an event loop, which calls [`read`](Self::read) when there is something to read.
 pub struct Driven {
     reader: Reader,
+}
+
+/// A message that [`Driven::read_behind`] has found.
+pub enum Arrived<'a> {
+    /// It is in the memory that was lent, or has to be copied.
+    Lent(Message<'a>),
+    /// It was received apart from that.
+    Apart(Received),
 }
 
 /// What a read has found.
@@ -214,12 +222,19 @@ impl Driven {
     /// sent meanwhile on this thread leaves together at the end.
     ///
     /// `memory` is lent, and is given back; what is torn is kept by the connection itself.
-    pub fn read(&mut self, memory: &mut Vec<u8>, deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>) -> Turn {
-        self.read_once(memory, &mut 0, Answers::Within, deliver)
+    pub fn read(
+        &mut self,
+        memory: &mut Vec<u8>,
+        mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
+    ) -> Turn {
+        self.read_once(memory, &mut 0, Answers::Within, |writer, arrived| match arrived {
+            Arrived::Lent(message) => deliver(writer, message),
+            Arrived::Apart(received) => deliver(writer, received.message()),
+        })
     }
 
     /// Reads as [`read`](Self::read) does, but leaves the first `used` bytes of the memory alone, and counts what it has used
-    /// itself: so what was delivered stays there.
+    /// itself: so what was delivered stays there. A message that was received elsewhere is given with that memory.
     ///
     /// Messages are answered when it has returned. So where a Close, or what fails the connection, has come with messages, it
     /// is left to the next read, as [`Turn::More`] says: the answers are sent before the last word.
@@ -227,7 +242,7 @@ impl Driven {
         &mut self,
         memory: &mut Vec<u8>,
         used: &mut usize,
-        deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
+        deliver: impl FnMut(&Writer, Arrived<'_>) -> ControlFlow<()>,
     ) -> Turn {
         self.read_once(memory, used, Answers::Behind, deliver)
     }
@@ -237,7 +252,7 @@ impl Driven {
         memory: &mut Vec<u8>,
         used: &mut usize,
         answers: Answers,
-        mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
+        mut deliver: impl FnMut(&Writer, Arrived<'_>) -> ControlFlow<()>,
     ) -> Turn {
         if self.is_leaving() || self.link().flags.has(Flag::GivenUp) {
             self.drop_input();
@@ -257,8 +272,8 @@ impl Driven {
             link.pause_message();
             return Turn::Paused;
         }
-        let mut deliver = |message: Message<'_>| {
-            if reading == Reading::ForClose { Continue(()) } else { deliver(writer, message) }
+        let mut deliver = |arrived: Arrived<'_>| {
+            if reading == Reading::ForClose { Continue(()) } else { deliver(writer, arrived) }
         };
         if link.flags.has(Flag::Overfull) && !link.make_room() {
             // What is not read cannot be late.
@@ -434,7 +449,7 @@ impl<'a> Seat<'a> {
     fn read_ahead(
         &mut self,
         reading: Reading,
-        mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
+        mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Cause> {
         while !self.link.flags.has(Flag::Abandoned) {
             let is_hindered = reading == Reading::Wanted && self.link.is_paused();
@@ -443,7 +458,7 @@ impl<'a> Seat<'a> {
             }
             let Some(ahead) = self.inbound().ahead.pop_front() else { break };
             match ahead {
-                Ahead::Message(message) if deliver(message.lend()).is_break() => return Ok(Break(())),
+                Ahead::Message(message) if deliver(Arrived::Lent(message.lend())).is_break() => return Ok(Break(())),
                 // Of a message that was being read in parts: the rest is not asked for any more.
                 Ahead::Message(_) | Ahead::Part(..) => {}
                 Ahead::Close => return Err(Cause::PeerClose),
@@ -483,9 +498,9 @@ impl<'a> Seat<'a> {
         &mut self,
         reading: Reading,
         answers: Answers,
-        mut deliver: impl FnMut(Message<'_>) -> ControlFlow<()>,
+        mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
     ) -> Result<Parsed, Cause> {
-        let link = self.link;
+        let (link, is_lent) = (self.link, self.is_lent);
         let Inbound { receiver, ahead } = self.inbound();
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
@@ -510,12 +525,19 @@ impl<'a> Seat<'a> {
                 }
                 Err(error) => return Err(Cause::Failed(error)),
             }
-            if let Some(message) = receiver.message() {
+            if receiver.is_whole_message() {
                 link.counters.message();
                 // The one behind it has a time of its own.
                 link.note_message_complete();
                 leaves_answers |= answers == Answers::Behind;
-                if deliver(message).is_break() {
+                // What is answered behind the read has to stay until then.
+                let is_apart = leaves_answers && (!is_lent || receiver.is_inflated());
+                let taken = if is_apart { receiver.take_message() } else { None };
+                let arrived = match taken {
+                    Some(received) => Arrived::Apart(received),
+                    None => Arrived::Lent(receiver.message().expect("it is one, and was not taken")),
+                };
+                if deliver(arrived).is_break() {
                     parsed = Parsed::Enough;
                     break;
                 }
@@ -585,6 +607,13 @@ impl Drop for Seat<'_> {
         if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
             spares::keep_inbound(spare);
         }
+    }
+}
+
+impl fmt::Debug for Arrived<'_> {
+    // Without the payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Lent(_)) { "Lent" } else { "Apart" })
     }
 }
 

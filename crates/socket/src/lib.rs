@@ -47,7 +47,7 @@ pub use attendant::prepare;
 pub use budget::Budget;
 pub use connection::{Connection, OnEnd, Opening};
 #[doc(hidden)]
-pub use driven::{Driven, Driver, Turn, drive_for, drive_on_this_thread};
+pub use driven::{Arrived, Driven, Driver, Turn, drive_for, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use info::{Agreed, Info};
 pub use keys::RandomKeys;
@@ -61,7 +61,7 @@ pub use reader::{Next, NextPart, Part, Reader};
 #[cfg(feature = "tls")]
 pub use rustls;
 #[doc(hidden)]
-pub use spares::{drop_large_spares, has_large_spares};
+pub use spares::{drop_large_spares, has_large_spares, keep_input};
 #[doc(hidden)]
 pub use sys::spawn;
 #[cfg(feature = "tls")]

@@ -43,8 +43,8 @@ pub(crate) fn input(bytes: usize) -> Option<Vec<u8>> {
     SPARES.with(|spares| take(&mut spares.large_input.borrow_mut(), bytes))
 }
 
-/// Keeps the memory of a large message.
-pub(crate) fn keep_input(memory: Vec<u8>) {
+/// Keeps the memory of a large message for the next that this thread receives.
+pub fn keep_input(memory: Vec<u8>) {
     if memory.len() > SMALL {
         SPARES.with(|spares| keep(&mut spares.large_input.borrow_mut(), memory));
     }

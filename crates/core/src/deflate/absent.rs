@@ -108,6 +108,10 @@ impl Inflation {
         match self.0 {}
     }
 
+    pub(crate) fn take(&mut self) -> (Vec<u8>, std::ops::Range<usize>) {
+        match self.0 {}
+    }
+
     pub(crate) fn release(&mut self, _: usize) {
         match self.0 {}
     }

@@ -104,6 +104,11 @@ impl Inflation {
         Ok(())
     }
 
+    /// Gives the message away with the memory that it is in.
+    pub(crate) fn take(&mut self) -> (Vec<u8>, Range<usize>) {
+        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.message))
+    }
+
     /// Drops the first `count` bytes of what is held.
     pub(crate) fn release(&mut self, count: usize) {
         let is_calm = self.message.end < self.bytes.len() / 8 && self.bytes.len() > KEPT;
