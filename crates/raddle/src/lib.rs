@@ -35,9 +35,9 @@ pub use raddle_core as core;
 pub use raddle_core::handshake::{HeadLimits, ResponseError};
 #[cfg(feature = "server")]
 pub use raddle_server::{
-    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Handler, HandlerError,
-    Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server, Snapshot, Surplus,
-    TrustedProxy, TrustedProxyError,
+    Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Event, EventLoop, Handler,
+    HandlerError, Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server,
+    Snapshot, Surplus, TrustedProxy, TrustedProxyError, Waker,
 };
 #[cfg(all(feature = "server", feature = "tls"))]
 pub use raddle_server::{ClientCertificate, ClientCertificates, ServerTls, ServerTlsBuilder};
