@@ -1125,6 +1125,20 @@ raddle_status_t raddle_conn_traffic(raddle_conn_t conn,
 // Returns the number. From any thread.
 size_t raddle_conn_count(void);
 
+// Sends many messages, as raddle_send_many does, that lie behind one another in one piece of memory: for languages in which
+// an array of pointers is dear.
+//
+// - `packed`, `length`: the messages. Each is 16 bytes of three numbers, in the machine's byte order and at any address,
+//   and its payload: `raddle_conn_t conn`, `uint32_t kind`, `uint32_t length`, and so many bytes
+// - `statuses`, `most`: NULL and 0, or a place for so many statuses: what has become of the first messages
+//
+// All are tried, in their order. Returns RADDLE_OK, or the status of the first that has failed; RADDLE_ERR_ARGUMENT where
+// the last one is cut short: then nothing was sent. From any thread.
+raddle_status_t raddle_send_packed(const uint8_t *packed,
+                                   size_t length,
+                                   raddle_status_t *statuses,
+                                   size_t most);
+
 // Has nothing more read of the peer until raddle_resume: what it sends stays in the socket, and it feels that.
 //
 // - `conn`: the connection
@@ -2154,6 +2168,25 @@ raddle_status_t raddle_server_poll(raddle_server_t *server,
                                    size_t max,
                                    int64_t timeout_ms,
                                    size_t *count);
+
+// As raddle_server_poll, but copies the payloads into memory of the program: for languages whose objects are made of copies
+// anyway, and that get by with one call for all of a turn.
+//
+// - `server`: the server, of engine queue or fed queue
+// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
+// - `region`, `size`: where the payloads are copied to, one behind the other, from its beginning on
+// - `events`, `max`: a place for events, at least one. `data` of each leads into `region`, but for RADDLE_REQUEST
+// - `count`: a place for the number of events, at least 1
+//
+// What the region has no space for comes with the next call. An event whose payload is larger than the whole region comes
+// alone, and that is lent as with raddle_server_poll. Returns as raddle_server_poll. From any thread, one at a time.
+raddle_status_t raddle_server_poll_batch(raddle_server_t *server,
+                                         int64_t timeout_ms,
+                                         uint8_t *region,
+                                         size_t size,
+                                         raddle_message_t *events,
+                                         size_t max,
+                                         size_t *count);
 
 // Lets what was sent since the last poll leave now.
 //

@@ -71,6 +71,11 @@ impl MessageView {
         };
         Self { conn, data: bytes.as_ptr(), length: bytes.len(), kind, detail: 0 }
     }
+
+    /// The payload, which has to be there still.
+    pub(crate) fn payload(&self) -> &[u8] {
+        arguments::bytes(self.data, self.length, "data").expect("a view of the library's is of bytes")
+    }
 }
 
 /// How a message is to be sent.

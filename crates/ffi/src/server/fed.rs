@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 use raddle_server::{End, Handler, HandlerError, Message, Request, Writer};
 use raddle_socket::{Events, Watch};
 
-use crate::arguments::Space;
 use crate::connections::{self, Entry};
 use crate::handles::{Handle as _, to_pointer};
 use crate::message::{MessageView, RADDLE_BINARY, RADDLE_DRAINED, RADDLE_OPENED, RADDLE_REQUEST, RADDLE_TEXT};
@@ -196,11 +195,12 @@ impl Taker {
         Self { feed, batch: Batch::default(), given: 0, found: Events::default(), was_woken: false }
     }
 
-    /// Waits for events, and puts them where the program wants them. Gives their number; 0: none has come.
+    /// Waits for events, and has `take` put them where the program wants them, until it returns `false`: that one comes with the
+    /// next call. Gives the number of those that were taken; 0: none has come.
     pub(crate) fn poll(
         &mut self,
-        space: &mut Space<'_, MessageView>,
         timeout: Option<Duration>,
+        mut take: impl FnMut(&MessageView) -> bool,
     ) -> Result<usize, Failure> {
         if self.given == self.batch.happened.len() {
             connections::set_turn(Vec::clear)?;
@@ -212,9 +212,6 @@ impl Taker {
         let mut count = 0;
         connections::set_turn(|entries| {
             for happened in &happened[self.given..] {
-                if space.is_full() {
-                    break;
-                }
                 let (view, entry) = match happened {
                     Happened::Message(entry, kind, range) => {
                         let payload = &bytes[range.clone()];
@@ -231,7 +228,9 @@ impl Taker {
                         (MessageView { data, ..MessageView::event(0, RADDLE_REQUEST) }, None)
                     }
                 };
-                space.push(view);
+                if !take(&view) {
+                    break;
+                }
                 count += 1;
                 entries.extend(entry.filter(|entry| entries.last().is_none_or(|last| last.id != entry.id)).cloned());
             }

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::arguments;
 use crate::guard::guard;
-use crate::message::MessageView;
-use crate::server::{Server, Way, with};
+use crate::message::{MessageView, RADDLE_REQUEST};
+use crate::server::{Server, Serving, Way, with};
 use crate::status::{Failure, Status};
 
 /// Lets what was sent leave, waits until something happens, and gives what has: in the order in which it has happened to each
@@ -40,30 +40,65 @@ pub extern "C" fn raddle_server_poll(
             return Err(Failure::argument("max: at least 1"));
         }
         with(server, |serving| {
-            let timeout = arguments::timeout(timeout_ms);
-            let (found, is_over, was_woken) = match serving.way()? {
-                Way::Queue { queue, .. } => {
-                    let mut queue = queue.try_lock().ok_or_else(busy)?;
-                    let found = queue.poll(&mut space, timeout)?;
-                    (found, found == 0 && queue.is_over(), queue.was_woken())
+            let found = poll(serving, timeout_ms, |event| {
+                let fits = !space.is_full();
+                if fits {
+                    space.push(*event);
                 }
-                Way::Fed { taker, .. } => {
-                    let mut taker = taker.try_lock().ok_or_else(busy)?;
-                    let found = taker.poll(&mut space, timeout)?;
-                    (found, found == 0 && taker.is_over(), taker.was_woken())
+                fits
+            })?;
+            place.put(found);
+            Ok(())
+        })
+    })
+}
+
+/// As raddle_server_poll, but copies the payloads into memory of the program: for languages whose objects are made of copies
+/// anyway, and that get by with one call for all of a turn.
+///
+/// - `server`: the server, of engine queue or fed queue
+/// - `timeout_ms`: how long to wait; 0: not at all, negative: without end
+/// - `region`, `size`: where the payloads are copied to, one behind the other, from its beginning on
+/// - `events`, `max`: a place for events, at least one. `data` of each leads into `region`, but for RADDLE_REQUEST
+/// - `count`: a place for the number of events, at least 1
+///
+/// What the region has no space for comes with the next call. An event whose payload is larger than the whole region comes
+/// alone, and that is lent as with raddle_server_poll. Returns as raddle_server_poll. From any thread, one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_poll_batch(
+    server: *mut Server,
+    timeout_ms: i64,
+    region: *mut u8,
+    size: usize,
+    events: *mut MessageView,
+    max: usize,
+    count: *mut usize,
+) -> Status {
+    guard(|| {
+        let place = arguments::out(count, "count")?;
+        let mut region = arguments::space(region, size, "region")?;
+        let mut space = arguments::space(events, arguments::at_least(max, 1, "max")?, "events")?;
+        with(server, |serving| {
+            let (mut is_first, mut is_lent) = (true, false);
+            let found = poll(serving, timeout_ms, |event| {
+                if space.is_full() || is_lent {
+                    return false;
                 }
-                _ => return Err(no_queue()),
-            };
-            let (status, text) = match found {
-                0 if is_over => (Status::RADDLE_ERR_CLOSED, "the server was stopped, and its connections have ended"),
-                0 if was_woken => (Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"),
-                0 => (Status::RADDLE_ERR_TIMEOUT, "nothing has happened"),
-                found => {
-                    place.put(found);
-                    return Ok(());
+                let mut event = *event;
+                // The data of a request is its handle.
+                if event.kind != RADDLE_REQUEST {
+                    match region.copy(event.payload()) {
+                        Some(data) => event.data = data,
+                        None if is_first => is_lent = true,
+                        None => return false,
+                    }
                 }
-            };
-            Err(Failure::new(status, text))
+                is_first = false;
+                space.push(event);
+                true
+            })?;
+            place.put(found);
+            Ok(())
         })
     })
 }
@@ -134,6 +169,31 @@ pub extern "C" fn raddle_server_fd(server: *const Server, fd: *mut c_int) -> Sta
 
 fn no_queue() -> Failure {
     Failure::state("the server has another engine than RADDLE_ENGINE_QUEUE and RADDLE_ENGINE_FED_QUEUE")
+}
+
+/// Waits for events, of which `take` takes at least the first. Gives their number, or why there is none.
+fn poll(serving: &Serving, timeout_ms: i64, take: impl FnMut(&MessageView) -> bool) -> Result<usize, Failure> {
+    let timeout = arguments::timeout(timeout_ms);
+    let (found, is_over, was_woken) = match serving.way()? {
+        Way::Queue { queue, .. } => {
+            let mut queue = queue.try_lock().ok_or_else(busy)?;
+            let found = queue.poll(timeout, take)?;
+            (found, found == 0 && queue.is_over(), queue.was_woken())
+        }
+        Way::Fed { taker, .. } => {
+            let mut taker = taker.try_lock().ok_or_else(busy)?;
+            let found = taker.poll(timeout, take)?;
+            (found, found == 0 && taker.is_over(), taker.was_woken())
+        }
+        _ => return Err(no_queue()),
+    };
+    let (status, text) = match found {
+        0 if is_over => (Status::RADDLE_ERR_CLOSED, "the server was stopped, and its connections have ended"),
+        0 if was_woken => (Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"),
+        0 => (Status::RADDLE_ERR_TIMEOUT, "nothing has happened"),
+        found => return Ok(found),
+    };
+    Err(Failure::new(status, text))
 }
 
 fn busy() -> Failure {

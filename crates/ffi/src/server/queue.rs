@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use raddle_server::{Cause, ConnectionId, Event, EventLoop, Writer};
 
-use crate::arguments::Space;
 use crate::connections::{self, Entry};
 use crate::handles::{Handle as _, to_pointer};
 use crate::message::{MessageView, RADDLE_DRAINED, RADDLE_OPENED, RADDLE_REQUEST};
@@ -18,9 +17,12 @@ use crate::status::Failure;
 pub(crate) struct Queue {
     events: EventLoop,
     turn: Found,
-    /// The last array was full: there may be more of the last turn.
-    has_more: bool,
+    /// What the program had no space for. More of the last turn may be behind it.
+    kept: Option<MessageView>,
 }
+
+// SAFETY: the pointer of `kept` leads into the memory of `events` or of `turn`, which go with it.
+unsafe impl Send for Queue {}
 
 struct Found {
     core: Arc<Core>,
@@ -32,29 +34,35 @@ struct Found {
 
 impl Queue {
     pub(crate) fn new(events: EventLoop, core: Arc<Core>) -> Self {
-        Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new() }, has_more: false }
+        Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new() }, kept: None }
     }
 
-    /// Waits for events, and puts them where the program wants them. Gives their number; 0: none has come.
+    /// Waits for events, and has `take` put them where the program wants them, until it returns `false`: that one comes with the
+    /// next call, and it takes the first. Gives the number of those that were taken; 0: none has come.
     pub(crate) fn poll(
         &mut self,
-        space: &mut Space<'_, MessageView>,
         timeout: Option<Duration>,
+        mut take: impl FnMut(&MessageView) -> bool,
     ) -> Result<usize, Failure> {
-        let Self { events, turn, has_more } = self;
+        let Self { events, turn, kept } = self;
         let mut count = 0;
-        if *has_more {
-            // It lies in the memory of the last turn until the next.
-            connections::set_turn(|entries| {
-                *has_more = !events.rest().all(|event| turn.give(event, entries, space, &mut count));
-            })?;
-        }
-        if count == 0 {
+        let mut give = |view| {
+            let is_taken = take(&view);
+            count += usize::from(is_taken);
+            if is_taken { None } else { Some(view) }
+        };
+        connections::set_turn(|entries| {
+            if let Some(first) = kept.take() {
+                *kept = give(first);
+                // They lie in the memory of the last turn until the next.
+                if kept.is_none() {
+                    *kept = events.rest().find_map(|event| turn.convert(event, entries).and_then(&mut give));
+                }
+                return;
+            }
             turn.let_go();
-            connections::set_turn(|entries| {
-                *has_more = !events.poll(timeout).all(|event| turn.give(event, entries, space, &mut count));
-            })?;
-        }
+            *kept = events.poll(timeout).find_map(|event| turn.convert(event, entries).and_then(&mut give));
+        })?;
         Ok(count)
     }
 
@@ -77,22 +85,16 @@ impl Queue {
     }
 }
 
-impl Found {
-    /// Puts an event where the program wants it. `false`: there is no space for another.
-    fn give(
-        &mut self,
-        event: Event<'_>,
-        entries: &mut Vec<Entry>,
-        space: &mut Space<'_, MessageView>,
-        count: &mut usize,
-    ) -> bool {
-        if let Some(view) = self.convert(event, entries) {
-            space.push(view);
-            *count += 1;
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // A request that was not given to the program is answered.
+        if let Some(view) = self.kept.take().filter(|view| view.kind == RADDLE_REQUEST) {
+            drop(RequestHandle::table().take(view.data.addr() as u64));
         }
-        !space.is_full()
     }
+}
 
+impl Found {
     /// An event as C sees it, with its connection behind those of the turn. `None`: there is none, as its connection has no
     /// handle.
     fn convert(&mut self, event: Event<'_>, entries: &mut Vec<Entry>) -> Option<MessageView> {
