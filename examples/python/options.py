@@ -18,6 +18,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--deflate", action="store_true", help="agree on permessage-deflate")
     parser.add_argument("--max-message", type=int, default=2**20, metavar="BYTES")
     parser.add_argument("--max-fragments", type=int, metavar="N")
+    parser.add_argument("--max-connections", type=int, metavar="N")
     parser.add_argument("--ping-interval", type=float, default=20, metavar="SECONDS", help="0: off")
     parser.add_argument("--tls-cert", metavar="PEM")
     parser.add_argument("--tls-key", metavar="PEM")
@@ -36,6 +37,7 @@ def settings(arguments: argparse.Namespace) -> Dict[str, Any]:
         "compression": raddle.Deflate(threshold=1) if arguments.deflate else None,
         "max_size": arguments.max_message,
         "max_fragments": arguments.max_fragments,
+        "max_connections": arguments.max_connections,
         "ping_interval": arguments.ping_interval or None,
     }
 

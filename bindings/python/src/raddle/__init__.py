@@ -35,9 +35,11 @@ from .exceptions import (
     SecurityError,
     WebSocketException,
 )
+from .fast import Server
 from .frames import Close, CloseCode, State
 from .http11 import Request, Response
 from .ping import Ping
+from .reconnect import reconnect
 from .server import ServerConnection, serve, unix_serve
 from .typing import Data, DataLike, LoggerLike, Origin, Subprotocol
 
@@ -49,6 +51,6 @@ __all__ = [
     "InvalidHeader", "InvalidHeaderFormat", "InvalidHeaderValue", "InvalidMessage", "InvalidOrigin", "InvalidProxy",
     "InvalidProxyMessage", "InvalidProxyStatus", "InvalidState", "InvalidStatus", "InvalidURI", "InvalidUpgrade",
     "LoggerLike", "MultipleValuesError", "NegotiationError", "Origin", "PayloadTooBig", "Ping", "ProtocolError",
-    "ProxyError", "Request", "Response", "SecurityError", "ServerConnection", "State", "Subprotocol",
-    "WebSocketException", "basic_auth", "broadcast", "connect", "serve", "unix_connect", "unix_serve",
+    "ProxyError", "Request", "Response", "SecurityError", "Server", "ServerConnection", "State", "Subprotocol",
+    "WebSocketException", "basic_auth", "broadcast", "connect", "reconnect", "serve", "unix_connect", "unix_serve",
 ]  # fmt: skip

@@ -30,16 +30,23 @@ class ClientConnection(Connection):
     """A connection that :func:`connect` has made."""
 
     @classmethod
-    def _of(cls, conn: int, logger: LoggerLike | None = None, close_timeout: float | None = 10) -> Any:
-        """Takes an open connection of the library."""
+    def _of(
+        cls,
+        conn: int,
+        logger: LoggerLike | None = None,
+        close_timeout: float | None = 10,
+        is_answered: bool = True,
+    ) -> Any:
+        """Takes an open connection of the library, which keeps the response to it where ``is_answered``."""
         connection = cls()
         connection._logger = logging.getLogger("raddle.client") if logger is None else logger
         connection._close_timeout = close_timeout
         connection._attach(conn)
         target = text_out(abi.raddle_conn_target, conn) or "/"
         connection.request = Request(target, Headers())
-        headers = _headers(abi.raddle_conn_response_header_at, conn)
-        connection.response = Response(101, "Switching Protocols", headers)
+        if is_answered:
+            headers = _headers(abi.raddle_conn_response_header_at, conn)
+            connection.response = Response(101, "Switching Protocols", headers)
         return connection
 
 
@@ -101,24 +108,15 @@ def connect(
     :raises TimeoutError: the time was up
     :raises TypeError: and :exc:`ValueError`: an argument is not in order; the message names it
     """
+    options = dict(locals())
+    for name in ("uri", "logger", "create_connection", "legacy"):
+        del options[name]
     if legacy is False:
         from .reconnect import reconnect
 
-        options = {name: value for name, value in locals().items() if name not in ("legacy", "reconnect")}
-        return reconnect(options.pop("uri"), **options)
-    _check.no_extensions(extensions)
-    _check.queue(max_queue)
-    encoded = text_in(uri, "uri")
-    if ssl is not None and not uri.lower().startswith("wss:"):
-        raise ValueError("ssl argument is incompatible with a ws:// URI")
-    client = _settings.client_settings(
-        path=path, ssl=ssl, server_hostname=server_hostname, origin=origin, subprotocols=subprotocols,
-        compression=compression, additional_headers=additional_headers, user_agent_header=user_agent_header,
-        proxy=None if path is not None else proxy_for(uri, proxy), source_address=source_address,
-        open_timeout=open_timeout, ping_interval=ping_interval, ping_timeout=ping_timeout, close_timeout=close_timeout,
-        max_size=max_size, max_fragments=max_fragments,
-    )  # fmt: skip
-    conn = _attempt(client, uri, encoded)
+        return reconnect(uri, logger=logger, create_connection=create_connection, **options)
+    client = settings_for(uri, **options)
+    conn = _attempt(client, uri, text_in(uri, "uri"))
     connection = (create_connection or ClientConnection)._of(conn, logger, close_timeout)
     if additional_headers is not None:
         connection.request.headers.update(additional_headers)
@@ -133,6 +131,25 @@ def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs:
     if path is None:
         raise ValueError("path is missing")
     return connect("ws://localhost/" if uri is None else uri, path=os.fspath(path), **kwargs)
+
+
+def settings_for(
+    uri: str,
+    *,
+    extensions: None = None,
+    max_queue: Any = 16,
+    proxy: str | Literal[True] | None = True,
+    user_agent_header: str | None = USER_AGENT,
+    **settings: Any,
+) -> Handle:
+    """Makes the settings that :func:`connect` connects to a URI with."""
+    _check.no_extensions(extensions)
+    _check.queue(max_queue)
+    text_in(uri, "uri")
+    if settings.get("ssl") is not None and not uri.lower().startswith("wss:"):
+        raise ValueError("ssl argument is incompatible with a ws:// URI")
+    found = None if settings.get("path") is not None else proxy_for(uri, proxy)
+    return _settings.client_settings(proxy=found, user_agent_header=user_agent_header, **settings)
 
 
 def _attempt(client: Handle, uri: str, encoded: bytes) -> int:
