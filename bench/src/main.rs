@@ -22,6 +22,7 @@ mod options;
 mod peers;
 mod plot;
 mod process;
+mod python_client;
 mod report;
 mod results;
 mod rounds;
@@ -45,6 +46,7 @@ bench COMMAND [OPTIONS]
   keepalive    CPU of 10,000 idle connections that are pinged
   broadcast    CPU per delivery to 1,000 subscribers
   client       CPU of a client per round trip
+  python-client  the same of clients in Python
   codec        time per frame, in memory
   deflate      time per message of 1 KiB of JSON, compressed and inflated
   tls          the first two with TLS, beside rustls without anything above it
@@ -118,6 +120,7 @@ const COMMANDS: [(&str, Command); 9] = [
     ("keepalive", keepalive::run),
     ("broadcast", broadcast::run),
     ("client", client::run),
+    ("python-client", python_client::run),
     ("codec", codec::run),
     ("deflate", deflate::run),
     ("tls", tls::run),

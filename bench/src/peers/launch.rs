@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::Command;
 
 use super::{Kind, Peer, Task, provision};
@@ -59,9 +60,21 @@ pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
         }
         Kind::Python(file) => {
             command = Command::new(provision::python()?);
-            command.arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/python").join(file));
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/python").join(file));
+        }
+        Kind::PythonExample(file, flags) => {
+            command = with_raddle(Command::new(provision::python()?))?;
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python").join(file));
+            command.args(["127.0.0.1", "0", "--ping-interval", "0", "--max-message", "16777216"]).args(flags);
         }
     }
+    Ok(command)
+}
+
+/// Has a Python program import the package of this project from its source, with a library that was just built.
+pub fn with_raddle(mut command: Command) -> Result<Command, Missing> {
+    command.env("RADDLE_LIBRARY", provision::libraddle()?);
+    command.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("../bindings/python/src"));
     Ok(command)
 }
 

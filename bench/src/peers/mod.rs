@@ -17,6 +17,8 @@ use std::error::Error;
 use std::net::TcpListener;
 use std::path::Path;
 
+pub use provision::python;
+
 use crate::wire::Wire;
 
 /// A server that is measured.
@@ -53,6 +55,8 @@ pub enum Kind {
     Node,
     /// This file of `python/`.
     Python(&'static str),
+    /// An example of this project in Python, with these flags.
+    PythonExample(&'static str, &'static [&'static str]),
 }
 
 /// What a server does with a message.
@@ -109,11 +113,12 @@ pub const RADDLE_POOL_TLS: Peer = secure("raddle pool TLS", RADDLE_POOL);
 const TUNGSTENITE: Peer = served("tungstenite", Wire::WebSocket, Limit::Threads);
 
 /// All of them, by their limit.
-pub const ALL: [Peer; 19] = [
+pub const ALL: [Peer; 21] = [
     RAW_THREADS,
     RADDLE_THREADS,
     other("raddle C threads", Limit::Threads, Kind::C("echo_server.c", &["--engine", "threads"])),
     TUNGSTENITE,
+    other("raddle python", Limit::Threads, Kind::PythonExample("echo_server.py", &[])),
     other("websockets sync", Limit::Threads, Kind::Python("websockets_sync.py")),
     RAW_EPOLL,
     RADDLE_POOL,
@@ -127,6 +132,7 @@ pub const ALL: [Peer; 19] = [
     served("wtx", Wire::WebSocket, Limit::Loop),
     other("libwebsockets", Limit::Loop, Kind::Libwebsockets),
     other("Node ws", Limit::Loop, Kind::Node),
+    other("raddle python fast", Limit::Loop, Kind::PythonExample("echo_server_fast.py", MANY_CONNECTIONS)),
     other("picows", Limit::Loop, Kind::Python("picows_echo.py")),
     other("websockets asyncio", Limit::Loop, Kind::Python("websockets_asyncio.py")),
 ];
@@ -153,6 +159,8 @@ pub fn serve_secure(name: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
         _ => Err(format!("there is no server {name} of TLS").into()),
     }
 }
+
+const MANY_CONNECTIONS: &[&str] = &["--max-connections", "100000"];
 
 /// Serves as a peer, until the process is ended.
 pub fn serve(name: &str, task: Task) -> Result<(), Box<dyn Error>> {

@@ -17,25 +17,17 @@ pub fn example(name: &'static str) -> Result<PathBuf, Missing> {
         if !root.join("examples/rust").join(name).with_extension("rs").exists() {
             return Err(Missing { word: "not built", reason: format!("there is no example {name}") });
         }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let arguments = ["build", "--release", "--quiet", "--example", name];
-        run(Command::new(cargo).args(arguments).current_dir(&root))?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-        Ok(target.join("release/examples").join(name))
+        Ok(build(&["--example", name])?.join("examples").join(name))
     })
 }
 
 /// The program of an example in C, with the shared library.
 pub fn c_example(source: &'static str) -> Result<PathBuf, Missing> {
-    let library = once("libraddle", || {
-        let root = Path::new(HERE).join("..");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let arguments = ["build", "--release", "--quiet", "--package", "raddle-ffi"];
-        run(Command::new(cargo).args(arguments).current_dir(&root))?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    let built_library = libraddle()?;
+    let library = once("libraddle.so.0", || {
         // By the name that programs load it by.
         let library = built("c")?.join("libraddle.so.0");
-        fs::copy(target.join("release/libraddle.so"), &library)?;
+        fs::copy(built_library, &library)?;
         Ok(library)
     })?;
     once(source, || {
@@ -61,6 +53,20 @@ pub fn certificate() -> Result<PathBuf, Missing> {
         fs::write(folder.join(secure::CHAIN), made.cert.pem())?;
         Ok(folder)
     })
+}
+
+/// The library that the Python package of this project calls.
+pub fn libraddle() -> Result<PathBuf, Missing> {
+    once("libraddle", || Ok(build(&["--package", "raddle-ffi"])?.join("libraddle.so")))
+}
+
+/// Builds something of this project, and gives the folder where it is.
+fn build(what: &[&str]) -> Result<PathBuf, Missing> {
+    let root = Path::new(HERE).join("..");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo).args(["build", "--release", "--quiet"]).args(what).current_dir(&root))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    Ok(target.join("release"))
 }
 
 /// The folder with `ws.js` and what it needs.

@@ -9,6 +9,10 @@ pub fn of(peer: &Peer) -> Option<String> {
     match peer.kind {
         Kind::Served if peer.is_limit() => None,
         Kind::Example(_) | Kind::C(..) => locked("raddle-core"),
+        Kind::PythonExample(..) => {
+            let python = said(&provision::python().ok()?.to_string_lossy(), &["--version"])?;
+            Some(format!("{} on {python}", locked("raddle-core")?))
+        }
         Kind::Served => locked(peer.name.split(' ').next()?),
         Kind::Libwebsockets => {
             let version = said("pkg-config", &["--modversion", "libwebsockets"])?;
