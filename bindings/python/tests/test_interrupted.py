@@ -1,0 +1,105 @@
+"""Ctrl-C in every call that waits. Hostile input 320. And the interpreter's lock, which none of them holds. Hostile input 326."""
+
+from __future__ import annotations
+
+import unittest
+
+from programs import run
+
+# What is there before the call, and the call. Peers that say nothing are listeners that nobody accepts from, or plain sockets.
+CALLS = {
+    "connect": ("", "raddle.connect(silent)"),
+    "recv": ("", "websocket.recv()"),
+    "recv with a timeout": ("", "websocket.recv(timeout=30)"),
+    "recv_streaming": ("", "list(websocket.recv_streaming())"),
+    "iteration": ("", "list(websocket)"),
+    "send": ("", "[websocket.send(b'x' * 2**20) for _ in range(1000)]"),
+    "close": ("", "websocket.close()"),
+    "wait_closed": ("", "websocket.wait_closed()"),
+    "ping": ("", "websocket.ping().wait()"),
+    "serve_forever": ("server = raddle.serve(print, '127.0.0.1', 0)", "server.serve_forever()"),
+    "fast poll": ("server = raddle.Server('127.0.0.1', 0)", "server.poll()"),
+    "fast poll with a timeout": ("server = raddle.Server('127.0.0.1', 0)", "server.poll(30)"),
+    "fast iteration": ("server = raddle.Server('127.0.0.1', 0)", "list(server)"),
+    "fast serve_forever": ("server = raddle.Server('127.0.0.1', 0)", "server.serve_forever()"),
+    "reconnect": ("connections = raddle.reconnect(silent)", "connections.next()"),
+    "asyncio": ("", "asyncio.run(serve())"),
+}
+
+PROGRAM = """
+import asyncio, os, signal, socket, sys, threading, time
+import raddle
+from raddle import aio
+
+silent_listener = socket.create_server(("127.0.0.1", 0))
+silent = "ws://127.0.0.1:%d/" % silent_listener.getsockname()[1]
+
+def never_reads(listener):
+    peer, _ = listener.accept()
+    head = b""
+    while not head.endswith(b"\\r\\n\\r\\n"):
+        head += peer.recv(4096)
+    import base64, hashlib, re
+    key = re.search(rb"Sec-WebSocket-Key: (.*)\\r", head)[1]
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    peer.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+                 b"Sec-WebSocket-Accept: " + accept + b"\\r\\n\\r\\n")
+    threading.Event().wait()
+
+async def serve():
+    async with aio.serve(print, "127.0.0.1", 0) as server:
+        await server.serve_forever()
+
+listener = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=never_reads, args=(listener,), daemon=True).start()
+websocket = raddle.connect("ws://127.0.0.1:%d/" % listener.getsockname()[1], close_timeout=None)
+SET_UP
+
+counted = [0]
+def count():
+    while True:
+        counted[0] += 1
+
+def interrupt():
+    time.sleep(0.3)
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    time.sleep(0.2)
+    global sent, while_waiting
+    while_waiting = counted[0]
+    sent = time.monotonic()
+    # To this thread in every other case: the call itself is not interrupted then.
+    if sys.argv[1] == "here":
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    CALL
+except KeyboardInterrupt:
+    late = time.monotonic() - sent
+    # It would have waited for seconds, and some for good.
+    assert late < 3, late
+    assert while_waiting > 1000, "the other thread did not run: %d" % while_waiting
+    print("interrupted", round(late, 3))
+    # The objects are usable, or closed.
+    assert websocket.state is not None
+    os._exit(0)
+print("not interrupted")
+os._exit(1)
+"""
+
+
+class EveryCall(unittest.TestCase):
+    def test_that_waits_ends_with_keyboard_interrupt_and_lets_other_threads_run(self) -> None:
+        for number, (name, (set_up, call)) in enumerate(CALLS.items()):
+            with self.subTest(name):
+                program = PROGRAM.replace("SET_UP", set_up).replace("CALL", call)
+                # What another thread gets does not wake asyncio, whatever runs on it.
+                done = run(program, "here" if number % 2 and name != "asyncio" else "anywhere")
+                self.assertEqual((done.returncode, done.stdout[:11]), (0, "interrupted"), done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
