@@ -240,7 +240,10 @@ struct waiting {
 static void *receive_one(void *argument) {
     struct waiting *waiting = argument;
     raddle_message_t message;
-    waiting->status = raddle_recv(waiting->conn, 10000, &message);
+    /* Whoever looks whether this one waits may be at it just now. */
+    do {
+        waiting->status = raddle_recv(waiting->conn, 10000, &message);
+    } while (waiting->status == RADDLE_ERR_BUSY);
     return NULL;
 }
 
