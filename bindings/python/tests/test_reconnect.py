@@ -1,0 +1,84 @@
+"""The client that connects again and again."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import unittest
+from typing import Any
+
+from support import LIMIT, serving
+
+import raddle
+
+
+class Connections(unittest.TestCase):
+    def test_come_one_after_the_other_until_one_is_closed_with_1000(self) -> None:
+        seen: list[int] = []
+
+        def handler(websocket: raddle.ServerConnection) -> None:
+            seen.append(len(seen))
+            websocket.send(str(len(seen)))
+            if len(seen) < 3:
+                websocket.close(1012)
+            # Returning from the third closes it with 1000.
+
+        with serving(handler) as (url, _):
+            got: list[Any] = []
+            with raddle.reconnect(url, first_wait=0.01, longest_wait=0.02, compression=None) as connections:
+                for websocket in connections:
+                    self.assertIsInstance(websocket, raddle.ClientConnection)
+                    try:
+                        for message in websocket:
+                            got.append(message)
+                    except raddle.ConnectionClosedError as error:
+                        self.assertEqual(error.code, 1012)
+            self.assertEqual(got, ["1", "2", "3"])
+
+    def test_are_waited_for_while_nobody_listens(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        connections = raddle.reconnect(f"ws://127.0.0.1:{port}/", first_wait=0.01, longest_wait=0.05)
+        with self.assertRaises(TimeoutError):
+            connections.next(0.2)
+
+        def echo(websocket: raddle.ServerConnection) -> None:
+            for message in websocket:
+                websocket.send(message)
+
+        with raddle.serve(echo, "127.0.0.1", port) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            websocket = connections.next(LIMIT)
+            assert websocket is not None
+            websocket.send("here")
+            self.assertEqual(websocket.recv(timeout=LIMIT), "here")
+            websocket.close()
+            self.assertIsNone(connections.next(LIMIT))
+            server.shutdown()
+            thread.join(LIMIT)
+
+    def test_stop_from_another_thread_ends_the_wait(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            connections = raddle.reconnect(f"ws://127.0.0.1:{silent.getsockname()[1]}/")
+            threading.Timer(0.2, connections.stop).start()
+            self.assertEqual(list(connections), [])
+
+    def test_a_refusal_for_good_is_raised(self) -> None:
+        def refuse(websocket: raddle.ServerConnection, request: raddle.Request) -> raddle.Response:
+            return websocket.respond(401, "no\n")
+
+        with serving(process_request=refuse) as (url, _):
+            with self.assertRaisesRegex(raddle.InvalidHandshake, "401"):
+                next(iter(raddle.reconnect(url)))
+
+    def test_a_uri_that_is_none_is_told_at_once(self) -> None:
+        with self.assertRaises(raddle.InvalidURI):
+            raddle.reconnect("http://example.com/")
+
+    def test_connect_with_legacy_false_gives_it(self) -> None:
+        self.assertIsInstance(raddle.connect("ws://127.0.0.1:1/", legacy=False), raddle.reconnect)
+
+
+if __name__ == "__main__":
+    unittest.main()
