@@ -1006,7 +1006,8 @@ raddle_status_t raddle_conn_sent_code(raddle_conn_t conn,
 //
 // - `conn`: the connection
 // - `kind`: RADDLE_TEXT or RADDLE_BINARY, the same for all fragments of a message; with the first one perhaps
-//   RADDLE_UNCOMPRESSED. Those of a text are UTF-8 each: cut it between characters
+//   RADDLE_UNCOMPRESSED, and with each RADDLE_DONT_WAIT, as with raddle_send. Those of a text are UTF-8 each: cut it
+//   between characters
 // - `data`, `length`: the payload, as with raddle_send
 // - `more`: RADDLE_MORE where more of the message follows, 0 for the last one, which may be empty
 //

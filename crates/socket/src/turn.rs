@@ -214,8 +214,10 @@ impl Link {
         progress: Progress,
         begins: bool,
         mut compressor: Option<(&Compression, &mut OfMessage)>,
+        wait: Wait,
     ) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
+        let may_wait = outgoing.may_wait() && wait != Wait::Never;
         loop {
             outgoing.check_open()?;
             if begins && outgoing.amid() == Some(thread::current().id()) {
@@ -223,7 +225,7 @@ impl Link {
             }
             let full = outgoing.queued() > self.options.outgoing_limit;
             let waits = outgoing.baton || begins && outgoing.sender.is_amid_message();
-            if !outgoing.may_wait() && (waits || full) {
+            if !may_wait && (waits || full) {
                 return Err(SendError::Full);
             }
             if waits {
@@ -264,7 +266,7 @@ impl Link {
             }
             // Whoever has taken the baton meanwhile writes it.
             if !outgoing.baton {
-                let wait = if outgoing.may_wait() { Wait::Allowed } else { Wait::Never };
+                let wait = if may_wait { Wait::Allowed } else { Wait::Never };
                 self.write(&mut outgoing, &[], wait)?;
             }
             self.turn.notify_all();

@@ -246,7 +246,19 @@ pub struct MessageWriter<'a> {
 impl MessageWriter<'_> {
     /// Sends a fragment. Waits as the options allow, whatever they say of a full output.
     pub fn send<'m>(&mut self, fragment: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
-        self.fragment(fragment.into(), Progress::More)
+        self.fragment(fragment.into(), Progress::More, Wait::Allowed)
+    }
+
+    /// Sends a fragment as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead, and the message is as
+    /// it was. With [`Progress::Last`] it is the last one.
+    pub fn try_send<'m>(
+        &mut self,
+        fragment: impl Into<Message<'m>>,
+        progress: Progress,
+    ) -> Result<SendStatus, SendError> {
+        let status = self.fragment(fragment.into(), progress, Wait::Never)?;
+        self.begun = progress == Progress::More;
+        Ok(status)
     }
 
     /// Sends the last fragment, which may be empty.
@@ -257,14 +269,14 @@ impl MessageWriter<'_> {
     /// Sends the last fragment as [`finish`](Self::finish) does, and leaves the message as it is where that fails. What is sent behind it
     /// begins another message.
     pub fn send_last<'m>(&mut self, fragment: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
-        let status = self.fragment(fragment.into(), Progress::Last)?;
+        let status = self.fragment(fragment.into(), Progress::Last, Wait::Allowed)?;
         self.begun = false;
         Ok(status)
     }
 
-    fn fragment(&mut self, fragment: Message<'_>, progress: Progress) -> Result<SendStatus, SendError> {
+    fn fragment(&mut self, fragment: Message<'_>, progress: Progress, wait: Wait) -> Result<SendStatus, SendError> {
         let compressor = self.link.compression.as_deref().zip(self.compressor.as_mut());
-        let status = self.link.send_fragment(fragment, progress, !self.begun, compressor)?;
+        let status = self.link.send_fragment(fragment, progress, !self.begun, compressor, wait)?;
         self.begun = true;
         Ok(status)
     }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_core::OpCode;
+use raddle_core::{OpCode, Progress};
 use raddle_socket::{Cause, Close, CloseCode, Message, Role, SendError, SendStatus, State, WhenFull};
 
 const MIB: usize = 1 << 20;
@@ -247,6 +247,38 @@ fn a_message_in_fragments_has_the_turn_until_its_end_and_pings_pass() {
     for frame in expected {
         assert_eq!(peer.frame(), frame);
     }
+}
+
+#[test]
+fn a_fragment_that_is_tried_never_waits_and_the_message_goes_on_after_it() {
+    let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+    let writer = connection.writer();
+    let mut message = writer.begin();
+    let (piece, mut taken) = (vec![7; 100_000], 0);
+    // Until the peer's buffers are full, and the output behind them.
+    let end = loop {
+        match message.try_send(&piece[..], Progress::More) {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end, SendError::Full);
+    assert!(taken * piece.len() > MIB, "{taken} were taken");
+    let reading = thread::spawn(move || {
+        let mut bytes = 0;
+        loop {
+            let frame = peer.frame();
+            bytes += frame.payload.len();
+            if frame.fin {
+                return (bytes, peer);
+            }
+        }
+    });
+    eventually("there is room again", || message.try_send(&b"last"[..], Progress::Last).is_ok());
+    let (bytes, mut peer) = join(reading, LIMIT);
+    assert_eq!(bytes, taken * piece.len() + 4);
+    assert_eq!(writer.try_send("next"), Ok(SendStatus::Sent));
+    assert_eq!(peer.frame(), text("next"));
 }
 
 #[test]

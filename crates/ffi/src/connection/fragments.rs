@@ -13,7 +13,8 @@ use crate::status::{Failure, Status};
 ///
 /// - `conn`: the connection
 /// - `kind`: RADDLE_TEXT or RADDLE_BINARY, the same for all fragments of a message; with the first one perhaps
-///   RADDLE_UNCOMPRESSED. Those of a text are UTF-8 each: cut it between characters
+///   RADDLE_UNCOMPRESSED, and with each RADDLE_DONT_WAIT, as with raddle_send. Those of a text are UTF-8 each: cut it
+///   between characters
 /// - `data`, `length`: the payload, as with raddle_send
 /// - `more`: RADDLE_MORE where more of the message follows, 0 for the last one, which may be empty
 ///
@@ -30,9 +31,7 @@ pub extern "C" fn raddle_send_fragment(
 ) -> Status {
     guard(|| {
         let (fragment, manner) = outgoing(kind, data, length)?;
-        let Manner { uncompressed, dont_wait: false } = manner else {
-            return Err(Failure::argument("kind: a fragment is waited for, without RADDLE_DONT_WAIT"));
-        };
+        let Manner { uncompressed, dont_wait } = manner;
         let progress = arguments::one_of(more, &[(0, Progress::Last), (RADDLE_MORE, Progress::More)], "more")?;
         connections::with(conn, |conn| {
             let mut open = conn
@@ -48,6 +47,7 @@ pub extern "C" fn raddle_send_fragment(
                 })
             });
             let sent = match progress {
+                _ if dont_wait => writer.try_send(fragment, progress),
                 Progress::More => writer.send(fragment),
                 Progress::Last => writer.send_last(fragment),
             };
