@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from . import _constants as c
 from ._native import abi
@@ -22,13 +22,17 @@ def wait_and_send(at: ctypes.c_uint64, kind: int, payload: Any) -> int:
 
     The main thread does not wait inside the library, where Ctrl-C would not end it.
     """
-    conn = at.value
+    return _wait(lambda how: abi.raddle_send(at.value, kind | how, payload, len(payload)))
+
+
+def _wait(send: Callable[[int], int]) -> int:
+    """Calls ``send`` until it need not wait, or has waited; its argument is ``DONT_WAIT`` or 0."""
     if slice_ms() < 0:
-        return abi.raddle_send(conn, kind, payload, len(payload))  # type: ignore[no-any-return]
+        return send(0)
     pause = 0.0005
     while True:
         time.sleep(pause)
-        status: int = abi.raddle_send(conn, kind | c.DONT_WAIT, payload, len(payload))
+        status = send(c.DONT_WAIT)
         if status != c.ERR_WOULD_BLOCK:
             return status
         pause = min(pause * 2, 0.02)
@@ -68,6 +72,9 @@ def send_fragments(connection: Connection, message: object, text: bool | None) -
 
 def _send(connection: Connection, kind: int, fragment: Any, more: int) -> None:
     payload = str.encode(fragment) if isinstance(fragment, str) else payload_in(fragment, "message")[0]
-    status = abi.raddle_send_fragment(connection._conn, kind, payload, len(payload), more)
+    conn, size = connection._conn, len(payload)
+    status = abi.raddle_send_fragment(conn, kind | c.DONT_WAIT, payload, size, more)
+    if status == c.ERR_WOULD_BLOCK:
+        status = _wait(lambda how: abi.raddle_send_fragment(conn, kind | how, payload, size, more))
     if status != c.OK:
         connection._raise_for(status)
