@@ -256,6 +256,11 @@ impl Taker {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_late = timeout == Some(Duration::ZERO);
         self.was_woken = false;
+        if self.feed.is_watched.load(Ordering::SeqCst) {
+            // Whoever polls the descriptor never waits here: it stays readable until the bell is heard. What is rung for before
+            // is in the batch by now, and what comes now rings again.
+            self.feed.watch.wait(&mut self.found, Some(Duration::ZERO));
+        }
         loop {
             let mut state = self.feed.state.lock();
             if !state.batch.happened.is_empty() {

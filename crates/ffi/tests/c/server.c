@@ -88,6 +88,12 @@ static void queue_events(uint32_t engine) {
     CHECK(poll(&waits, 1, 10000) == 1);
     event = next(server);
     CHECK(event.kind == RADDLE_TEXT && event.length == 3);
+    /* When all was taken, the descriptor is quiet until more comes. */
+    EVENTUALLY(raddle_server_poll(server, events, 16, 0, &found) == RADDLE_ERR_TIMEOUT && poll(&waits, 1, 0) == 0);
+    OK(raddle_server_wake(server));
+    CHECK(poll(&waits, 1, 10000) == 1);
+    STATUS(RADDLE_ERR_INTERRUPTED, raddle_server_poll(server, events, 16, 0, &found));
+    EVENTUALLY(raddle_server_poll(server, events, 16, 0, &found) == RADDLE_ERR_TIMEOUT && poll(&waits, 1, 0) == 0);
     /* The end comes once, and what is known of it until the next poll. */
     peer_send(peer, RADDLE_CLOSE, "\x0b\xb8" "done", 6);
     event = next(server);
