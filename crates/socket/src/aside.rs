@@ -132,6 +132,10 @@ impl Outgoing {
         self.aside.as_ref().is_some_and(|aside| !aside.postponed.is_empty())
     }
 
+    pub(crate) fn postponed(&self) -> impl Iterator<Item = &Publication> {
+        self.aside.iter().flat_map(|aside| &aside.postponed)
+    }
+
     pub(crate) fn take_postponed(&mut self) -> Vec<Publication> {
         self.aside.as_mut().map(|aside| mem::take(&mut aside.postponed)).unwrap_or_default()
     }

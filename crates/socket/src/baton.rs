@@ -128,6 +128,10 @@ impl Link {
         let mut head = outgoing.take_rest();
         head.compact();
         outgoing.sender.take_output(&mut head.bytes);
+        if outgoing.has_postponed() && !outgoing.sender.is_amid_message() {
+            // Behind the last of the message, which leaves now, and before whatever others send meanwhile.
+            self.put_postponed(outgoing);
+        }
         outgoing.baton = true;
         if wait == Wait::Never {
             outgoing.tried = u32::try_from(head.len()).unwrap_or(u32::MAX);
@@ -158,6 +162,8 @@ impl Link {
                 outgoing.is_on_its_way();
                 Ok(())
             }
+            // Cut meanwhile: nobody writes it any more.
+            Ok(()) if outgoing.ended => Err(SendError::Closed),
             Ok(()) => {
                 outgoing.aside().rest = head;
                 self.park(outgoing, before)

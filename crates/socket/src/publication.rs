@@ -76,7 +76,8 @@ impl Writer {
         if outgoing.is_closed() {
             return Delivery::Closed;
         }
-        if outgoing.queued() + outgoing.tried() > link.options.outgoing_limit {
+        let postponed: usize = outgoing.postponed().map(|publication| publication.plain.len()).sum();
+        if outgoing.queued() + outgoing.tried() + postponed > link.options.outgoing_limit {
             if link.options.when_full == WhenFull::Close {
                 link.cut(&mut outgoing, Cause::OutgoingFull);
                 return Delivery::Closed;
@@ -137,8 +138,8 @@ impl Link {
 
     /// Has what was put in the output written: with what others write, at the end of this turn, or now.
     fn let_leave(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
+        self.count_output(outgoing);
         if outgoing.is_busy() {
-            self.count_output(outgoing);
             return;
         }
         if self.cork.holds_this_thread() {

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use raddle_core::OpCode;
-use raddle_socket::{Cause, Close, CloseCode, Role, SendError, SendStatus, State};
+use raddle_socket::{
+    Cause, Close, CloseCode, Delivery, Message, Options, Publication, Role, SendError, SendStatus, State,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -235,4 +237,30 @@ fn a_thread_that_waits_for_room_sleeps_until_there_is_some() {
         thread::sleep(Duration::from_millis(60));
     }
     assert_eq!(join(sending, LIMIT), Ok(SendStatus::Sent));
+}
+
+#[test]
+fn publications_keep_their_order_while_the_last_fragment_before_them_is_written() {
+    let fragment = 8 * MIB;
+    let (connection, mut peer) = against_peer(Role::Server, options(|options| options.fragment_size = fragment));
+    let (_reader, writer) = connection.split();
+    let publish = |text| {
+        let publication = Publication::new(Message::Text(text), &Options::default(), &[]);
+        assert_eq!(writer.publish(&publication), Delivery::Sent);
+    };
+    let sending = thread::spawn({
+        let writer = writer.clone();
+        move || writer.send(&vec![7; 2 * fragment])
+    });
+    thread::sleep(Duration::from_millis(200));
+    // It waits for the end of the message.
+    publish("first");
+    assert_eq!(peer.frame().payload.len(), fragment);
+    thread::sleep(Duration::from_millis(200));
+    // The last fragment is on its way, and waits for room.
+    assert!(!sending.is_finished());
+    publish("second");
+    assert_eq!(peer.frame().payload.len(), fragment);
+    assert_eq!(join(sending, LIMIT), Ok(SendStatus::Sent));
+    assert_eq!([peer.frame(), peer.frame()], [text("first"), text("second")]);
 }
