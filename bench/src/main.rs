@@ -113,7 +113,7 @@ fn show(tables: Vec<Table>, options: &Options) -> Result<(), Box<dyn Error>> {
 
 type Command = fn(&Options) -> Result<Vec<Table>, Box<dyn Error>>;
 
-const COMMANDS: [(&str, Command); 9] = [
+const COMMANDS: [(&str, Command); 10] = [
     ("echo", echo::run),
     ("idle", idle::run),
     ("handshake", handshake::run),
