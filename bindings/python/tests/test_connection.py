@@ -261,6 +261,30 @@ class Closing(unittest.TestCase):
             thread.join(LIMIT)
             self.assertFalse(thread.is_alive())
 
+    def test_leaves_messages_that_come_meanwhile_to_who_receives(self) -> None:
+        def handler(websocket: raddle.ServerConnection) -> None:
+            for message in websocket:
+                for number in range(5):
+                    websocket.send(f"{message!s} {number}")
+
+        with serving(handler) as (url, _):
+            for _ in range(50):
+                websocket = raddle.connect(url)
+                seen: List[Any] = []
+                thread = threading.Thread(target=lambda: seen.extend(websocket))
+                websocket.send("one")
+                websocket.send("two")
+                thread.start()
+                websocket.close()
+                thread.join(LIMIT)
+                expected = [f"{message} {number}" for message in ("one", "two") for number in range(5)]
+                self.assertEqual(seen, expected)
+            # And to who comes afterwards.
+            websocket = raddle.connect(url)
+            websocket.send("late")
+            websocket.close()
+            self.assertEqual(list(websocket), [f"late {number}" for number in range(5)])
+
     def test_without_a_close_is_an_error(self) -> None:
         def leave(websocket: raddle.ServerConnection) -> None:
             import raddle._native as native

@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, Deque, Iterable, Iterator, NoReturn, Optional, Type, Union
+from typing import Any, Deque, Iterable, Iterator, NoReturn, Optional, Set, Type, Union
 
 from . import _check, _sending
 from . import _constants as c
@@ -50,6 +50,10 @@ class Connection:
         self._inbox: Deque[Received] = deque()
         # Held by the thread that receives, and by who frees.
         self._receiving = threading.Lock()
+        # A thread waits for the end, and receives meanwhile where nobody else does.
+        self._is_awaited = False
+        # The threads that it has to let receive.
+        self._waiting: Set[int] = set()
         self._closed: Optional[ConnectionClosed] = None
         self._ended = Latch()
         self._reason = ""
@@ -74,7 +78,7 @@ class Connection:
         :raises UnicodeDecodeError: ``decode=True`` and the binary message is no UTF-8
         """
         if not self._receiving.acquire(False):
-            raise ConcurrencyError("cannot call recv while another thread is already running recv or recv_streaming")
+            self._await_turn("recv")
         try:
             kind, payload = self._inbox.popleft() if self._inbox else self._receive(timeout)
         finally:
@@ -101,7 +105,7 @@ class Connection:
         :raises ConnectionClosed: and :exc:`ConcurrencyError`, as :meth:`recv`
         """
         if not self._receiving.acquire(False):
-            raise ConcurrencyError("cannot call recv_streaming while another thread is already running recv or recv_streaming")
+            self._await_turn("recv_streaming")
         try:
             more = True
             while more:
@@ -170,7 +174,7 @@ class Connection:
 
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Carries out the closing handshake, and waits until the connection has ended: at most the close timeout. Messages that
-        come meanwhile are passed over, unless another thread receives them.
+        come meanwhile can be received, now by another thread or afterwards: 1,024 of them, or 16 MiB.
 
         Closing a connection that has ended does nothing.
 
@@ -190,23 +194,24 @@ class Connection:
         self.wait_closed()
 
     def wait_closed(self, timeout: float | None = None) -> bool:
-        """Waits until the connection has ended. Messages that come meanwhile are passed over, unless another thread receives
-        them.
+        """Waits until the connection has ended. Messages that come meanwhile can be received as with :meth:`close`.
 
         :param timeout: seconds; ``None``: without end
         :returns: whether it has ended
         """
         until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
+        self._is_awaited = True
         while self._closed is None:
-            left = None if until is None else until - time.monotonic()
-            if self._receiving.acquire(False):
+            turn = _TURN if until is None else max(0.0, min(_TURN, until - time.monotonic()))
+            if not self._waiting and self._receiving.acquire(False):
                 try:
-                    self._pass_over(left)
+                    self._read_ahead(turn)
+                    self._forget_surplus()
                 finally:
                     self._receiving.release()
             else:
                 # Who receives sees the end; who has stopped receiving leaves it to this thread.
-                self._ended.wait(_TURN if left is None else max(0.0, min(_TURN, left)))
+                self._ended.wait(turn)
             if until is not None and time.monotonic() >= until:
                 break
         return self._closed is not None
@@ -341,19 +346,35 @@ class Connection:
         self._ended.open()
         self._free()
 
-    def _pass_over(self, timeout: float | None) -> None:
-        """Receives and drops messages until the connection has ended or the time is up. Only with the lock."""
-        view = Message()
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = None if until is None else until - time.monotonic()
-            status = sliced(lambda ms: abi.raddle_recv(self._conn, ms, ctypes.byref(view)), left)
-            if status == c.ERR_CLOSED:
-                self._see_end()
-            if status in (c.ERR_CLOSED, c.ERR_TIMEOUT):
-                return
-            if status != c.OK:
-                self._raise_end(status)
+    def _await_turn(self, what: str) -> None:
+        """Takes the lock from a thread that waits for the end; another that receives is a ConcurrencyError."""
+        if not self._is_awaited:
+            raise ConcurrencyError(f"cannot call {what} while another thread is already running recv or recv_streaming")
+        me = threading.get_ident()
+        self._waiting.add(me)
+        try:
+            self._receiving.acquire()
+        finally:
+            self._waiting.discard(me)
+
+    def _read_ahead(self, timeout: float) -> None:
+        """Receives what comes within a time, for whoever receives later. Only with the lock."""
+        before = list(self._inbox)
+        self._inbox.clear()
+        try:
+            try:
+                before.append(self._receive(timeout))
+            finally:
+                # What has come with it stands behind it.
+                self._inbox.extendleft(reversed(before))
+        except (TimeoutError, ConnectionClosed):
+            pass
+
+    def _forget_surplus(self) -> None:
+        """Drops the newest messages where nobody receives and there are too many. Only with the lock."""
+        size = sum(len(payload) for _, payload in self._inbox)
+        while self._inbox and (len(self._inbox) > _KEPT or size > _KEPT_BYTES):
+            size -= len(self._inbox.pop()[1])
 
     def _raise_for(self, status: int) -> NoReturn:
         """Raises what a status of a call that sends stands for."""
@@ -376,15 +397,7 @@ class Connection:
                 self._ended.wait(_TURN)
                 continue
             try:
-                before = list(self._inbox)
-                self._inbox.clear()
-                try:
-                    before.append(self._receive(_TURN))
-                finally:
-                    # What has come with it stands behind it.
-                    self._inbox.extendleft(reversed(before))
-            except (TimeoutError, ConnectionClosed):
-                continue
+                self._read_ahead(_TURN)
             finally:
                 self._receiving.release()
 
@@ -430,5 +443,6 @@ _FOREVER = ctypes.c_int64(-1)
 # Seconds after which a thread that waits for the end looks whether it can see it itself.
 _TURN = 0.05
 
-# Messages that come behind the last that could be sent are kept up to this number.
+# Messages that come while nobody receives any more are kept up to this number, and this number of bytes.
 _KEPT = 1024
+_KEPT_BYTES = 2**24
