@@ -1425,7 +1425,8 @@ raddle_status_t raddle_protocol_config_allow_host(raddle_protocol_config_t *conf
                                                   const char *host);
 
 // Has the program decide on each request: raddle_protocol_next gives RADDLE_REQUEST, and nothing more until
-// raddle_protocol_accept or raddle_protocol_respond was called. Default: each request that is in order is accepted, with
+// raddle_protocol_accept or raddle_protocol_respond was called. What comes meanwhile is kept without a bound: a program that
+// does not decide at once stops reading until it has. Default: each request that is in order is accepted, with
 // the client's first subprotocol that the server knows.
 //
 // RADDLE_ERR_STATE for a client's settings.
@@ -1453,7 +1454,8 @@ raddle_status_t raddle_protocol_free(raddle_protocol_t *protocol);
 // Lends space for what the program reads from its socket, so that nothing is copied.
 //
 // - `space`, `length`: where the place is put, and its bytes, at least 1. It is valid until the next call with this object
-//   that takes bytes or gives an event; what the last event has lent is not valid any more
+//   that takes bytes or gives an event, or raddle_protocol_accept, raddle_protocol_respond or raddle_protocol_shrink; what the
+//   last event has lent is not valid any more
 //
 // Returns RADDLE_OK. To be followed by raddle_protocol_filled.
 raddle_status_t raddle_protocol_space(raddle_protocol_t *protocol,
@@ -1545,7 +1547,8 @@ raddle_status_t raddle_protocol_tick(raddle_protocol_t *protocol,
                                      uint64_t now_ms,
                                      uint64_t *wait_ms);
 
-// Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any more.
+// Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any
+// more, nor is space of raddle_protocol_space.
 //
 // Returns RADDLE_OK.
 raddle_status_t raddle_protocol_shrink(raddle_protocol_t *protocol);
@@ -1575,7 +1578,8 @@ raddle_status_t raddle_protocol_client(const raddle_protocol_config_t *config,
                                        const uint8_t *key,
                                        raddle_protocol_t **protocol);
 
-// Accepts the request that waits, as raddle_protocol_config_requests_as_events has it.
+// Accepts the request that waits, as raddle_protocol_config_requests_as_events has it. Space of raddle_protocol_space is not
+// valid any more: what was read into it has to be noted before.
 //
 // - `subprotocol`: one of those that the client has offered; NULL for none
 //
@@ -1584,7 +1588,8 @@ raddle_status_t raddle_protocol_client(const raddle_protocol_config_t *config,
 raddle_status_t raddle_protocol_accept(raddle_protocol_t *protocol,
                                        const char *subprotocol);
 
-// Answers the request that waits over HTTP, and ends the connection: a refusal, or a page.
+// Answers the request that waits over HTTP, and ends the connection: a refusal, or a page. Space of raddle_protocol_space is
+// not valid any more.
 //
 // - `status`: 200 to 599
 // - `content_type`: of the body, as "text/plain; charset=utf-8"; NULL for none

@@ -237,7 +237,8 @@ pub extern "C" fn raddle_protocol_config_allow_host(config: *mut ProtocolConfig,
 }
 
 /// Has the program decide on each request: raddle_protocol_next gives RADDLE_REQUEST, and nothing more until
-/// raddle_protocol_accept or raddle_protocol_respond was called. Default: each request that is in order is accepted, with
+/// raddle_protocol_accept or raddle_protocol_respond was called. What comes meanwhile is kept without a bound: a program that
+/// does not decide at once stops reading until it has. Default: each request that is in order is accepted, with
 /// the client's first subprotocol that the server knows.
 ///
 /// RADDLE_ERR_STATE for a client's settings.

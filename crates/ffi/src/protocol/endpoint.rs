@@ -26,8 +26,8 @@ pub(crate) struct Endpoint {
     keepalive: Option<Keepalive>,
     /// Bytes have come since the time was last told.
     heard: bool,
-    /// Bytes of the space that is lent.
-    lent: usize,
+    /// Bytes of the space that is lent; 0 whenever the stage has changed, or its memory was given back, since.
+    pub(super) lent: usize,
 }
 
 /// How far the connection has come.
@@ -254,8 +254,10 @@ impl Endpoint {
         matches!(self.stage, Stage::Opened(_) | Stage::Open(_))
     }
 
-    /// Gives back memory that is not needed now, and a compressor: the next message does without what it knew. Clears the event.
+    /// Gives back memory that is not needed now, and a compressor: the next message does without what it knew. Clears the event, and
+    /// takes lent space back.
     pub(crate) fn shrink(&mut self) {
+        self.lent = 0;
         if let Stage::Opened(receiver) | Stage::Open(receiver) = &mut self.stage {
             receiver.shrink();
         }

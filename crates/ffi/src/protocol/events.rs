@@ -37,7 +37,8 @@ pub extern "C" fn raddle_protocol_free(protocol: *mut Protocol) -> Status {
 /// Lends space for what the program reads from its socket, so that nothing is copied.
 ///
 /// - `space`, `length`: where the place is put, and its bytes, at least 1. It is valid until the next call with this object
-///   that takes bytes or gives an event; what the last event has lent is not valid any more
+///   that takes bytes or gives an event, or raddle_protocol_accept, raddle_protocol_respond or raddle_protocol_shrink; what the
+///   last event has lent is not valid any more
 ///
 /// Returns RADDLE_OK. To be followed by raddle_protocol_filled.
 #[unsafe(no_mangle)]
@@ -228,7 +229,8 @@ pub extern "C" fn raddle_protocol_tick(protocol: *mut Protocol, now_ms: u64, wai
     })
 }
 
-/// Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any more.
+/// Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any
+/// more, nor is space of raddle_protocol_space.
 ///
 /// Returns RADDLE_OK.
 #[unsafe(no_mangle)]

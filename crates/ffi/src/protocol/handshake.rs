@@ -59,7 +59,8 @@ pub extern "C" fn raddle_protocol_client(
     })
 }
 
-/// Accepts the request that waits, as raddle_protocol_config_requests_as_events has it.
+/// Accepts the request that waits, as raddle_protocol_config_requests_as_events has it. Space of raddle_protocol_space is not
+/// valid any more: what was read into it has to be noted before.
 ///
 /// - `subprotocol`: one of those that the client has offered; NULL for none
 ///
@@ -73,7 +74,8 @@ pub extern "C" fn raddle_protocol_accept(protocol: *mut Protocol, subprotocol: *
     })
 }
 
-/// Answers the request that waits over HTTP, and ends the connection: a refusal, or a page.
+/// Answers the request that waits over HTTP, and ends the connection: a refusal, or a page. Space of raddle_protocol_space is
+/// not valid any more.
 ///
 /// - `status`: 200 to 599
 /// - `content_type`: of the body, as "text/plain; charset=utf-8"; NULL for none

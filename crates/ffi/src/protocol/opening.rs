@@ -164,6 +164,7 @@ impl Endpoint {
     }
 
     fn refuse(&mut self, response: &Response, fault: Fault) -> Fault {
+        self.lent = 0;
         self.output = Output::beginning_with(response.encode());
         self.stage = Stage::Refused(fault.clone(), Vec::new());
         fault
@@ -175,6 +176,7 @@ impl Endpoint {
         let (role, agreed) = (self.settings.role, self.agreement.deflate);
         let mut receiver = Box::new(Receiver::new(role, self.settings.limits).with_deflate(agreed));
         receiver.feed(&opening.received[head_len..opening.filled]);
+        self.lent = 0;
         self.compression = agreed.map(|deflate| Compression::new(deflate, role));
         self.stage = Stage::Opened(receiver);
     }

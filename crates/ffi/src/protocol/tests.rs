@@ -3,7 +3,7 @@
 use raddle_core::handshake::Response;
 use raddle_core::{Close, CloseCode, Deflate, Event, Message, Progress, Role, SendError};
 
-use super::endpoint::{Delivery, Endpoint, Fault, Found, Silent, Standing};
+use super::endpoint::{Delivery, Endpoint, Fault, Found, Silent, Standing, TooMany};
 use super::opening::Unanswered;
 use super::output::Piece;
 use super::sending::Unsent;
@@ -273,6 +273,28 @@ fn a_message_comes_in_parts_where_it_is_asked_for_in_parts() {
         other => panic!("{other:?}"),
     });
     assert_eq!(payload.collect::<Vec<_>>(), b"one two");
+}
+
+#[test]
+fn space_that_was_lent_is_taken_back_by_what_replaces_or_gives_back_its_memory() {
+    type Step = fn(&mut Endpoint);
+    let waiting: fn() -> Endpoint = || {
+        let mut server = server(|settings| settings.decision = Decision::Program);
+        let request = drain(&mut client(|_| {}), usize::MAX);
+        assert_eq!(feed(&mut server, &request, 50, Delivery::Whole), [Said::Request]);
+        server
+    };
+    let open: fn() -> Endpoint = || connected(|_| {}, |_| {}).1;
+    let accept: Step = |server| server.accept(None).expect("in order");
+    let answer: Step = |server| server.answer(&Response::refusal(403)).expect("it waits");
+    for (make, step) in [(waiting, accept), (waiting, answer), (open, Endpoint::shrink as Step)] {
+        let mut server = make();
+        assert!(!server.space().is_empty());
+        step(&mut server);
+        assert_eq!(server.filled(1), Err(TooMany));
+        assert!(!server.space().is_empty());
+        assert_eq!(server.filled(1), Ok(()));
+    }
 }
 
 #[test]
