@@ -14,6 +14,7 @@ use std::thread;
 use parking_lot::{Mutex, MutexGuard};
 use raddle_client::Answer;
 use raddle_core::handshake::Request as Head;
+use raddle_core::{Close, CloseCode};
 use raddle_socket::{Cause, End, MessageWriter, Reader, Writer};
 
 use crate::guard::{self, Depth};
@@ -88,9 +89,15 @@ impl Conn {
         let receiving = self.receiving.as_ref().ok_or_else(|| {
             Failure::state("the messages of this connection go to callbacks, or into the queue of its server")
         })?;
-        receiving
-            .try_lock()
-            .ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread receives on this connection"))
+        let receiving = receiving.try_lock();
+        // Whoever frees it looks for a receiver behind that mark: it finds this one, or this one finds the mark.
+        self.check()?;
+        receiving.ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread receives on this connection"))
+    }
+
+    /// Sees that nobody has freed it meanwhile.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.is_retired.load(Ordering::SeqCst) { Err(missing(Missing::Gone)) } else { Ok(()) }
     }
 
     /// Has the peer read again, unless the program has paused it.
@@ -101,6 +108,22 @@ impl Conn {
             if self.is_paused.load(Ordering::SeqCst) {
                 self.writer.pause_reading();
             }
+        }
+    }
+
+    /// Ends it for all that still hold it: a thread that waits in a call, or a Ping whose Pong is waited for. Its id names
+    /// nothing any more.
+    fn let_go(&self) {
+        let is_received_from = self.receiving.as_ref().is_some_and(|receiving| receiving.try_lock().is_none());
+        match self.fragments.try_lock() {
+            Some(mut open) if !is_received_from => {
+                // One that is not finished closes it with 1011.
+                drop(open.take());
+                // It fails where a Close was sent, or it has ended.
+                let _ = self.writer.close_for(Close::code(CloseCode::GOING_AWAY), Cause::Dropped);
+            }
+            // A thread that waits there finds the end.
+            _ => self.writer.cut(Cause::Dropped),
         }
     }
 
@@ -166,7 +189,7 @@ pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) ->
 /// Takes a connection out of the table: its id names nothing any more, and the program's pointer is destroyed.
 pub(crate) fn retire(id: u64) -> Result<Arc<Conn>, Failure> {
     let conn = TABLE.take(id).map_err(missing)?;
-    conn.is_retired.store(true, Ordering::Relaxed);
+    conn.is_retired.store(true, Ordering::SeqCst);
     drop(conn.replace_user(None));
     Ok(conn)
 }
@@ -178,11 +201,7 @@ pub(crate) fn free(id: u64) -> Result<(), Failure> {
         .or_else(|missing| if missing == Missing::Poisoned { Ok(true) } else { Err(missing) })
         .map_err(missing)?
     {
-        let conn = retire(id)?;
-        if conn.receiving.as_ref().is_some_and(|receiving| receiving.is_locked()) {
-            // A thread that waits for a message finds the end.
-            conn.writer.cut(Cause::Dropped);
-        }
+        retire(id)?.let_go();
         return Ok(());
     }
     Err(Failure::state("the connection is its server's, which lets it go when it has ended: close it"))
@@ -315,3 +334,31 @@ thread_local! {
 }
 
 static TABLE: Table<Arc<Conn>> = Table::new(Kind::Connection);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use raddle_core::Role;
+    use raddle_socket::{Connection, Options, Socket};
+
+    use super::*;
+
+    #[test]
+    fn a_receiver_that_comes_or_gets_a_message_as_the_connection_is_freed_finds_that() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let socket = Socket::unix(ours).expect("it can be set up");
+        let (reader, writer) = Connection::new(socket, Role::Client, &[], Options::default()).expect("open").split();
+        let Entry { id, conn } = insert(Conn::owned(reader, writer, 0, None)).expect("there is space");
+        theirs.write_all(b"\x82\x01a\x82\x01b").expect("they fit");
+        let mut receiving = conn.receiving().expect("nobody receives");
+        receiving.next(&conn, 10_000).expect("the first message is there");
+        retire(id).expect("it is there");
+        let closed = |result: Result<(), Failure>| result.expect_err("it was freed").status;
+        assert_eq!(closed(receiving.next(&conn, 10_000).map(drop)), Status::RADDLE_ERR_CLOSED);
+        assert_eq!(closed(conn.receiving().map(drop)), Status::RADDLE_ERR_CLOSED);
+        drop(receiving);
+        assert_eq!(closed(conn.receiving().map(drop)), Status::RADDLE_ERR_CLOSED);
+    }
+}

@@ -120,7 +120,8 @@ pub extern "C" fn raddle_cut(conn: Connection) -> Status {
 ///
 /// Returns RADDLE_OK; RADDLE_ERR_CLOSED where it was freed before; RADDLE_ERR_STATE for a connection of callbacks or of a
 /// queue, which the library lets go by itself after the last event. From any thread: calls of other threads that are under
-/// way end with RADDLE_ERR_CLOSED. What was received last must not be used any more.
+/// way end with RADDLE_ERR_CLOSED. What was received last must not be used any more, so a thread that receives frees the
+/// connection itself, and the others end it with raddle_close or raddle_cut: its next call returns RADDLE_ERR_CLOSED.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_conn_free(conn: Connection) -> Status {
     guard(|| connections::free(conn))

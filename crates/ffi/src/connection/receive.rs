@@ -53,6 +53,7 @@ pub extern "C" fn raddle_recv_part(conn: Connection, timeout_ms: i64, message: *
             }
             match receiving.reader.next_part_or_signal(arguments::timeout(timeout_ms)) {
                 Ok(NextPart::Part(part)) => {
+                    of.check()?;
                     let detail = if part.progress == Progress::More { RADDLE_MORE } else { 0 };
                     place.put(MessageView { detail, ..MessageView::of(conn, part.payload) });
                     return Ok(());
@@ -79,6 +80,8 @@ impl Receiving {
             Ok(Next::Signal) => return Err(interrupted()),
             Ok(Next::Closed) | Err(_) => return Err(self.ended(of)),
         }
+        // What the message lies in would go when this call lets go of the connection.
+        of.check()?;
         Ok(self.reader.last_message().expect("one was just received"))
     }
 

@@ -227,6 +227,85 @@ static void while_others_use_it(void) {
     }
 }
 
+/* Whatever still holds a freed connection, its peer is told. */
+static void *blocked(void *status) {
+    static uint8_t payload[1 << 20];
+    do {
+        *(int *)status = raddle_send(busy_conn, RADDLE_BINARY, payload, sizeof payload);
+    } while (*(int *)status == RADDLE_OK);
+    return NULL;
+}
+
+static void whatever_holds_it(void) {
+    uint16_t port;
+    raddle_ping_t *ping = NULL;
+    pthread_t thread;
+    int status, peer, amid;
+    raddle_server_t *server = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
+    for (amid = 0; amid < 2; amid++) {
+        peer = peer_dial(port);
+        peer_request(peer, "/", "");
+        OK(raddle_server_accept(server, 10000, &busy_conn));
+        CHECK(peer_answer(peer, NULL, 0) == 101);
+        OK(raddle_ping_begin(busy_conn, &ping));
+        if (amid) OK(raddle_send_fragment(busy_conn, RADDLE_TEXT, (const uint8_t *)"amid", 4, RADDLE_MORE));
+        OK(raddle_conn_free(busy_conn));
+        CHECK(peer_closed(peer) == (amid ? 1011 : 1001));
+        close(peer);
+        STATUS(RADDLE_ERR_CLOSED, raddle_ping_wait(ping, 10000, NULL));
+        OK(raddle_ping_free(ping));
+    }
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    OK(raddle_server_accept(server, 10000, &busy_conn));
+    CHECK(pthread_create(&thread, NULL, blocked, &status) == 0);
+    pause_ms(50);
+    OK(raddle_conn_free(busy_conn));
+    CHECK(pthread_join(thread, NULL) == 0);
+    STATUS(RADDLE_ERR_CLOSED, status);
+    close(peer);
+    finish(server);
+}
+
+/* A thread that receives frees the connection itself, and another ends it: no byte that was given goes meanwhile. */
+static unsigned sum;
+
+static void *reading(void *freed) {
+    raddle_message_t message;
+    int parts = 0;
+    for (;;) {
+        size_t i;
+        int status = parts++ % 2 ? raddle_recv(busy_conn, -1, &message) : raddle_recv_part(busy_conn, -1, &message);
+        if (status != RADDLE_OK) {
+            STATUS(RADDLE_ERR_CLOSED, status);
+            *(int *)freed = raddle_conn_free(busy_conn);
+            return NULL;
+        }
+        for (i = 0; i < message.length; i++) sum += message.data[i];
+    }
+}
+
+static void by_the_one_that_receives(void) {
+    static uint8_t payload[20000];
+    uint16_t port;
+    raddle_server_t *server = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
+    int round;
+    memset(payload, 1, sizeof payload);
+    for (round = 0; round < 20; round++) {
+        pthread_t thread;
+        int freed, i, peer = peer_dial(port);
+        peer_request(peer, "/", "");
+        OK(raddle_server_accept(server, 10000, &busy_conn));
+        CHECK(pthread_create(&thread, NULL, reading, &freed) == 0);
+        for (i = 0; i < round % 5; i++) peer_send(peer, RADDLE_BINARY, payload, sizeof payload);
+        OK(raddle_cut(busy_conn));
+        CHECK(pthread_join(thread, NULL) == 0);
+        OK(freed);
+        close(peer);
+    }
+    finish(server);
+}
+
 /* Hostile input 310: what the library gives has its own function, which can be called again, and no other. */
 static void each_with_its_own(void) {
     raddle_server_config_t *config = NULL;
@@ -252,5 +331,7 @@ int main(void) {
     from_many_threads();
     in_each_callback();
     while_others_use_it();
+    whatever_holds_it();
+    by_the_one_that_receives();
     return 0;
 }
