@@ -151,7 +151,8 @@ pub extern "C" fn raddle_conn_end(
         let cause = arguments::out(cause, "cause")?;
         let code = arguments::optional_out(code, "code")?;
         let clean = arguments::optional_out(clean, "clean")?;
-        let text = (!buffer.is_null() || size != 0).then(|| TextOut::new(buffer, size, length)).transpose()?;
+        let is_wanted = !buffer.is_null() || size != 0 || !length.is_null();
+        let text = is_wanted.then(|| TextOut::new(buffer, size, length)).transpose()?;
         connections::with(conn, |conn| {
             let end = seen(conn)?;
             if let Some(text) = text {

@@ -101,6 +101,8 @@ static void queue_events(uint32_t engine) {
     CHECK(event.length == 4 && memcmp(event.data, "done", 4) == 0);
     OK(raddle_conn_end(conn, &cause, &code, &clean, payload, sizeof payload, NULL));
     CHECK(cause == RADDLE_CAUSE_PEER_CLOSE && code == 3000 && clean == 1 && strstr(payload, "done") != NULL);
+    STATUS(RADDLE_ERR_BUFFER, raddle_conn_end(conn, &cause, NULL, NULL, NULL, 0, &length));
+    CHECK(length == strlen(payload));
     STATUS(RADDLE_ERR_CLOSED, raddle_send(conn, RADDLE_TEXT, NULL, 0));
     CHECK(peer_closed(peer) == 3000);
     close(peer);
