@@ -1124,7 +1124,7 @@ raddle_status_t raddle_conn_traffic(raddle_conn_t conn,
 // Gives the number of connections that the process has: those of all servers that are open or closing, and those that it
 // has not freed.
 //
-// Returns the number. From any thread.
+// Returns the number; 0 in a process that was forked from one that uses the library. From any thread.
 size_t raddle_conn_count(void);
 
 // Sends many messages, as raddle_send_many does, that lie behind one another in one piece of memory: for languages in which

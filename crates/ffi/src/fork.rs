@@ -6,7 +6,7 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Has every `fork` from now on noted in the child.
+/// Has every `fork` from now on noted in the child. To be called before the first thread is started, or lock taken for long.
 pub(crate) fn watch() {
     extern "C" fn in_child() {
         IS_CHILD.store(true, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use super::job::Job;
 use super::{Client, settings};
 use crate::arguments::{self, TextOut};
 use crate::connection::info::not_found;
+use crate::fork;
 use crate::guard::{self, Depth, guard};
 use crate::handles::{self, Handle, Kind, Table};
 use crate::message::Connection;
@@ -66,6 +67,7 @@ pub extern "C" fn raddle_attempt_start(
         let place = arguments::out(attempt, "attempt")?;
         let url = arguments::string(url, "url")?.to_owned();
         let client = settings(client)?;
+        fork::watch();
         let stopped = Arc::new(AtomicBool::new(false));
         let of_thread = Arc::clone(&stopped);
         let job = Job::start("raddle connect", move || client.connect_answered(&url, &of_thread))?;

@@ -11,6 +11,7 @@ use super::{Client, settings};
 use crate::arguments::{self, TextOut};
 use crate::connection::info::not_found;
 use crate::connections::{self, Conn};
+use crate::fork;
 use crate::guard::guard;
 use crate::message::Connection;
 use crate::status::{Failure, Status};
@@ -43,6 +44,7 @@ pub extern "C" fn raddle_connect(
             client = client.connect_timeout(timeout);
         }
         STATUS.set(0);
+        fork::watch();
         match client.connect_answered(url, &AtomicBool::new(false)) {
             Ok((connection, answer)) => place.put(enter(connection, Some(answer))?),
             Err(error) => {

@@ -7,6 +7,7 @@ use raddle_socket::{State, Traffic};
 
 use crate::arguments::{self, TextOut};
 use crate::connections::{self, Conn};
+use crate::fork;
 use crate::guard::guard;
 use crate::message::Connection;
 use crate::status::{Failure, Status};
@@ -215,10 +216,10 @@ pub extern "C" fn raddle_conn_traffic(
 /// Gives the number of connections that the process has: those of all servers that are open or closing, and those that it
 /// has not freed.
 ///
-/// Returns the number. From any thread.
+/// Returns the number; 0 in a process that was forked from one that uses the library. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_conn_count() -> usize {
-    connections::count()
+    if fork::is_child() { 0 } else { connections::count() }
 }
 
 /// Gives a text of a connection.

@@ -28,6 +28,14 @@ static int serves(void *with) {
 }
 
 /* The parent's threads are not here: every call says so, and none waits. */
+static int counts_none(void *unused) {
+    (void)unused;
+    alarm(10);
+    STATUS(RADDLE_ERR_FORKED, raddle_cut(1));
+    CHECK(raddle_conn_count() == 0);
+    return 0;
+}
+
 static int refused(void *with) {
     raddle_server_t *server = with, *other = NULL;
     raddle_server_config_t *config = NULL;
@@ -94,20 +102,41 @@ static void signalled(void) {
     finish(woken);
 }
 
+/* The URL of a port that is taken, and where nobody listens. */
+static const char *nobody(char *url, size_t size) {
+    struct sockaddr_in address;
+    socklen_t length = sizeof address;
+    int taken = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(taken, (struct sockaddr *)&address, length) == 0);
+    CHECK(getsockname(taken, (struct sockaddr *)&address, &length) == 0);
+    snprintf(url, size, "ws://127.0.0.1:%u/", (unsigned)ntohs(address.sin_port));
+    return url;
+}
+
 int main(void) {
     raddle_server_t *server;
+    raddle_conn_t conn;
+    char url[64];
     uint16_t port;
     raddle_status_t status;
     /* No start, and no end, of the library has to be asked for. */
     CHECK(raddle_conn_count() == 0 && raddle_last_error()[0] == '\0');
     STATUS(RADDLE_ERR_HANDLE, raddle_conn_free(1));
     CHECK(in_child(serves, NULL) == 0);
+    /* Without a handle: an attempt to connect has started threads. */
+    STATUS(RADDLE_ERR_IO, raddle_connect(NULL, nobody(url, sizeof url), 10000, &conn));
+    OK(in_child(counts_none, NULL));
     server = serve(RADDLE_ENGINE_POOL, NULL, echo, NULL, NULL, NULL, &port);
     status = (raddle_status_t)-in_child(refused, server);
     OK(status);
     /* And the parent goes on. */
     {
         int peer = peer_open(port);
+        EVENTUALLY(raddle_conn_count() == 1);
+        OK(in_child(counts_none, NULL));
         peer_echo(peer, "in the parent");
         peer_close(peer);
     }
