@@ -92,20 +92,22 @@ pub extern "C" fn raddle_attempt_wait(attempt: *mut Attempt, timeout_ms: i64, co
     guard(|| {
         let place = arguments::out(conn, "conn")?;
         with(attempt, |trying| {
-            let outcome = if trying.is_over() { None } else { trying.job.wait(arguments::timeout(timeout_ms)) };
+            if !trying.job.wait(arguments::timeout(timeout_ms)) {
+                return Err(Failure::new(Status::RADDLE_ERR_WOULD_BLOCK, "the attempt goes on"));
+            }
             let mut ended = trying.ended.lock();
-            match outcome {
+            // Others that have waited for the same find what was told of it.
+            match trying.job.take() {
                 Some(Ok((connection, answer))) => {
-                    let id = enter(connection, Some(answer))?;
                     *ended = Ended::Connected;
-                    place.put(id);
+                    place.put(enter(connection, Some(answer))?);
                     return Ok(());
                 }
                 Some(Err(error)) => *ended = Ended::Failed(error),
                 None => {}
             }
             Err(match &*ended {
-                Ended::NotYet => Failure::new(Status::RADDLE_ERR_WOULD_BLOCK, "the attempt goes on"),
+                Ended::NotYet => Failure::new(Status::RADDLE_ERR_INTERNAL, "the attempt has failed inside the library"),
                 Ended::Connected => Failure::state("the connection was given before"),
                 Ended::Failed(error) => Failure::from_connect(error),
             })
@@ -207,12 +209,6 @@ pub extern "C" fn raddle_attempt_free(attempt: *mut Attempt) -> Status {
         }
         Ok(())
     })
-}
-
-impl Trying {
-    fn is_over(&self) -> bool {
-        !matches!(*self.ended.lock(), Ended::NotYet)
-    }
 }
 
 fn with<R>(attempt: *mut Attempt, act: impl FnOnce(&Arc<Trying>) -> Result<R, Failure>) -> Result<R, Failure> {

@@ -28,11 +28,9 @@ pub(crate) struct Repeating {
 }
 
 enum Phase {
-    /// Nobody asks for a connection.
-    Idle(Box<Reconnection>),
+    /// Nobody asks for a connection. The thread that connects takes it out: where none could be started, it is still here.
+    Idle(Arc<Mutex<Option<Box<Reconnection>>>>),
     Connecting(Arc<Job<Outcome>>),
-    /// No thread could be started.
-    Lost,
 }
 
 type Outcome = (Box<Reconnection>, Result<Option<Socket>, Setback>);
@@ -80,7 +78,7 @@ pub extern "C" fn raddle_reconnect_new(
         }
         let made = settings(client)?.reconnect(url).map_err(|error| Failure::from_connect(&error))?;
         let made = made.backoff(backoff);
-        let repeating = Repeating { stopper: made.stopper(), phase: Mutex::new(Phase::Idle(Box::new(made))) };
+        let repeating = Repeating { stopper: made.stopper(), phase: Mutex::new(Phase::idle(Box::new(made))) };
         place.put(handles::to_pointer(Reconnect::table().insert(Arc::new(repeating))?));
         Ok(())
     })
@@ -107,11 +105,14 @@ pub extern "C" fn raddle_reconnect_next(reconnect: *mut Reconnect, timeout_ms: i
                 .phase
                 .try_lock()
                 .ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread waits for the next connection"))?;
-            let (idle, outcome) = phase
-                .job()?
-                .wait(arguments::timeout(timeout_ms))
-                .ok_or_else(|| Failure::new(Status::RADDLE_ERR_TIMEOUT, "no connection yet"))?;
-            *phase = Phase::Idle(idle);
+            let job = phase.job()?;
+            if !job.wait(arguments::timeout(timeout_ms)) {
+                return Err(Failure::new(Status::RADDLE_ERR_TIMEOUT, "no connection yet"));
+            }
+            let (idle, outcome) = job.take().ok_or_else(|| {
+                Failure::new(Status::RADDLE_ERR_INTERNAL, "what connects has failed inside the library")
+            })?;
+            *phase = Phase::idle(idle);
             match outcome {
                 Ok(Some(connection)) => place.put(enter(connection, None)?),
                 Ok(None) => return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "done, or stopped")),
@@ -155,19 +156,22 @@ pub extern "C" fn raddle_reconnect_free(reconnect: *mut Reconnect) -> Status {
 }
 
 impl Phase {
+    fn idle(reconnection: Box<Reconnection>) -> Self {
+        Self::Idle(Arc::new(Mutex::new(Some(reconnection))))
+    }
+
     /// What connects, begun where nobody has asked for it before.
-    fn job(&mut self) -> Result<&Job<Outcome>, Failure> {
-        if let Self::Idle(_) = self {
-            let Self::Idle(mut idle) = std::mem::replace(self, Self::Lost) else { unreachable!("looked at above") };
-            let job = Job::start("raddle reconnect", move || {
-                let outcome = idle.next_connection();
-                (idle, outcome)
-            })?;
-            *self = Self::Connecting(job);
-        }
-        match self {
-            Self::Connecting(job) => Ok(job),
-            _ => Err(Failure::new(Status::RADDLE_ERR_IO, "no thread could be started")),
-        }
+    fn job(&mut self) -> Result<Arc<Job<Outcome>>, Failure> {
+        let idle = match self {
+            Self::Connecting(job) => return Ok(Arc::clone(job)),
+            Self::Idle(idle) => Arc::clone(idle),
+        };
+        let job = Job::start("raddle reconnect", move || {
+            let mut idle = idle.lock().take().expect("a thread was started for it once");
+            let outcome = idle.next_connection();
+            (idle, outcome)
+        })?;
+        *self = Self::Connecting(Arc::clone(&job));
+        Ok(job)
     }
 }

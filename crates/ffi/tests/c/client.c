@@ -195,6 +195,44 @@ static void an_attempt_is_waited_for_in_slices_and_given_up(void) {
     close(listener);
 }
 
+static pthread_barrier_t all_wait;
+
+static void *wait_with_others(void *attempt) {
+    raddle_conn_t conn = 0;
+    int status;
+    pthread_barrier_wait(&all_wait);
+    status = raddle_attempt_wait(attempt, -1, &conn);
+    if (status == RADDLE_OK) {
+        expect_echo(conn);
+        OK(raddle_conn_free(conn));
+    }
+    return (void *)(intptr_t)status;
+}
+
+static void of_all_that_wait_for_an_attempt_one_gets_the_connection(void) {
+    raddle_server_t *server = serve(RADDLE_ENGINE_THREADS, NULL, echo, NULL, NULL, NULL, &port);
+    int round, i;
+    snprintf(url, sizeof url, "ws://127.0.0.1:%u/", (unsigned)port);
+    for (round = 0; round < 10; round++) {
+        raddle_attempt_t *attempt = NULL;
+        pthread_t threads[3];
+        int given = 0;
+        CHECK(pthread_barrier_init(&all_wait, NULL, 3) == 0);
+        OK(raddle_attempt_start(NULL, url, &attempt));
+        for (i = 0; i < 3; i++) CHECK(pthread_create(&threads[i], NULL, wait_with_others, attempt) == 0);
+        for (i = 0; i < 3; i++) {
+            void *status;
+            CHECK(pthread_join(threads[i], &status) == 0);
+            if ((intptr_t)status == RADDLE_OK) given++;
+            else STATUS(RADDLE_ERR_STATE, (intptr_t)status);
+        }
+        CHECK(given == 1);
+        OK(raddle_attempt_free(attempt));
+        pthread_barrier_destroy(&all_wait);
+    }
+    finish(server);
+}
+
 static void who_connects_again_comes_back_until_it_is_done(void) {
     raddle_client_t *client = NULL;
     raddle_reconnect_t *reconnect = NULL;
@@ -247,6 +285,7 @@ int main(void) {
     finish(server);
     unlink(path);
     an_attempt_is_waited_for_in_slices_and_given_up();
+    of_all_that_wait_for_an_attempt_one_gets_the_connection();
     who_connects_again_comes_back_until_it_is_done();
     CHECK(raddle_conn_count() == 0);
     return 0;
