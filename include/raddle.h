@@ -456,7 +456,7 @@ typedef struct {
 
 // Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
 // pointer any more, on any thread. It may call any function of this header; one that it finds in use by the very call that
-// destroys, as raddle_server_poll within raddle_server_poll, is RADDLE_ERR_BUSY. NULL where nothing is to be destroyed.
+// destroys is RADDLE_ERR_BUSY. NULL where nothing is to be destroyed.
 typedef void (*raddle_destroy_t)(void *user);
 
 // What the library calls with a line for a log: its level, RADDLE_LOG_…, and a text of at most 511 bytes of UTF-8, lent for
@@ -2093,7 +2093,9 @@ raddle_status_t raddle_server_join(const raddle_server_t *server,
 //
 // Does not wait: calls of other threads that are under way return, callbacks go on until they have returned, and the
 // `destroy` of their `user` says that the last has. Connections of engine accept stay the program's. The events, and
-// payloads, of the last raddle_server_poll must not be used any more.
+// payloads, of this thread's last raddle_server_poll must not be used any more, unless this is called within it; what
+// another thread has polled is valid until that polls again or ends, and keeps the `destroy` of
+// raddle_server_config_on_request waiting as long.
 //
 // Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread, in callbacks too.
 raddle_status_t raddle_server_free(raddle_server_t *server);
@@ -2163,7 +2165,8 @@ raddle_status_t raddle_server_metric(const raddle_server_t *server,
 // - `count`: a place for the number of events, at least 1
 //
 // The events are RADDLE_OPENED, RADDLE_TEXT, RADDLE_BINARY, RADDLE_DRAINED and RADDLE_CLOSED, and RADDLE_REQUEST where
-// raddle_server_config_requests_as_events asks for that. Payloads are valid until the next call; what the array has no
+// raddle_server_config_requests_as_events asks for that. Payloads are valid until the next call, be
+// the server freed by another thread meanwhile; what the array has no
 // space for comes with it. What is sent by this thread meanwhile leaves with the next call or raddle_server_flush, and
 // within 5 ms in any case. RADDLE_CLOSED is the last event of a connection, whose id names nothing after the next call.
 //

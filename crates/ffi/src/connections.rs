@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -237,7 +238,8 @@ impl Drop for Entered<'_> {
 
 /// Says which connections the events of this thread's turn are of, in their order. `Err`: it is amid using the last turn.
 pub(crate) fn set_turn(entries: impl FnOnce(&mut Vec<Entry>)) -> Result<(), Failure> {
-    HERE.with(|here| {
+    let is_late = |_| Failure::state("a poll of a thread that ends");
+    HERE.try_with(|here| {
         let mut turn = here.turn.try_borrow_mut().map_err(|_| Failure::state("a poll within a call"))?;
         turn.next.set(0);
         turn.entries.clear();
@@ -245,6 +247,17 @@ pub(crate) fn set_turn(entries: impl FnOnce(&mut Vec<Entry>)) -> Result<(), Fail
         here.has_turn.set(!turn.entries.is_empty());
         Ok(())
     })
+    .map_err(is_late)?
+}
+
+/// Lets the connections of this thread's turn go, unless it is amid finding them.
+pub(crate) fn clear_turn() {
+    let entries = HERE.try_with(|here| {
+        let mut turn = here.turn.try_borrow_mut().ok()?;
+        here.has_turn.set(false);
+        Some(mem::take(&mut turn.entries))
+    });
+    drop(entries);
 }
 
 fn guarded<R>(id: u64, conn: &Conn, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
 /// pointer any more, on any thread. It may call any function of this header; one that it finds in use by the very call that
-/// destroys, as raddle_server_poll within raddle_server_poll, is RADDLE_ERR_BUSY. NULL where nothing is to be destroyed.
+/// destroys is RADDLE_ERR_BUSY. NULL where nothing is to be destroyed.
 pub type Destroy = Option<unsafe extern "C-unwind" fn(user: *mut c_void)>;
 
 /// A program's pointer. Dropped, it is destroyed.

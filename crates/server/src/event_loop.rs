@@ -217,6 +217,17 @@ impl EventLoop {
         }
     }
 
+    /// Drops its connections, whoever comes later, and the events that were not taken. What was taken last can be looked at
+    /// until the loop itself is dropped.
+    pub fn end(&mut self) {
+        // Whoever comes later is turned away, and whoever is here goes with the berths.
+        drop(self.home.close());
+        self.berths = Berths::new();
+        self.unfinished.clear();
+        self.turn.happened.clear();
+        self.turn.given = 0;
+    }
+
     /// Tells whether the server has stopped, and the last connection has ended.
     pub fn is_over(&self) -> bool {
         self.berths.is_empty()
@@ -420,8 +431,7 @@ impl AsFd for EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        // Whoever comes later is turned away, and whoever is here goes with the berths.
-        drop(self.home.close());
+        self.end();
     }
 }
 

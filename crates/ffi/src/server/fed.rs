@@ -20,6 +20,7 @@ use crate::message::{MessageView, RADDLE_BINARY, RADDLE_DRAINED, RADDLE_OPENED, 
 use crate::server::Core;
 use crate::server::callbacks::{closed, failed};
 use crate::server::requests::{Pending, RequestHandle};
+use crate::server::source::{Remains, Source};
 use crate::status::Failure;
 
 /// Where the server's threads leave what they have found.
@@ -111,7 +112,7 @@ impl Feed {
         if state.is_abandoned {
             let unheard = mem::take(&mut state.batch);
             drop(state);
-            unheard.forget();
+            remains(unheard.happened).let_go();
             return 0;
         }
         let is_waited_for = mem::take(&mut state.is_waited_for) || (is_first && self.is_watched.load(Ordering::SeqCst));
@@ -135,18 +136,17 @@ impl Feed {
     }
 }
 
-impl Batch {
-    /// What a batch that nobody takes holds is let go.
-    fn forget(self) {
-        for happened in self.happened {
-            match happened {
-                Happened::Closed(entry) => drop(connections::retire(entry.id)),
-                // It is answered.
-                Happened::Request(id) => drop(RequestHandle::table().take(id)),
-                Happened::Message(..) | Happened::Event(..) => {}
-            }
+/// What is left of a batch that nobody takes.
+fn remains(happened: Vec<Happened>) -> Remains {
+    let mut remains = Remains::default();
+    for happened in happened {
+        match happened {
+            Happened::Closed(entry) => remains.conns.push(entry.id),
+            Happened::Request(id) => remains.requests.push(id),
+            Happened::Message(..) | Happened::Event(..) => {}
         }
     }
+    remains
 }
 
 impl Handler for Feeder {
@@ -195,9 +195,54 @@ impl Taker {
         Self { feed, batch: Batch::default(), given: 0, found: Events::default(), was_woken: false }
     }
 
-    /// Waits for events, and has `take` put them where the program wants them, until it returns `false`: that one comes with the
-    /// next call. Gives the number of those that were taken; 0: none has come.
-    pub(crate) fn poll(
+    /// Waits for the next batch. `false`: there is none.
+    fn take(&mut self, timeout: Option<Duration>) -> bool {
+        self.given = 0;
+        self.batch.happened.clear();
+        self.batch.bytes.clear();
+        // What was received at once some time is no reason to keep so much memory.
+        self.batch.bytes.shrink_to(MOST);
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut is_late = timeout == Some(Duration::ZERO);
+        self.was_woken = false;
+        if self.feed.is_watched.load(Ordering::SeqCst) {
+            // Whoever polls the descriptor never waits here: it stays readable until the bell is heard. What is rung for before
+            // is in the batch by now, and what comes now rings again.
+            self.feed.watch.wait(&mut self.found, Some(Duration::ZERO));
+        }
+        loop {
+            let mut state = self.feed.state.lock();
+            if !state.batch.happened.is_empty() {
+                // The memory of the last one is used again.
+                mem::swap(&mut state.batch, &mut self.batch);
+                let paused = mem::take(&mut state.paused);
+                drop(state);
+                paused.iter().for_each(|entry| entry.conn.go_on());
+                return true;
+            }
+            self.was_woken |= mem::take(&mut state.is_woken);
+            if self.was_woken || is_late || state.is_over {
+                return false;
+            }
+            state.is_waited_for = true;
+            drop(state);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            self.was_woken = !self.feed.watch.wait(&mut self.found, left);
+            is_late = until.is_some_and(|until| until <= Instant::now());
+        }
+    }
+
+    /// The connections whose last event the batch has given.
+    fn departing(&self) -> impl Iterator<Item = u64> + '_ {
+        self.batch.happened[..self.given].iter().filter_map(|happened| match happened {
+            Happened::Closed(entry) => Some(entry.id),
+            _ => None,
+        })
+    }
+}
+
+impl Source for Taker {
+    fn poll(
         &mut self,
         timeout: Option<Duration>,
         mut take: impl FnMut(&MessageView) -> bool,
@@ -239,78 +284,43 @@ impl Taker {
         Ok(count)
     }
 
-    /// Tells whether the last poll was ended by a wake or a signal.
-    pub(crate) fn was_woken(&self) -> bool {
+    fn departed(&mut self) -> Remains {
+        if self.given < self.batch.happened.len() {
+            // The rest of the batch comes first.
+            return Remains::default();
+        }
+        let conns = self.departing().collect();
+        Remains { conns, requests: Vec::new() }
+    }
+
+    fn end(&mut self) -> Remains {
+        // Requests that were given are the program's.
+        let mut left = remains(self.batch.happened.split_off(self.given));
+        left.conns.extend(self.departing());
+        let mut state = self.feed.state.lock();
+        state.is_abandoned = true;
+        let (unheard, paused) = (mem::take(&mut state.batch), mem::take(&mut state.paused));
+        drop(state);
+        paused.iter().for_each(|entry| entry.conn.go_on());
+        let unheard = remains(unheard.happened);
+        left.conns.extend(unheard.conns);
+        left.requests.extend(unheard.requests);
+        left
+    }
+
+    fn was_woken(&self) -> bool {
         self.was_woken
     }
 
-    /// Tells whether nothing more will come.
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         let state = self.feed.state.lock();
         self.given == self.batch.happened.len() && state.is_over && state.batch.happened.is_empty()
-    }
-
-    /// Waits for the next batch. `false`: there is none.
-    fn take(&mut self, timeout: Option<Duration>) -> bool {
-        self.let_go();
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut is_late = timeout == Some(Duration::ZERO);
-        self.was_woken = false;
-        if self.feed.is_watched.load(Ordering::SeqCst) {
-            // Whoever polls the descriptor never waits here: it stays readable until the bell is heard. What is rung for before
-            // is in the batch by now, and what comes now rings again.
-            self.feed.watch.wait(&mut self.found, Some(Duration::ZERO));
-        }
-        loop {
-            let mut state = self.feed.state.lock();
-            if !state.batch.happened.is_empty() {
-                // The memory of the last one is used again.
-                mem::swap(&mut state.batch, &mut self.batch);
-                let paused = mem::take(&mut state.paused);
-                drop(state);
-                paused.iter().for_each(|entry| entry.conn.go_on());
-                return true;
-            }
-            self.was_woken |= mem::take(&mut state.is_woken);
-            if self.was_woken || is_late || state.is_over {
-                return false;
-            }
-            state.is_waited_for = true;
-            drop(state);
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            self.was_woken = !self.feed.watch.wait(&mut self.found, left);
-            is_late = until.is_some_and(|until| until <= Instant::now());
-        }
-    }
-
-    /// Lets the last batch go, and the connections whose last event it has given.
-    fn let_go(&mut self) {
-        self.given = 0;
-        self.batch.bytes.clear();
-        // What was received at once some time is no reason to keep so much memory.
-        self.batch.bytes.shrink_to(MOST);
-        for happened in self.batch.happened.drain(..) {
-            if let Happened::Closed(entry) = happened {
-                // Nobody else takes it out of the table.
-                let _ = connections::retire(entry.id);
-            }
-        }
     }
 }
 
 impl Drop for Taker {
     fn drop(&mut self) {
-        let given = mem::take(&mut self.given);
-        // Requests that were given are the program's.
-        let unheard = self.batch.happened.split_off(given);
-        self.let_go();
-        Batch { bytes: Vec::new(), happened: unheard }.forget();
-        let mut state = self.feed.state.lock();
-        state.is_abandoned = true;
-        let (unheard, paused) = (mem::take(&mut state.batch), mem::take(&mut state.paused));
-        drop(state);
-        unheard.forget();
-        paused.iter().for_each(|entry| entry.conn.go_on());
+        self.end().let_go();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use raddle_server::Builder;
 
 use crate::arguments::{self, TextOut};
 use crate::connection::info::not_found;
+use crate::connections;
 use crate::guard::guard;
 use crate::handles::{Handle as _, to_id, to_pointer};
 use crate::server::callbacks::Caller;
@@ -19,7 +20,7 @@ use crate::server::config::{Config, Engine, ServerConfig};
 use crate::server::fed::{Feed, Feeder, Taker};
 use crate::server::queue::Queue;
 use crate::server::requests::Pending;
-use crate::server::{Core, Server, Serving, Way, with};
+use crate::server::{Core, Server, Serving, Way, lent, with};
 use crate::status::{Failure, Status};
 
 /// Makes a server, and binds its addresses: clients can connect, and are answered once it was started.
@@ -178,7 +179,9 @@ pub extern "C" fn raddle_server_join(server: *const Server, timeout_ms: i64) -> 
 ///
 /// Does not wait: calls of other threads that are under way return, callbacks go on until they have returned, and the
 /// `destroy` of their `user` says that the last has. Connections of engine accept stay the program's. The events, and
-/// payloads, of the last raddle_server_poll must not be used any more.
+/// payloads, of this thread's last raddle_server_poll must not be used any more, unless this is called within it; what
+/// another thread has polled is valid until that polls again or ends, and keeps the `destroy` of
+/// raddle_server_config_on_request waiting as long.
 ///
 /// Returns RADDLE_OK, or RADDLE_ERR_HANDLE where it was freed before. From any thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -187,8 +190,12 @@ pub extern "C" fn raddle_server_free(server: *mut Server) -> Status {
         if !server.is_null() {
             let serving = Server::table().take(to_id(server))?;
             serving.note_stop();
+            serving.is_freed.store(true, Ordering::SeqCst);
             // Wakes whoever waits with it.
             serving.server.stop(Duration::ZERO);
+            lent::give_back(to_id(server));
+            connections::clear_turn();
+            serving.settle();
         }
         Ok(())
     })
@@ -232,6 +239,7 @@ fn make(config: &Config) -> Result<Serving, Failure> {
         callbacks: Mutex::new(Some(config.callbacks.clone())),
         way: OnceLock::new(),
         is_stopped: AtomicBool::new(false),
+        is_freed: AtomicBool::new(false),
     })
 }
 

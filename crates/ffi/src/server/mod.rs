@@ -5,6 +5,7 @@ pub mod callbacks;
 pub mod config;
 pub mod configured;
 pub mod fed;
+pub(crate) mod lent;
 pub mod lifecycle;
 pub mod listeners;
 pub mod metrics;
@@ -12,6 +13,7 @@ pub mod poll;
 pub mod queue;
 pub mod request;
 pub mod requests;
+pub(crate) mod source;
 pub mod tls;
 pub mod topics;
 
@@ -26,6 +28,7 @@ use raddle_server::{ConnectionId, Waker, Writer};
 use crate::connections::{self, Conn, Entry};
 use crate::guard::{self, Depth};
 use crate::handles::{Handle, Kind, Table, to_id};
+use crate::server::source::Source as _;
 use crate::status::Failure;
 use crate::user::User;
 
@@ -47,6 +50,8 @@ pub(crate) struct Serving {
     pub(crate) way: OnceLock<Way>,
     /// It was told to stop.
     pub(crate) is_stopped: AtomicBool,
+    /// Its handle names nothing any more.
+    pub(crate) is_freed: AtomicBool,
 }
 
 /// How the events of a server come to the program.
@@ -129,6 +134,21 @@ impl Serving {
     /// Notes that it was told to stop.
     pub(crate) fn note_stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends what the queue of a server that was freed has, but for what it has lent. To be called by whoever frees it, and by
+    /// whoever has had the queue meanwhile.
+    pub(crate) fn settle(&self) {
+        if !self.is_freed.load(Ordering::SeqCst) {
+            return;
+        }
+        // Where another thread has it, that comes here afterwards.
+        let remains = match self.way.get() {
+            Some(Way::Queue { queue, .. }) => queue.try_lock().map(|mut queue| queue.end()),
+            Some(Way::Fed { taker, .. }) => taker.try_lock().map(|mut taker| taker.end()),
+            Some(Way::Callbacks | Way::Accept) | None => None,
+        };
+        remains.unwrap_or_default().let_go();
     }
 }
 

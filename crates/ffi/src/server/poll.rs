@@ -2,11 +2,16 @@
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::arguments;
 use crate::guard::guard;
+use crate::handles::to_id;
 use crate::message::{MessageView, RADDLE_REQUEST};
-use crate::server::{Server, Serving, Way, with};
+use crate::server::source::Source;
+use crate::server::{Server, Way, lent, with};
 use crate::status::{Failure, Status};
 
 /// Lets what was sent leave, waits until something happens, and gives what has: in the order in which it has happened to each
@@ -18,7 +23,8 @@ use crate::status::{Failure, Status};
 /// - `count`: a place for the number of events, at least 1
 ///
 /// The events are RADDLE_OPENED, RADDLE_TEXT, RADDLE_BINARY, RADDLE_DRAINED and RADDLE_CLOSED, and RADDLE_REQUEST where
-/// raddle_server_config_requests_as_events asks for that. Payloads are valid until the next call; what the array has no
+/// raddle_server_config_requests_as_events asks for that. Payloads are valid until the next call, be
+/// the server freed by another thread meanwhile; what the array has no
 /// space for comes with it. What is sent by this thread meanwhile leaves with the next call or raddle_server_flush, and
 /// within 5 ms in any case. RADDLE_CLOSED is the last event of a connection, whose id names nothing after the next call.
 ///
@@ -39,17 +45,15 @@ pub extern "C" fn raddle_server_poll(
         if space.is_full() {
             return Err(Failure::argument("max: at least 1"));
         }
-        with(server, |serving| {
-            let found = poll(serving, timeout_ms, |event| {
-                let fits = !space.is_full();
-                if fits {
-                    space.push(*event);
-                }
-                fits
-            })?;
-            place.put(found);
-            Ok(())
-        })
+        let found = poll(server, timeout_ms, |event| {
+            let fits = !space.is_full();
+            if fits {
+                space.push(*event);
+            }
+            fits
+        })?;
+        place.put(found);
+        Ok(())
     })
 }
 
@@ -78,28 +82,26 @@ pub extern "C" fn raddle_server_poll_batch(
         let place = arguments::out(count, "count")?;
         let mut region = arguments::space(region, size, "region")?;
         let mut space = arguments::space(events, arguments::at_least(max, 1, "max")?, "events")?;
-        with(server, |serving| {
-            let (mut is_first, mut is_lent) = (true, false);
-            let found = poll(serving, timeout_ms, |event| {
-                if space.is_full() || is_lent {
-                    return false;
+        let (mut is_first, mut is_lent) = (true, false);
+        let found = poll(server, timeout_ms, |event| {
+            if space.is_full() || is_lent {
+                return false;
+            }
+            let mut event = *event;
+            // The data of a request is its handle.
+            if event.kind != RADDLE_REQUEST {
+                match region.copy(event.payload()) {
+                    Some(data) => event.data = data,
+                    None if is_first => is_lent = true,
+                    None => return false,
                 }
-                let mut event = *event;
-                // The data of a request is its handle.
-                if event.kind != RADDLE_REQUEST {
-                    match region.copy(event.payload()) {
-                        Some(data) => event.data = data,
-                        None if is_first => is_lent = true,
-                        None => return false,
-                    }
-                }
-                is_first = false;
-                space.push(event);
-                true
-            })?;
-            place.put(found);
-            Ok(())
-        })
+            }
+            is_first = false;
+            space.push(event);
+            true
+        })?;
+        place.put(found);
+        Ok(())
     })
 }
 
@@ -113,7 +115,10 @@ pub extern "C" fn raddle_server_flush(server: *mut Server) -> Status {
     guard(|| {
         with(server, |serving| {
             match serving.way()? {
-                Way::Queue { queue, .. } => queue.try_lock().ok_or_else(busy)?.flush(),
+                Way::Queue { queue, .. } => {
+                    queue.try_lock().ok_or_else(busy)?.flush();
+                    serving.settle();
+                }
                 // What is sent leaves by itself.
                 Way::Fed { .. } => {}
                 _ => return Err(no_queue()),
@@ -162,6 +167,7 @@ pub extern "C" fn raddle_server_fd(server: *const Server, fd: *mut c_int) -> Sta
                 Way::Fed { feed, .. } => feed.descriptor().as_raw_fd(),
                 _ => return Err(no_queue()),
             });
+            serving.settle();
             Ok(())
         })
     })
@@ -172,24 +178,41 @@ fn no_queue() -> Failure {
 }
 
 /// Waits for events, of which `take` takes at least the first. Gives their number, or why there is none.
-fn poll(serving: &Serving, timeout_ms: i64, take: impl FnMut(&MessageView) -> bool) -> Result<usize, Failure> {
-    let timeout = arguments::timeout(timeout_ms);
-    let (found, is_over, was_woken) = match serving.way()? {
-        Way::Queue { queue, .. } => {
-            let mut queue = queue.try_lock().ok_or_else(busy)?;
-            let found = queue.poll(timeout, take)?;
-            (found, found == 0 && queue.is_over(), queue.was_woken())
+///
+/// The server is there until this thread comes back, whoever frees it: its memory is lent with the events.
+fn poll(server: *mut Server, timeout_ms: i64, take: impl FnMut(&MessageView) -> bool) -> Result<usize, Failure> {
+    let found = with(server, |serving| {
+        let timeout = arguments::timeout(timeout_ms);
+        let result = match serving.way()? {
+            Way::Queue { queue, .. } => poll_source(queue, timeout, take),
+            Way::Fed { taker, .. } => poll_source(taker, timeout, take),
+            _ => return Err(no_queue()),
+        };
+        if result.is_ok() {
+            lent::lend(to_id(server), serving);
         }
-        Way::Fed { taker, .. } => {
-            let mut taker = taker.try_lock().ok_or_else(busy)?;
-            let found = taker.poll(timeout, take)?;
-            (found, found == 0 && taker.is_over(), taker.was_woken())
-        }
-        _ => return Err(no_queue()),
-    };
+        serving.settle();
+        result
+    });
+    // What another thread has lent meanwhile is none of ours.
+    if found.as_ref().is_err_and(|failure| failure.status != Status::RADDLE_ERR_BUSY) {
+        lent::give_back(to_id(server));
+    }
+    found
+}
+
+fn poll_source<S: Source>(
+    source: &Mutex<S>,
+    timeout: Option<Duration>,
+    take: impl FnMut(&MessageView) -> bool,
+) -> Result<usize, Failure> {
+    let departed = source.try_lock().ok_or_else(busy)?.departed();
+    departed.let_go();
+    let mut source = source.try_lock().ok_or_else(busy)?;
+    let found = source.poll(timeout, take)?;
     let (status, text) = match found {
-        0 if is_over => (Status::RADDLE_ERR_CLOSED, "the server was stopped, and its connections have ended"),
-        0 if was_woken => (Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"),
+        0 if source.is_over() => (Status::RADDLE_ERR_CLOSED, "the server was stopped, and its connections have ended"),
+        0 if source.was_woken() => (Status::RADDLE_ERR_INTERRUPTED, "the poll was ended from outside"),
         0 => (Status::RADDLE_ERR_TIMEOUT, "nothing has happened"),
         found => return Ok(found),
     };

@@ -11,6 +11,7 @@ use crate::message::{MessageView, RADDLE_DRAINED, RADDLE_OPENED, RADDLE_REQUEST}
 use crate::server::Core;
 use crate::server::callbacks::closed;
 use crate::server::requests::{Pending, RequestHandle};
+use crate::server::source::{Remains, Source};
 use crate::status::Failure;
 
 /// The events of a server, for one thread at a time.
@@ -37,9 +38,18 @@ impl Queue {
         Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new() }, kept: None }
     }
 
-    /// Waits for events, and has `take` put them where the program wants them, until it returns `false`: that one comes with the
-    /// next call, and it takes the first. Gives the number of those that were taken; 0: none has come.
-    pub(crate) fn poll(
+    /// Lets what was sent since the last poll leave now.
+    pub(crate) fn flush(&mut self) {
+        self.events.flush();
+    }
+
+    pub(crate) fn events(&self) -> &EventLoop {
+        &self.events
+    }
+}
+
+impl Source for Queue {
+    fn poll(
         &mut self,
         timeout: Option<Duration>,
         mut take: impl FnMut(&MessageView) -> bool,
@@ -60,37 +70,44 @@ impl Queue {
                 }
                 return;
             }
-            turn.let_go();
             *kept = events.poll(timeout).find_map(|event| turn.convert(event, entries).and_then(&mut give));
         })?;
         Ok(count)
     }
 
-    /// Tells whether the last poll was ended by a wake or a signal.
-    pub(crate) fn was_woken(&self) -> bool {
+    fn departed(&mut self) -> Remains {
+        if self.kept.is_some() {
+            // The rest of the turn comes first.
+            return Remains::default();
+        }
+        let conns = self.turn.departed.drain(..).map(|entry| entry.id).collect();
+        Remains { conns, requests: Vec::new() }
+    }
+
+    fn end(&mut self) -> Remains {
+        self.events.end();
+        let Found { conns, departed, .. } = &mut self.turn;
+        // What was given of an end leads into its connection.
+        departed.extend(conns.drain(..).flatten());
+        let kept = self.kept.take().filter(|view| view.kind == RADDLE_REQUEST);
+        Remains {
+            conns: departed.iter().map(|entry| entry.id).collect(),
+            requests: kept.iter().map(|view| view.data.addr() as u64).collect(),
+        }
+    }
+
+    fn was_woken(&self) -> bool {
         self.events.was_woken()
     }
 
-    /// Lets what was sent since the last poll leave now.
-    pub(crate) fn flush(&mut self) {
-        self.events.flush();
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.events.is_over()
-    }
-
-    pub(crate) fn events(&self) -> &EventLoop {
-        &self.events
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // A request that was not given to the program is answered.
-        if let Some(view) = self.kept.take().filter(|view| view.kind == RADDLE_REQUEST) {
-            drop(RequestHandle::table().take(view.data.addr() as u64));
-        }
+        self.end().let_go();
     }
 }
 
@@ -136,23 +153,6 @@ impl Found {
                 Some(view)
             }
             _ => None,
-        }
-    }
-
-    /// Lets the connections go whose last event was given before.
-    fn let_go(&mut self) {
-        for entry in self.departed.drain(..) {
-            // Nobody else takes it out of the table.
-            let _ = connections::retire(entry.id);
-        }
-    }
-}
-
-impl Drop for Found {
-    fn drop(&mut self) {
-        self.let_go();
-        for entry in self.conns.iter().flatten() {
-            let _ = connections::retire(entry.id);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* Freeing: twice, from two threads, in each callback, and while others send, receive, close, poll and accept. */
 #include "peer.h"
 
+#include <dirent.h>
 #include <pthread.h>
 
 static int destroyed;
@@ -149,11 +150,18 @@ static void *accepting(void *status) {
     return NULL;
 }
 
+/* Every byte of a payload can be read. */
+static void look_at(const raddle_message_t *event) {
+    size_t i;
+    for (i = 0; event->kind == RADDLE_BINARY && i < event->length; i++) CHECK(event->data[i] == 'x');
+}
+
 static void *polling(void *status) {
     raddle_message_t events[4];
-    size_t count;
+    size_t count, i;
     do {
         *(int *)status = raddle_server_poll(busy_server, events, 4, -1, &count);
+        for (i = 0; *(int *)status == RADDLE_OK && i < count; i++) look_at(&events[i]);
     } while (*(int *)status == RADDLE_OK);
     return NULL;
 }
@@ -166,11 +174,12 @@ static void *joining(void *status) {
 static void while_others_use_it(void) {
     uint16_t port;
     pthread_t threads[3];
-    int statuses[3], i, peer;
+    int statuses[3], i, peer, thread;
+    char many[1000];
     void *(*bodies[])(void *) = {receiving, sending, sending};
     raddle_server_t *server = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
+    memset(many, 'x', sizeof many);
     for (i = 0; i < 20; i++) {
-        int thread;
         peer = peer_dial(port);
         peer_request(peer, "/", "");
         OK(raddle_server_accept(server, 10000, &busy_conn));
@@ -209,6 +218,7 @@ static void while_others_use_it(void) {
         busy_server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
         CHECK(pthread_create(&threads[0], NULL, polling, &statuses[0]) == 0);
         peer = peer_open(port);
+        for (thread = 0; thread < 20; thread++) peer_send(peer, RADDLE_BINARY, many, sizeof many);
         OK(raddle_server_free(busy_server));
         CHECK(pthread_join(threads[0], NULL) == 0);
         CHECK(statuses[0] == RADDLE_ERR_CLOSED || statuses[0] == RADDLE_ERR_HANDLE);
@@ -306,6 +316,154 @@ static void by_the_one_that_receives(void) {
     finish(server);
 }
 
+/* What a thread has polled is there until it polls again, though another frees the server: but nothing else of it is. */
+static const raddle_message_t *polled(raddle_server_t *server, uint32_t kind) {
+    static __thread raddle_message_t event;
+    size_t found;
+    do {
+        OK(raddle_server_poll(server, &event, 1, 10000, &found));
+    } while (event.kind != kind);
+    return &event;
+}
+
+static void *lent_to(void *unused) {
+    const raddle_message_t *event = polled(busy_server, RADDLE_BINARY);
+    raddle_message_t none;
+    size_t found;
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    CHECK(event->length == 60000);
+    look_at(event);
+    STATUS(RADDLE_ERR_CLOSED, raddle_send(event->conn, RADDLE_TEXT, NULL, 0));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_poll(busy_server, &none, 1, 0, &found));
+    return unused;
+}
+
+static int open_files(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    int files = 0;
+    CHECK(directory != NULL);
+    while (readdir(directory) != NULL) files++;
+    closedir(directory);
+    return files;
+}
+
+static void what_was_polled(uint32_t engine) {
+    static char many[60000];
+    const raddle_message_t *event;
+    pthread_t thread;
+    uint16_t port;
+    int peer, files;
+    memset(many, 'x', sizeof many);
+    busy_server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
+    pthread_barrier_init(&barrier, NULL, 2);
+    CHECK(pthread_create(&thread, NULL, lent_to, NULL) == 0);
+    peer = peer_open(port);
+    peer_send(peer, RADDLE_BINARY, many, sizeof many);
+    /* One that is not taken. */
+    peer_send(peer, RADDLE_BINARY, many, sizeof many);
+    pthread_barrier_wait(&barrier);
+    destroyed = 0;
+    OK(raddle_server_free(busy_server));
+    EVENTUALLY(raddle_conn_count() == 0);
+    CHECK(peer_closed(peer) != 1000);
+    close(peer);
+    pthread_barrier_wait(&barrier);
+    CHECK(pthread_join(thread, NULL) == 0);
+    pthread_barrier_destroy(&barrier);
+
+    /* The thread that has polled frees it: nothing is left, be it at hand of the thread. */
+    files = open_files();
+    busy_server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    event = polled(busy_server, RADDLE_OPENED);
+    destroyed = 0;
+    OK(raddle_conn_set_user(event->conn, &destroyed, destroy));
+    OK(raddle_server_free(busy_server));
+    EVENTUALLY(count(&destroyed) == 1 && raddle_conn_count() == 0);
+    close(peer);
+    EVENTUALLY(open_files() == files);
+}
+
+/* A server that is freed within its own poll is there until the next. */
+static void freeing_request(raddle_request_t *request, void *server) {
+    char path[16];
+    OK(raddle_request_path(request, path, sizeof path, NULL));
+    if (strcmp(path, "/free") == 0) {
+        OK(raddle_server_free(*(raddle_server_t **)server));
+        STATUS(RADDLE_ERR_HANDLE, raddle_server_flush(*(raddle_server_t **)server));
+    } else {
+        OK(raddle_request_accept(request));
+    }
+}
+
+static void within_its_poll(void) {
+    static char many[60000];
+    raddle_server_config_t *config = NULL;
+    raddle_server_t *server = NULL;
+    raddle_message_t events[16];
+    uint16_t port;
+    size_t found, i, texts = 0;
+    int peer, other, status;
+    memset(many, 'x', sizeof many);
+    OK(raddle_server_config_new(&config));
+    OK(raddle_server_config_listen(config, "127.0.0.1", 0, NULL));
+    OK(raddle_server_config_engine(config, RADDLE_ENGINE_QUEUE));
+    OK(raddle_server_config_on_request(config, freeing_request, &server, NULL));
+    OK(raddle_server_new(config, &server));
+    OK(raddle_server_config_free(config));
+    OK(raddle_server_start(server));
+    OK(raddle_server_port(server, &port));
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    polled(server, RADDLE_OPENED);
+    peer_send(peer, RADDLE_BINARY, many, sizeof many);
+    other = peer_dial(port);
+    peer_request(other, "/free", "");
+    do {
+        status = raddle_server_poll(server, events, 16, 10000, &found);
+        for (i = 0; status == RADDLE_OK && i < found; i++) {
+            look_at(&events[i]);
+            texts += events[i].kind == RADDLE_BINARY;
+        }
+    } while (status == RADDLE_OK);
+    CHECK(status == RADDLE_ERR_HANDLE || status == RADDLE_ERR_CLOSED || status == RADDLE_ERR_TIMEOUT);
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_poll(server, events, 16, 0, &found));
+    CHECK(texts <= 1 && raddle_conn_count() == 0);
+    close(peer);
+    close(other);
+}
+
+/* The destructor of a connection that is gone with a poll may use the server. */
+static void using_it(void *user) {
+    size_t found;
+    raddle_message_t event;
+    STATUS(RADDLE_ERR_TIMEOUT, raddle_server_poll(busy_server, &event, 1, 0, &found));
+    OK(raddle_server_flush(busy_server));
+    destroy(user);
+}
+
+static void destructor_that_polls(uint32_t engine) {
+    const raddle_message_t *event;
+    raddle_message_t none;
+    uint16_t port;
+    size_t found;
+    int peer;
+    busy_server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    event = polled(busy_server, RADDLE_OPENED);
+    destroyed = 0;
+    OK(raddle_conn_set_user(event->conn, &destroyed, using_it));
+    close(peer);
+    polled(busy_server, RADDLE_CLOSED);
+    CHECK(count(&destroyed) == 0);
+    STATUS(RADDLE_ERR_TIMEOUT, raddle_server_poll(busy_server, &none, 1, 0, &found));
+    CHECK(count(&destroyed) == 1);
+    OK(raddle_server_free(busy_server));
+}
+
 /* Hostile input 310: what the library gives has its own function, which can be called again, and no other. */
 static void each_with_its_own(void) {
     raddle_server_config_t *config = NULL;
@@ -333,5 +491,10 @@ int main(void) {
     while_others_use_it();
     whatever_holds_it();
     by_the_one_that_receives();
+    what_was_polled(RADDLE_ENGINE_QUEUE);
+    what_was_polled(RADDLE_ENGINE_FED_QUEUE);
+    within_its_poll();
+    destructor_that_polls(RADDLE_ENGINE_QUEUE);
+    destructor_that_polls(RADDLE_ENGINE_FED_QUEUE);
     return 0;
 }
