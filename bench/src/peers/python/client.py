@@ -44,7 +44,7 @@ def of(connect: "Callable[..., object]") -> "Callable[[str, int, bytes], Callabl
     """A client with the interface of websockets.sync."""
 
     def begin(host: str, port: int, payload: bytes) -> "Callable[[], object]":
-        connection = connect(f"ws://{host}:{port}/", compression=None, ping_interval=None)
+        connection = connect(f"ws://{host}:{port}/", compression=None, ping_interval=None, legacy=True)
 
         def round_trip() -> None:
             connection.send(payload)
