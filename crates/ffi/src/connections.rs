@@ -10,7 +10,6 @@ use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use parking_lot::{Mutex, MutexGuard};
 use raddle_client::Answer;
@@ -261,9 +260,11 @@ pub(crate) fn clear_turn() {
 }
 
 fn guarded<R>(id: u64, conn: &Conn, act: impl FnOnce(&Conn) -> Result<R, Failure>) -> Result<R, Failure> {
-    let _poison = Poison(id);
+    let poison = Poison(id);
     guard::trip(Depth::Handle);
-    act(conn)
+    let result = act(conn);
+    mem::forget(poison);
+    result
 }
 
 fn missing(missing: Missing) -> Failure {
@@ -274,19 +275,17 @@ fn missing(missing: Missing) -> Failure {
     }
 }
 
-/// Poisons a connection, where it is dropped by a panic.
+/// Poisons a connection, unless it is forgotten: a panic drops it.
 struct Poison(u64);
 
 impl Drop for Poison {
     fn drop(&mut self) {
-        if thread::panicking() {
-            TABLE.poison(self.0);
-            // From now on it is looked up, and found to be poisoned.
-            let _ = HERE.try_with(|here| {
-                here.current.set(Current::NOBODY);
-                here.has_turn.set(false);
-            });
-        }
+        TABLE.poison(self.0);
+        // From now on it is looked up, and found to be poisoned.
+        let _ = HERE.try_with(|here| {
+            here.current.set(Current::NOBODY);
+            here.has_turn.set(false);
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::{ptr, thread};
+use std::{mem, ptr, thread};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -115,8 +115,10 @@ impl<T> Table<T> {
         let (slot, generation) = self.slot(id)?;
         let mut held = slot.lock(generation)?;
         held.of(generation)?;
-        let used = Used::new(&mut held, &slot.in_use, generation);
-        act(used.held.value.as_mut().ok_or(Missing::Gone)?)
+        let mut used = Used::new(&mut held, &slot.in_use, generation);
+        let result = act(used.held.value.as_mut().ok_or(Missing::Gone)?);
+        used.is_whole = true;
+        result
     }
 
     /// Takes what an id names out of the table, in pieces or not: the id names nothing any more.
@@ -197,8 +199,10 @@ impl<T> Table<Arc<T>> {
 
     /// Does something with what an id names, and poisons it where that panics.
     pub(crate) fn guarded<R>(&self, id: u64, act: impl FnOnce() -> R) -> R {
-        let _poison = Poison { table: self, id };
-        act()
+        let poison = Poison { table: self, id };
+        let result = act();
+        mem::forget(poison);
+        result
     }
 }
 
@@ -240,7 +244,8 @@ impl<T> Held<T> {
     }
 }
 
-/// Poisons what an id names, where it is dropped by a panic.
+/// Poisons what an id names, unless it is forgotten: a panic drops it. Whether the thread panics says nothing, as a call may be
+/// made, and end well, while an earlier panic unwinds.
 struct Poison<'a, T> {
     table: &'a Table<Arc<T>>,
     id: u64,
@@ -248,28 +253,27 @@ struct Poison<'a, T> {
 
 impl<T> Drop for Poison<'_, T> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.table.poison(self.id);
-        }
+        self.table.poison(self.id);
     }
 }
 
-/// What a slot holds, in use by one thread. Dropped by a panic, it is poisoned.
+/// What a slot holds, in use by one thread. Dropped by a panic, before it is whole again, it is poisoned.
 struct Used<'a, T> {
     held: &'a mut Held<T>,
     in_use: &'a AtomicU32,
+    is_whole: bool,
 }
 
 impl<'a, T> Used<'a, T> {
     fn new(held: &'a mut Held<T>, in_use: &'a AtomicU32, generation: u32) -> Self {
         in_use.store(generation, Ordering::Relaxed);
-        Self { held, in_use }
+        Self { held, in_use, is_whole: false }
     }
 }
 
 impl<T> Drop for Used<'_, T> {
     fn drop(&mut self) {
-        self.held.is_poisoned |= thread::panicking();
+        self.held.is_poisoned |= !self.is_whole;
         self.in_use.store(0, Ordering::Relaxed);
     }
 }
@@ -406,6 +410,26 @@ mod tests {
         assert!(panic.is_err());
         assert_eq!(table.find(id, |_| ()), Err(Missing::Poisoned));
         assert_eq!(table.take(id), Ok(8), "it can be freed");
+    }
+
+    #[test]
+    fn what_is_used_well_while_a_panic_unwinds_is_as_it_was() {
+        struct InBetween<'a>(&'a Table<Arc<u32>>, u64, &'a Table<u32>, u64);
+        impl Drop for InBetween<'_> {
+            fn drop(&mut self) {
+                assert!(thread::panicking());
+                assert_eq!(self.0.with(self.1, |value| Ok(**value)).map_err(|failure| failure.status), Ok(7));
+                assert_eq!(self.2.use_alone(self.3, |value| Ok(*value)).map_err(|failure| failure.status), Ok(8));
+            }
+        }
+        let (shared, alone) = (Table::new(Kind::Server), Table::new(Kind::Request));
+        let (first, second) = (shared.insert(Arc::new(7)).expect("a slot"), alone.insert(8).expect("a slot"));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _between = InBetween(&shared, first, &alone, second);
+            panic!("a test");
+        }));
+        assert!(panic.is_err());
+        assert_eq!((shared.find(first, |value| **value), alone.find(second, |value| *value)), (Ok(7), Ok(8)));
     }
 
     #[test]
