@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use raddle_server::{Acceptance, DecisionError, Request, Response};
 
@@ -77,10 +78,14 @@ impl Hook {
         let Ok(id) = RequestHandle::table().insert(Pending::new(request, core)) else { return };
         // SAFETY: the program has given the function for this pointer, which is not destroyed before `self` is dropped.
         unsafe { (self.decide)(to_pointer(id), self.user.data()) };
-        let is_kept = RequestHandle::table().use_alone(id, |pending| Ok(pending.is_kept));
-        if is_kept.is_ok_and(|is_kept| !is_kept) {
-            // What is dropped undecided is answered.
-            drop(RequestHandle::table().take(id));
+        loop {
+            match RequestHandle::table().use_alone(id, |pending| Ok(pending.is_kept)) {
+                // Another thread is amid a call for it, and done in a moment.
+                Err(failure) if failure.status == Status::RADDLE_ERR_BUSY => thread::yield_now(),
+                Ok(true) => return,
+                // What is dropped undecided is answered: so is one that a panic has left in pieces.
+                Ok(false) | Err(_) => return drop(RequestHandle::table().take(id)),
+            }
         }
     }
 }

@@ -15,6 +15,33 @@ static int32_t panicking(const raddle_message_t *event, void *user) {
     return 0;
 }
 
+/* A request that a panic has left in pieces can neither be decided on nor kept. */
+static void panicking_request(raddle_request_t *request, void *user) {
+    (void)user;
+    raddle_test_panic(2);
+    STATUS(RADDLE_ERR_INTERNAL, raddle_request_set_identity(request, "somebody"));
+    STATUS(RADDLE_ERR_POISONED, raddle_request_keep(request));
+}
+
+static void requests(void) {
+    raddle_server_config_t *config = NULL;
+    raddle_server_t *server = NULL;
+    uint16_t port;
+    int peer;
+    OK(raddle_server_config_new(&config));
+    OK(raddle_server_config_listen(config, "127.0.0.1", 0, NULL));
+    OK(raddle_server_config_on_request(config, panicking_request, NULL, NULL));
+    OK(raddle_server_new(config, &server));
+    OK(raddle_server_config_free(config));
+    OK(raddle_server_start(server));
+    OK(raddle_server_port(server, &port));
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    CHECK(peer_answer(peer, NULL, 0) == 500);
+    close(peer);
+    finish(server);
+}
+
 int main(void) {
     raddle_server_config_t *config = NULL;
     raddle_server_tls_t *tls = NULL;
@@ -56,6 +83,7 @@ int main(void) {
     OK(raddle_server_free(server));
     close(peer);
 
+    requests();
     /* A connection of the server's: the server, and its other connections, go on. */
     for (engine = 0; engine < 2; engine++) {
         int other;
