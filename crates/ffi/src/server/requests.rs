@@ -44,7 +44,8 @@ pub extern "C" fn raddle_server_config_on_request(
     let mut before = None;
     let status = set(config, |config| {
         let user = Arc::new(User::new(user, destroy));
-        before = std::mem::replace(&mut config.hook, on_request.map(|decide| Hook { decide, user: Arc::clone(&user) }));
+        let hook = on_request.map(|decide| Hook { decide, user: Arc::clone(&user) });
+        before = Some((std::mem::replace(&mut config.hook, hook), user));
         Ok(())
     });
     // Without the lock of the settings: the program's destructor may use them.

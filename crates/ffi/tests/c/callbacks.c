@@ -80,6 +80,10 @@ static void destroy_life(void *user) {
     add(&((struct life *)user)->destroyed);
 }
 
+static void destroy_using(void *config) {
+    OK(raddle_server_config_engine((raddle_server_config_t *)config, RADDLE_ENGINE_POOL));
+}
+
 static void null_and_user_data(void) {
     size_t engine;
     for (engine = 0; engine < 2; engine++) {
@@ -110,6 +114,8 @@ static void null_and_user_data(void) {
         CHECK(destroyed == 1);
         OK(raddle_server_config_on_request(config, NULL, &destroyed, destroy));
         CHECK(destroyed == 2);
+        /* What is destroyed in place of being kept may use the settings. */
+        OK(raddle_server_config_on_request(config, NULL, config, destroy_using));
         OK(raddle_server_config_free(config));
         CHECK(destroyed == 3);
         STATUS(RADDLE_ERR_HANDLE, raddle_server_config_callbacks(config, NULL, NULL, NULL, NULL, &destroyed, destroy));
