@@ -111,10 +111,11 @@ impl Pending {
 
     /// Accepts the request as was said, and gives the id of its connection.
     pub(crate) fn open(self) -> Result<u64, Failure> {
-        let core = Arc::clone(&self.core);
-        let connection = self.accept_by(|request, acceptance| request.open_with(acceptance))?;
-        let connection =
-            connection.ok_or_else(|| Failure::new(Status::RADDLE_ERR_IO, "the connection could not be opened"))?;
+        let (core, id) = (Arc::clone(&self.core), self.request.id());
+        let Some(connection) = self.accept_by(|request, acceptance| request.open_with(acceptance))? else {
+            drop(core.expected(id));
+            return Err(Failure::new(Status::RADDLE_ERR_IO, "the connection could not be opened"));
+        };
         core.enter_owned(connection)
     }
 
