@@ -62,7 +62,8 @@
  * calls at the same time are fine; so they are for all handles that a function says may be used from any thread. Callbacks
  * come on threads of the library, which block all signals: those reach the program's own threads. For one connection one
  * callback is called at a time; for several, several. A callback may call any function of this header, raddle_server_free
- * and raddle_server_stop among them; waiting in it (raddle_server_join, raddle_recv) is the program's risk.
+ * and raddle_server_stop among them, unless it is that of raddle_log; waiting in it (raddle_server_join, raddle_recv) is the
+ * program's risk.
  *
  * A callback must return: one that is left by longjmp, or by a C++ exception, is undefined; an exception ends the process
  * with a message. No function may be called from a signal handler: write to a pipe there, or call raddle_server_wake from a
@@ -462,7 +463,8 @@ typedef void (*raddle_destroy_t)(void *user);
 // What the library calls with a line for a log: its level, RADDLE_LOG_…, and a text of at most 511 bytes of UTF-8, lent for
 // the call. Peers' texts in it are escaped; payloads, cookies and keys are never in it.
 //
-// Called on any thread, by several at a time. What the function does with this library is not logged.
+// Called on any thread, by several at a time, and amid the library's work: it must not call functions of this header, which
+// could wait for what its own thread has to itself, but writes the line down, or hands it to another thread.
 typedef void (*raddle_log_callback_t)(uint32_t level, const char *text, void *user);
 
 // A piece of what is to be written: as a `struct iovec`, with the same members in the same order.
@@ -1310,8 +1312,9 @@ raddle_status_t raddle_conn_user(raddle_conn_t conn, void **user);
 // - `user`, `destroy`: handed to each call; `destroy`, unless it is NULL, is called exactly once, when another function was
 //   set and the last call has returned
 //
-// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for another level: then all stays as it is, and the library has no use for
-// `user`. From any thread.
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for another level; RADDLE_ERR_STATE where the program, which is partly in Rust and
+// has the library linked into it, has a logger of its own: that hears what the library says. With either all stays as it
+// is, and the library has no use for `user`. From any thread.
 raddle_status_t raddle_log(raddle_log_callback_t callback,
                            uint32_t level,
                            void *user,

@@ -62,7 +62,8 @@
  * calls at the same time are fine; so they are for all handles that a function says may be used from any thread. Callbacks
  * come on threads of the library, which block all signals: those reach the program's own threads. For one connection one
  * callback is called at a time; for several, several. A callback may call any function of this header, raddle_server_free
- * and raddle_server_stop among them; waiting in it (raddle_server_join, raddle_recv) is the program's risk.
+ * and raddle_server_stop among them, unless it is that of raddle_log; waiting in it (raddle_server_join, raddle_recv) is the
+ * program's risk.
  *
  * A callback must return: one that is left by longjmp, or by a C++ exception, is undefined; an exception ends the process
  * with a message. No function may be called from a signal handler: write to a pipe there, or call raddle_server_wake from a

@@ -8,8 +8,6 @@ static void log_line(uint32_t level, const char *text, void *user) {
     CHECK(user == &lines && strlen(text) > 0 && strlen(text) < 512 && strpbrk(text, "\r\n") == NULL);
     CHECK(level >= RADDLE_LOG_ERROR && level <= least);
     if (__atomic_load_n(&destroyed, __ATOMIC_SEQ_CST) != 0) __atomic_add_fetch(&after, 1, __ATOMIC_SEQ_CST);
-    /* What is done here is not logged, be it a failure. */
-    STATUS(RADDLE_ERR_HANDLE, raddle_server_stop(NULL, 0));
     __atomic_add_fetch(&lines, 1, __ATOMIC_SEQ_CST);
     if (level == RADDLE_LOG_ERROR) __atomic_add_fetch(&errors, 1, __ATOMIC_SEQ_CST);
 }
