@@ -1,7 +1,8 @@
 //! Handles: what a C program holds in place of a pointer or an id. A value in, an id out that is never given twice.
 //!
 //! An id says of which kind it is, which slot it names and for the how-many-th time that slot was filled. So a handle that
-//! is stale, forged, of another kind or freed twice is found out, and never followed.
+//! is stale, forged, of another kind or freed twice is found out, and never followed. The count begins at random, so that one
+//! of another process, or of another copy of the library in this one, is found out as well.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,7 +58,7 @@ struct Slot<T> {
 }
 
 struct Held<T> {
-    /// Raised each time the slot is filled; 0: never.
+    /// Raised each time the slot is filled; [`before_first`]: never.
     generation: u32,
     is_poisoned: bool,
     value: Option<T>,
@@ -208,7 +209,7 @@ impl<T> Table<Arc<T>> {
 
 impl<T> Slot<T> {
     fn vacant() -> Self {
-        let held = Mutex::new(Held { generation: 0, is_poisoned: false, value: None });
+        let held = Mutex::new(Held { generation: before_first(), is_poisoned: false, value: None });
         Self { held, in_use: AtomicU32::new(0) }
     }
 
@@ -232,7 +233,7 @@ impl<T> Slot<T> {
 impl<T> Held<T> {
     /// The value, where the slot is filled for this time.
     fn of(&self, generation: u32) -> Result<&T, Missing> {
-        if generation == 0 || generation > self.generation {
+        if generation <= before_first() || generation > self.generation {
             return Err(Missing::Never);
         }
         match &self.value {
@@ -317,6 +318,13 @@ impl<T> fmt::Debug for Table<T> {
     }
 }
 
+/// The generation of a slot that was never filled: the same for all, for as long as the library is loaded.
+fn before_first() -> u32 {
+    static CHOSEN: OnceLock<u32> = OnceLock::new();
+    // Without randomness handles do their work all the same.
+    *CHOSEN.get_or_init(|| getrandom::u32().map_or(0, |random| random & FIRST_GENERATIONS))
+}
+
 /// The chunk that a slot is in, and its place there.
 fn chunk_of(index: u32) -> (usize, usize) {
     let position = index as usize + FIRST;
@@ -335,6 +343,8 @@ const GENERATION: u32 = 32;
 const KIND: u32 = 60;
 /// After so many times a slot is not filled again.
 const LAST_GENERATION: u32 = (1 << 28) - 1;
+/// Where generations may begin: most of them are left for what follows.
+const FIRST_GENERATIONS: u32 = (1 << 26) - 1;
 
 const _: () = assert!(usize::BITS == 64, "a handle has 64 bits");
 

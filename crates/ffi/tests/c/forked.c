@@ -27,6 +27,28 @@ static int serves(void *with) {
     return 0;
 }
 
+static int makes_a_handle(void *pipe_end) {
+    raddle_server_config_t *config = NULL;
+    OK(raddle_server_config_new(&config));
+    CHECK(write(*(int *)pipe_end, &config, sizeof config) == (ssize_t)sizeof config);
+    return 0;
+}
+
+/* Nothing was used before: each process has handles of its own, and takes none of another one. */
+static raddle_server_config_t *of_another_process(void) {
+    raddle_server_config_t *handles[2];
+    int ends[2], i;
+    CHECK(pipe(ends) == 0);
+    for (i = 0; i < 2; i++) {
+        CHECK(in_child(makes_a_handle, &ends[1]) == 0);
+        CHECK(read(ends[0], &handles[i], sizeof handles[i]) == (ssize_t)sizeof handles[i]);
+    }
+    CHECK(handles[0] != handles[1]);
+    close(ends[0]);
+    close(ends[1]);
+    return handles[0];
+}
+
 /* The parent's threads are not here: every call says so, and none waits. */
 static int counts_none(void *unused) {
     (void)unused;
@@ -117,6 +139,7 @@ static const char *nobody(char *url, size_t size) {
 }
 
 int main(void) {
+    raddle_server_config_t *own = NULL, *foreign;
     raddle_server_t *server;
     raddle_conn_t conn;
     char url[64];
@@ -126,9 +149,13 @@ int main(void) {
     CHECK(raddle_conn_count() == 0 && raddle_last_error()[0] == '\0');
     STATUS(RADDLE_ERR_HANDLE, raddle_conn_free(1));
     CHECK(in_child(serves, NULL) == 0);
+    foreign = of_another_process();
     /* Without a handle: an attempt to connect has started threads. */
     STATUS(RADDLE_ERR_IO, raddle_connect(NULL, nobody(url, sizeof url), 10000, &conn));
     OK(in_child(counts_none, NULL));
+    OK(raddle_server_config_new(&own));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_config_free(foreign));
+    OK(raddle_server_config_free(own));
     server = serve(RADDLE_ENGINE_POOL, NULL, echo, NULL, NULL, NULL, &port);
     status = (raddle_status_t)-in_child(refused, server);
     OK(status);
