@@ -1,7 +1,9 @@
 /* Sends each line of the standard input, and prints each message that comes.
  *     client ws[s]://HOST:PORT/PATH [NAME: VALUE]...    further arguments are headers of the request */
+#define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <raddle.h>
 
@@ -39,13 +41,17 @@ int main(int argc, char **argv) {
 
     pthread_t receiver;
     if (pthread_create(&receiver, NULL, receive, &conn) != 0) return failed("no thread");
-    char line[4096];
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        size_t length = strcspn(line, "\n");
-        if (raddle_send(conn, RADDLE_TEXT, (const uint8_t *)line, length) != RADDLE_OK) break;
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t length;
+    while (status == RADDLE_OK && (length = getline(&line, &size, stdin)) > 0) {
+        if (line[length - 1] == '\n') length--;
+        status = raddle_send(conn, RADDLE_TEXT, (const uint8_t *)line, (size_t)length);
+        if (status != RADDLE_OK) failed("a line was not sent");
     }
+    free(line);
     raddle_close(conn, 1000, "");
     pthread_join(receiver, NULL);
     raddle_conn_free(conn);
-    return 0;
+    return status != RADDLE_OK;
 }

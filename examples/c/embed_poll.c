@@ -1,8 +1,6 @@
 /* An echo server in a poll(2) loop of its own: raddle parses and frames, the program reads and writes. */
 #define _POSIX_C_SOURCE 200809L
-
 #include "embed.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,11 +8,11 @@
 #include <unistd.h>
 
 enum { MOST = 1024 };
-static struct pollfd sockets[MOST]; /* The first one listens. */
+static struct pollfd sockets[MOST]; /* The first one listens, the second one tells of a signal. */
 static raddle_protocol_t *protocols[MOST];
-static volatile sig_atomic_t stopped;
+static int signals[2]; /* A pipe: a signal that comes just before the program waits is not missed. */
 
-static void stop(int signal) { stopped = signal; }
+static void stop(int signal) { (void)!write(signals[1], &signal, 1); }
 
 /* Writes what there is to be written; 0: the connection has ended. */
 static int write_out(raddle_protocol_t *protocol, struct pollfd *of) {
@@ -39,9 +37,8 @@ static int read_in(raddle_protocol_t *protocol, struct pollfd *of) {
     raddle_message_t event;
     uint8_t *space;
     size_t length;
-    ssize_t count;
     if (raddle_protocol_space(protocol, &space, &length) != RADDLE_OK) return 0;
-    count = recv(of->fd, space, length, MSG_DONTWAIT);
+    ssize_t count = recv(of->fd, space, length, MSG_DONTWAIT);
     if (count <= 0) return count < 0 && errno == EAGAIN;
     raddle_protocol_filled(protocol, (size_t)count);
     while (raddle_protocol_next(protocol, &event) == RADDLE_OK)
@@ -53,18 +50,19 @@ static int read_in(raddle_protocol_t *protocol, struct pollfd *of) {
 int main(int argc, char **argv) {
     struct sockaddr_in address;
     socklen_t size = sizeof address;
-    int count = 1, i;
+    int count = 2, i;
     parse(argc, argv, &address);
+    check(pipe(signals) == 0, "pipe");
     signal(SIGTERM, stop);
+    sockets[1].fd = signals[0];
     sockets[0].fd = socket(AF_INET, SOCK_STREAM, 0);
-    sockets[0].events = POLLIN;
+    sockets[0].events = sockets[1].events = POLLIN;
     check(bind(sockets[0].fd, (struct sockaddr *)&address, size) == 0 && listen(sockets[0].fd, 128) == 0, argv[1]);
     getsockname(sockets[0].fd, (struct sockaddr *)&address, &size);
     announce(&address);
-    while (!stopped && poll(sockets, (nfds_t)count, -1) > 0) {
-        for (i = count - 1; i > 0; i--) {
-            if (sockets[i].revents == 0) continue;
-            if ((sockets[i].events == POLLIN ? read_in : write_out)(protocols[i], &sockets[i])) continue;
+    while (poll(sockets, (nfds_t)count, -1) > 0 && sockets[1].revents == 0) {
+        for (i = count - 1; i > 1; i--) {
+            if (sockets[i].revents == 0 || (sockets[i].events == POLLIN ? read_in : write_out)(protocols[i], &sockets[i])) continue;
             raddle_protocol_free(protocols[i]);
             close(sockets[i].fd);
             sockets[i] = sockets[--count];
@@ -73,7 +71,9 @@ int main(int argc, char **argv) {
         if (!(sockets[0].revents & POLLIN) || count == MOST) continue;
         sockets[count].fd = accept(sockets[0].fd, NULL, NULL);
         sockets[count].events = POLLIN;
-        if (sockets[count].fd >= 0 && raddle_protocol_server(config, &protocols[count]) == RADDLE_OK) count++;
+        if (sockets[count].fd < 0) continue;
+        if (raddle_protocol_server(config, &protocols[count]) == RADDLE_OK) count++;
+        else close(sockets[count].fd);
     }
     raddle_protocol_config_free(config);
     return 0;

@@ -1,5 +1,6 @@
 /* An echo server on libuv: raddle parses and frames, libuv reads and writes. */
 #include "embed.h"
+#include <signal.h>
 #include <uv.h>
 
 struct client {
@@ -17,33 +18,32 @@ static void end(struct client *client) {
     if (!uv_is_closing((uv_handle_t *)&client->socket)) uv_close((uv_handle_t *)&client->socket, freed);
 }
 
+static void lend_space(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    uint8_t *space = NULL;
+    raddle_protocol_space(((struct client *)handle->data)->protocol, &space, &suggested);
+    *buffer = uv_buf_init((char *)space, space == NULL ? 0 : (unsigned)suggested);
+}
+
+static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer);
 static void written(uv_write_t *request, int status);
 
 static void write_out(struct client *client) {
+    uv_stream_t *stream = (uv_stream_t *)&client->socket;
     const uint8_t *bytes;
-    size_t length;
     uint32_t state;
-    if (client->writing > 0 || raddle_protocol_output(client->protocol, &bytes, &length) != RADDLE_OK) return;
-    if (length > 0) {
-        uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)length);
-        client->writing = length;
-        uv_write(&client->request, (uv_stream_t *)&client->socket, &buffer, 1, written);
-    } else if (raddle_protocol_state(client->protocol, &state) == RADDLE_OK && state == RADDLE_STATE_CLOSED) {
-        end(client);
-    }
+    if (raddle_protocol_output(client->protocol, &bytes, &client->writing) != RADDLE_OK) return;
+    if (client->writing > 0) {
+        uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)client->writing);
+        uv_read_stop(stream); /* Who does not read is not read either. */
+        if (uv_write(&client->request, stream, &buffer, 1, written) != 0) end(client);
+    } else if (raddle_protocol_state(client->protocol, &state) == RADDLE_OK && state == RADDLE_STATE_CLOSED) end(client);
+    else uv_read_start(stream, lend_space, received);
 }
 
 static void written(uv_write_t *request, int status) {
     struct client *client = (struct client *)request->data;
     raddle_protocol_written(client->protocol, client->writing);
-    client->writing = 0;
     (status == 0 ? write_out : end)(client);
-}
-
-static void lend_space(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
-    uint8_t *space = NULL;
-    raddle_protocol_space(((struct client *)handle->data)->protocol, &space, &suggested);
-    *buffer = uv_buf_init((char *)space, space == NULL ? 0 : (unsigned)suggested);
 }
 
 static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
@@ -62,8 +62,7 @@ static void connected(uv_stream_t *listener, int status) {
     uv_tcp_init(listener->loop, &client->socket);
     client->socket.data = client->request.data = client;
     uv_accept(listener, (uv_stream_t *)&client->socket);
-    if (raddle_protocol_server(config, &client->protocol) != RADDLE_OK) end(client);
-    else uv_read_start((uv_stream_t *)&client->socket, lend_space, received);
+    (raddle_protocol_server(config, &client->protocol) == RADDLE_OK ? write_out : end)(client);
 }
 
 int main(int argc, char **argv) {
@@ -71,6 +70,7 @@ int main(int argc, char **argv) {
     struct sockaddr_in address;
     int size = sizeof address;
     parse(argc, argv, &address);
+    signal(SIGPIPE, SIG_IGN);
     uv_tcp_init(uv_default_loop(), &listener);
     uv_tcp_bind(&listener, (struct sockaddr *)&address, 0);
     check(uv_listen((uv_stream_t *)&listener, 128, connected) == 0, argv[1]);

@@ -3,8 +3,6 @@
 #define OPTIONS_H
 
 #include <raddle.h>
-
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +27,8 @@ static inline void usage(const char *program) {
 static inline int parse(int argc, char **argv, raddle_server_config_t *config) {
     raddle_server_tls_t *tls = NULL;
     const char *chain = NULL, *key = NULL;
-    int i;
     if (argc < 3) usage(argv[0]);
-    for (i = 3; i < argc; i++) {
+    for (int i = 3; i < argc; i++) {
         const char *flag = argv[i], *value;
         if (strcmp(flag, "--deflate") == 0) {
             /* Small messages too, for whoever tests it. */
@@ -50,7 +47,10 @@ static inline int parse(int argc, char **argv, raddle_server_config_t *config) {
         } else if (strcmp(flag, "--max-fragments") == 0) {
             check(raddle_server_config_max_fragments(config, (uint32_t)strtoul(value, NULL, 10)), flag);
         } else if (strcmp(flag, "--ping-interval") == 0) {
-            check(raddle_server_config_ping_interval(config, (uint64_t)(strtod(value, NULL) * 1000)), flag);
+            char *end;
+            double seconds = strtod(value, &end);
+            if (end == value || *end != 0 || !(seconds >= 0 && seconds <= 1e9)) usage(argv[0]);
+            check(raddle_server_config_ping_interval(config, (uint64_t)(seconds * 1000)), flag);
         } else if (strcmp(flag, "--tls-cert") == 0) {
             chain = value;
         } else if (strcmp(flag, "--tls-key") == 0) {
