@@ -136,6 +136,9 @@
 // Something that later versions know of.
 #define RADDLE_CAUSE_OTHER 14
 
+// Too much was buffered on all connections of the server together, and the most on this one.
+#define RADDLE_CAUSE_OVER_BUDGET 15
+
 // Messages pass.
 #define RADDLE_STATE_OPEN 1
 
@@ -299,6 +302,9 @@
 
 // Bytes that wait to be written now.
 #define RADDLE_METRIC_QUEUED_BYTES 12
+
+// Bytes that are buffered now for messages that are not complete, or were not taken or sent yet, in steps of 4 KiB.
+#define RADDLE_METRIC_BUFFERED_BYTES 13
 
 // Not opened: the server had all the connections it may have.
 #define RADDLE_METRIC_REFUSED_SERVER_FULL 100

@@ -41,6 +41,8 @@ pub const RADDLE_CAUSE_IO: u32 = 12;
 pub const RADDLE_CAUSE_FREED: u32 = 13;
 /// Something that later versions know of.
 pub const RADDLE_CAUSE_OTHER: u32 = 14;
+/// Too much was buffered on all connections of the server together, and the most on this one.
+pub const RADDLE_CAUSE_OVER_BUDGET: u32 = 15;
 
 /// Begins the closing handshake (RFC 6455, section 7.1.2): sends a Close behind what was sent before, and returns. Nothing
 /// can be sent after it; messages come until the peer's Close does, or the close timeout is over.
@@ -232,6 +234,17 @@ pub(crate) fn number_of(cause: Cause) -> u32 {
         Cause::EndOfStream => RADDLE_CAUSE_END_OF_STREAM,
         Cause::Io(_) => RADDLE_CAUSE_IO,
         Cause::Dropped => RADDLE_CAUSE_FREED,
+        Cause::OverBudget => RADDLE_CAUSE_OVER_BUDGET,
         _ => RADDLE_CAUSE_OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_is_used_up_is_a_cause_of_its_own() {
+        assert_eq!(number_of(Cause::OverBudget), RADDLE_CAUSE_OVER_BUDGET);
     }
 }

@@ -3,7 +3,7 @@
 use raddle_server::{Cause, Metrics, Refusal};
 
 use crate::arguments;
-use crate::connection::close::{RADDLE_CAUSE_OTHER, RADDLE_CAUSE_PEER_CLOSE, number_of};
+use crate::connection::close::{RADDLE_CAUSE_OVER_BUDGET, RADDLE_CAUSE_PEER_CLOSE, number_of};
 use crate::guard::guard;
 use crate::server::{Server, with};
 use crate::status::{Failure, Status};
@@ -32,6 +32,8 @@ pub const RADDLE_METRIC_DROPPED_PUBLICATIONS: u32 = 10;
 pub const RADDLE_METRIC_CONNECTIONS: u32 = 11;
 /// Bytes that wait to be written now.
 pub const RADDLE_METRIC_QUEUED_BYTES: u32 = 12;
+/// Bytes that are buffered now for messages that are not complete, or were not taken or sent yet, in steps of 4 KiB.
+pub const RADDLE_METRIC_BUFFERED_BYTES: u32 = 13;
 /// Not opened: the server had all the connections it may have.
 pub const RADDLE_METRIC_REFUSED_SERVER_FULL: u32 = 100;
 /// Not opened: the address had all the connections it may have.
@@ -97,6 +99,7 @@ fn number(metrics: &Metrics, metric: u32) -> Option<u64> {
         RADDLE_METRIC_DROPPED_PUBLICATIONS => metrics.dropped_publications,
         RADDLE_METRIC_CONNECTIONS => metrics.connections as u64,
         RADDLE_METRIC_QUEUED_BYTES => metrics.queued_bytes as u64,
+        RADDLE_METRIC_BUFFERED_BYTES => metrics.buffered_bytes as u64,
         RADDLE_METRIC_REFUSED_SERVER_FULL => refused(Refusal::ServerFull),
         RADDLE_METRIC_REFUSED_ADDRESS_FULL => refused(Refusal::AddressFull),
         RADDLE_METRIC_REFUSED_ADDRESS_RATE => refused(Refusal::AddressRate),
@@ -117,7 +120,7 @@ fn number(metrics: &Metrics, metric: u32) -> Option<u64> {
         RADDLE_METRIC_REFUSED_STOPPING => refused(Refusal::Stopping),
         metric => {
             let cause = metric.checked_sub(RADDLE_METRIC_ENDED_BY)?;
-            if !(RADDLE_CAUSE_PEER_CLOSE..=RADDLE_CAUSE_OTHER).contains(&cause) {
+            if !(RADDLE_CAUSE_PEER_CLOSE..=RADDLE_CAUSE_OVER_BUDGET).contains(&cause) {
                 return None;
             }
             let of_cause = |(ended, count): (&Cause, &u64)| (number_of(*ended) == cause).then_some(*count);

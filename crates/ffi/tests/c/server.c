@@ -260,6 +260,7 @@ static int ask(uint16_t port, const char *target, const char *headers) {
 }
 
 static void requests(uint32_t engine) {
+    static const uint8_t fragment[60000];
     raddle_server_config_t *config = settings(engine);
     uint16_t port;
     raddle_server_t *server;
@@ -321,6 +322,13 @@ static void requests(uint32_t engine) {
     OK(raddle_conn_since(conns[0], &metric));
     CHECK(metric / 1000 + 60 > (uint64_t)time(NULL) && metric / 1000 < (uint64_t)time(NULL) + 60);
     STATUS(RADDLE_ERR_NOT_FOUND, raddle_conn_round_trip(conns[0], &metric));
+    /* A message whose end has not come is buffered. */
+    OK(raddle_server_metric(server, RADDLE_METRIC_ENDED_BY + RADDLE_CAUSE_OVER_BUDGET, &metric));
+    CHECK(metric == 0);
+    peer_write(peer, "\x02\xfe\xea\x60\0\0\0", 8);
+    peer_write(peer, fragment, sizeof fragment);
+    EVENTUALLY(raddle_server_metric(server, RADDLE_METRIC_BUFFERED_BYTES, &metric) == RADDLE_OK && metric > sizeof fragment / 2);
+    peer_send(peer, 0, "", 0);
     peer_close(peer);
     EVENTUALLY(count(&request_destroyed) == 2);
     OK(raddle_server_metric(server, RADDLE_METRIC_ANSWERED, &metric));
