@@ -44,6 +44,18 @@ class Coroutines(unittest.IsolatedAsyncioTestCase):
             await asyncio.gather(*(elsewhere(talk) for _ in range(8)))
             await self.until(lambda: not server.connections)
 
+    async def test_messages_are_answered_before_the_broken_frame_behind_them(self) -> None:
+        async with aio.serve(echo, "127.0.0.1", 0) as server:
+
+            def talk() -> tuple[Any, Any, int]:
+                with Plain(server.address) as client:
+                    # RSV2 without an extension (RFC 6455, section 5.2).
+                    client.stream.sendall(frame(1, b"one") + frame(1, b"two") + b"\xa1\x80\0\0\0\0")
+                    return client.message(), client.message(), client.close_code()
+
+            for _ in range(20):
+                self.assertEqual(await elsewhere(talk), ("one", "two", 1002))
+
     async def test_a_handler_that_returns_closes_with_1000_and_one_that_fails_with_1011(self) -> None:
         async def handler(connection: aio.Connection) -> None:
             if await connection.recv() == "fail":

@@ -36,9 +36,10 @@ class Server:
         self._tasks: Set[asyncio.Task[None]] = set()
         self._closing: Dict[Connection, asyncio.Event] = {}
         self._will_flush = False
+        self._will_take = False
         self._has_ended = asyncio.Event()
         self._descriptor = server.fileno()
-        self._loop.add_reader(self._descriptor, self._take)
+        self._loop.add_reader(self._descriptor, self._take_unless_scheduled)
 
     @property
     def connections(self) -> Set[Connection]:
@@ -102,18 +103,22 @@ class Server:
     # What the event loop calls.
 
     def _take(self) -> None:
-        for _ in range(TURNS):
-            events = self.fast.poll(0)
-            for connection, event in events:
-                self._give(connection, event)
-            if self.fast.has_ended:
-                return self._end()
-            if not events:
-                return
-        # Others have their turn first.
-        self._loop.call_soon(self._take_more)
+        events = self.fast.poll(0)
+        for connection, event in events:
+            self._give(connection, event)
+        if self.fast.has_ended:
+            self._end()
+        elif events and not self._will_take:
+            # Coroutines have their turn first: what they answer comes before what a further poll finds, be it a Close.
+            self._will_take = True
+            self._loop.call_soon(self._take_more)
+
+    def _take_unless_scheduled(self) -> None:
+        if not self._will_take:
+            self._take()
 
     def _take_more(self) -> None:
+        self._will_take = False
         if not self._has_ended.is_set():
             self._take()
 
@@ -215,7 +220,3 @@ class serve:
     ) -> None:
         if self._server is not None:
             await self._server.__aexit__(kind, error, trace)
-
-
-# Turns that are taken before the event loop's other callbacks are called.
-TURNS = 8
