@@ -1,27 +1,19 @@
-//! The caller-driven pool: what a poll gives, what it lets leave, and that nobody who waits for its descriptor waits in vain.
+//! The caller-driven pool: what a poll gives, and what it lets leave.
 
 mod common;
 
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Reader, Server, Writer};
-use rustix::event::{PollFd, PollFlags, poll};
+use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Reader, Writer};
 
 /// A loop may be made by one thread and polled by another.
 const _: fn() = || {
     fn moves<T: Send>() {}
     moves::<EventLoop>();
 };
-
-fn looping(set_up: impl FnOnce(Builder) -> Builder) -> (Server, EventLoop) {
-    let server = listening(set_up);
-    let events = server.event_loop().expect("it starts");
-    (server, events)
-}
 
 /// Polls until the server has stopped, echoes, and says what else has happened.
 fn echo_to_the_end(events: &mut EventLoop) -> Vec<String> {
@@ -40,19 +32,6 @@ fn echo_to_the_end(events: &mut EventLoop) -> Vec<String> {
         }
     }
     happened
-}
-
-/// Runs a client beside the loop, and stops the server behind it.
-fn beside(server: &Server, client: impl FnOnce(&Server) + Send + 'static) -> thread::JoinHandle<()> {
-    /// Stops the server when the client is done, or has failed.
-    struct Stopping(Server);
-    impl Drop for Stopping {
-        fn drop(&mut self) {
-            self.0.stop(Duration::from_secs(1));
-        }
-    }
-    let stopping = Stopping(server.clone());
-    thread::spawn(move || client(&stopping.0))
 }
 
 #[test]
@@ -169,56 +148,6 @@ fn messages_of_every_size_come_whole_however_they_are_cut() {
         join(sending, LIMIT);
     });
     echo_to_the_end(&mut events);
-    join(client, LIMIT);
-}
-
-#[test]
-fn who_waits_for_the_descriptor_alone_loses_nothing() {
-    // Corked answers, sends of other threads, closes and timers, all behind one poll(2).
-    const MESSAGES: usize = 20_000;
-    let (server, mut events) = looping(|builder| builder);
-    let client = beside(&server, |server| {
-        let mut client = connect(server);
-        let known = || server.connections().into_iter().find_map(|known| server.connection(known.id));
-        eventually("it is open", || known().is_some());
-        let writer = known().expect("open");
-        let pushing = thread::spawn(move || {
-            for number in 0..MESSAGES {
-                writer.send(&format!("pushed {number}")).expect("open");
-            }
-        });
-        let (mut pushed, mut echoed) = (0, 0);
-        for number in 0..MESSAGES {
-            if number % 100 == 0 {
-                client.send(text(&format!("echo {}", number / 100)));
-            }
-        }
-        while pushed < MESSAGES || echoed < MESSAGES / 100 {
-            let frame = client.frame();
-            if frame == text(&format!("pushed {pushed}")) {
-                pushed += 1;
-            } else {
-                assert_eq!(frame, text(&format!("echo {echoed}")));
-                echoed += 1;
-            }
-        }
-        join(pushing, LIMIT);
-        // One at a time, each waits for the answer before: a wake-up that is lost is a test that does not end.
-        for _ in 0..2000 {
-            assert_echo(&mut client);
-        }
-        say_goodbye(client);
-    });
-    while !events.is_over() {
-        let mut waits = [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
-        let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
-        assert_eq!(poll(&mut waits, Some(&limit)).expect("it waits"), 1, "nothing for ten seconds");
-        for event in events.poll(Some(Duration::ZERO)) {
-            if let Event::Message(connection, message) = event {
-                connection.send(message).expect("there is room");
-            }
-        }
-    }
     join(client, LIMIT);
 }
 

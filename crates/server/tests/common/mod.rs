@@ -6,6 +6,7 @@
 #[path = "../../../socket/tests/common/allocator.rs"]
 pub(crate) mod allocator;
 mod http;
+mod looping;
 #[path = "../../../socket/tests/common/peer.rs"]
 mod peer;
 mod polite;
@@ -22,6 +23,7 @@ use raddle_core::OpCode;
 use raddle_server::{Builder, HandlerError, Message, Reader, Server, Writer};
 
 pub(crate) use http::{Answer, Asking, OFFER};
+pub(crate) use looping::{beside, looping};
 pub(crate) use peer::*;
 pub(crate) use polite::Polite;
 pub(crate) use process::*;
