@@ -42,9 +42,9 @@ pub use raddle_server::{
 #[cfg(all(feature = "server", feature = "tls"))]
 pub use raddle_server::{ClientCertificate, ClientCertificates, ServerTls, ServerTlsBuilder};
 pub use raddle_socket::{
-    Agreed, Budget, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits, Message,
-    MessageWriter, Next, NextPart, OnEnd, Opening, Options, Part, Patience, Ping, Pong, Progress, Reader, Readiness,
-    Role, SendError, SendStatus, Socket, State, Traffic, Transport, WeakWriter, WhenFull, Writer,
+    Agreed, Attachment, Budget, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits,
+    Message, MessageWriter, Next, NextPart, OnEnd, Opening, Options, Part, Patience, Ping, Pong, Progress, Reader,
+    Readiness, Role, SendError, SendStatus, Socket, State, Traffic, Transport, WeakWriter, WhenFull, Writer,
 };
 #[cfg(feature = "tls")]
 pub use raddle_socket::{Handshake, TlsStream};

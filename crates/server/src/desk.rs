@@ -1,5 +1,6 @@
 //! Where the thread that makes the decision on a request and the one that waits for it meet.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use log::Level;
 use parking_lot::{Condvar, Mutex};
 use raddle_core::handshake::Response;
 use raddle_core::{Role, Sender};
-use raddle_socket::{Close, CloseCode, Connection, Info, Opening};
+use raddle_socket::{Attachment, Close, CloseCode, Connection, Info, Opening};
 
 use crate::admission::Ticket;
 use crate::farewell;
@@ -61,13 +62,22 @@ pub(crate) struct Visitor {
     pub(crate) place: Place,
 }
 
+/// How a request is accepted.
+pub(crate) struct Terms {
+    /// What says so.
+    pub(crate) greeting: Vec<u8>,
+    /// What is known of the connection then.
+    pub(crate) info: Info,
+    /// What the application gives it.
+    pub(crate) attachment: Option<Attachment>,
+}
+
 /// A client whose request was accepted.
 #[derive(Debug)]
 struct Accepted {
     visitor: Visitor,
     slot: Option<Slot>,
-    greeting: Vec<u8>,
-    info: Info,
+    terms: Terms,
 }
 
 impl Desk {
@@ -133,9 +143,9 @@ impl Desk {
         }
     }
 
-    /// Has the connection opened with `greeting`, unless its identity has all that it is allowed.
-    pub(crate) fn accept(&self, greeting: Vec<u8>, info: Info) -> Result<(), DecisionError> {
-        let accepted = self.admit(greeting, info)?;
+    /// Has the connection opened on these terms, unless its identity has all that it is allowed.
+    pub(crate) fn accept(&self, terms: Terms) -> Result<(), DecisionError> {
+        let accepted = self.admit(terms)?;
         match &self.destination {
             Destination::Waiting => self.settle(Stage::Accepted(accepted)),
             Destination::Pool(claim) => {
@@ -153,21 +163,21 @@ impl Desk {
     }
 
     /// As [`accept`](Self::accept), but gives the connection to the caller. `None`: it could not be opened.
-    pub(crate) fn accept_here(&self, greeting: Vec<u8>, info: Info) -> Result<Option<Connection>, DecisionError> {
-        let accepted = self.admit(greeting, info)?;
+    pub(crate) fn accept_here(&self, terms: Terms) -> Result<Option<Connection>, DecisionError> {
+        let accepted = self.admit(terms)?;
         self.settle(Stage::Done);
         Ok(self.open(accepted))
     }
 
     /// Takes the decision, unless the identity has all the connections that it is allowed.
-    fn admit(&self, greeting: Vec<u8>, info: Info) -> Result<Box<Accepted>, DecisionError> {
+    fn admit(&self, terms: Terms) -> Result<Box<Accepted>, DecisionError> {
         let visitor = *self.take().ok_or(DecisionError::TooLate)?;
-        match self.shared.reserve(info.identity.as_ref(), visitor.place.id) {
-            Ok(slot) => Ok(Box::new(Accepted { visitor, slot, greeting, info })),
+        match self.shared.reserve(terms.info.identity.as_ref(), visitor.place.id) {
+            Ok(slot) => Ok(Box::new(Accepted { visitor, slot, terms })),
             Err(surplus) => {
                 self.shared.refused(Refusal::Identity, visitor.peer);
                 self.settle(Stage::Done);
-                self.shared.answer(visitor, refuse_identity(surplus, greeting));
+                self.shared.answer(visitor, refuse_identity(surplus, terms.greeting));
                 Err(DecisionError::IdentityTaken)
             }
         }
@@ -229,14 +239,21 @@ impl Desk {
 
 impl Accepted {
     fn open(self: Box<Self>, shared: &Shared) -> io::Result<Connection> {
-        let Self { visitor: Visitor { stream, peer, received, ticket, place, .. }, slot, greeting, mut info } = *self;
+        let Self { visitor: Visitor { stream, peer, received, ticket, place, .. }, slot, terms } = *self;
+        let Terms { greeting, mut info, attachment } = terms;
         let id = place.id;
         info.id = id.get();
         info.peer = peer;
         let on_end = shared.on_end(place, ticket, slot);
-        let opening =
-            Opening { received: &received, greeting, info, on_end, ..Opening::new(Role::Server, shared.options()) };
+        let opening = Opening::new(Role::Server, shared.options());
+        let opening = Opening { received: &received, greeting, info, on_end, attachment, ..opening };
         stream.open(opening, |writer| shared.opened(id, writer))
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("info", &self.info).finish_non_exhaustive()
     }
 }
 

@@ -164,6 +164,13 @@ struct Worker<H: Handler> {
     memory: Memory,
 }
 
+impl<H: Handler> Drop for Worker<H> {
+    fn drop(&mut self) {
+        // Where a panic has ended it: what waits for it waits no longer, and what comes later is turned away.
+        drop(self.home.close());
+    }
+}
+
 /// What the handler has made of a connection.
 struct Served<S> {
     /// `None`: not yet, or it has failed to.

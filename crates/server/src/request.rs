@@ -1,15 +1,16 @@
 //! The decision on an opening handshake: a complete request in, an open connection or an HTTP answer out.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use raddle_core::handshake::{Accept, AcceptError, HandshakeError, Request as Head, Response, ResponseError};
-use raddle_socket::{Connection, Info};
+use raddle_socket::{Attachment, Connection, Info};
 
 #[cfg(feature = "tls")]
 use crate::certificate::ClientCertificate;
-use crate::desk::{Desk, Destination, Visitor};
+use crate::desk::{Desk, Destination, Terms, Visitor};
 use crate::metrics::Refusal;
 use crate::registry::ConnectionId;
 use crate::shared::Shared;
@@ -17,13 +18,13 @@ use crate::shared::Shared;
 /// A client's request, for the application to decide on: at once or later, on any thread, until the handshake deadline.
 ///
 /// Dropped without a decision, it is answered with 500; not decided in time, with 503.
-#[derive(Debug)]
 pub struct Request {
     id: ConnectionId,
     head: Head,
     desk: Arc<Desk>,
     #[cfg(feature = "tls")]
     certificate: Option<ClientCertificate>,
+    attachment: Option<Attachment>,
     /// The application has it, or had it.
     heard: bool,
 }
@@ -67,6 +68,7 @@ impl Request {
             #[cfg(feature = "tls")]
             certificate: visitor.stream.client_certificate(),
             desk: Desk::new(shared, visitor, destination),
+            attachment: None,
             heard: false,
         }
     }
@@ -132,26 +134,33 @@ impl Request {
         self.head.is_websocket()
     }
 
+    /// Gives the connection a value: what the application has found out of the client, for whoever gets the connection.
+    /// [`Writer::take_attachment`](crate::Writer::take_attachment) takes it there. Where the request is not accepted, or nobody
+    /// gets the connection, it is dropped with either.
+    pub fn attach(&mut self, value: impl Any + Send + Sync) {
+        self.attachment = Some(Box::new(value));
+    }
+
     /// Opens the connection, with the first subprotocol of the client's that the server supports.
     pub fn accept(self) -> Result<(), DecisionError> {
         self.accept_with(Acceptance::new())
     }
 
     /// Opens the connection as `acceptance` says.
-    pub fn accept_with(self, acceptance: Acceptance) -> Result<(), DecisionError> {
-        let (greeting, info) = self.greet(acceptance)?;
-        self.desk.accept(greeting, info)
+    pub fn accept_with(mut self, acceptance: Acceptance) -> Result<(), DecisionError> {
+        let terms = self.greet(acceptance)?;
+        self.desk.accept(terms)
     }
 
     /// Opens the connection as `acceptance` says, and gives it to the caller: for requests of
     /// [`Server::next_request`](crate::Server::next_request). `None`: it could not be opened, and nobody has it.
-    pub fn open_with(self, acceptance: Acceptance) -> Result<Option<Connection>, DecisionError> {
-        let (greeting, info) = self.greet(acceptance)?;
-        self.desk.accept_here(greeting, info)
+    pub fn open_with(mut self, acceptance: Acceptance) -> Result<Option<Connection>, DecisionError> {
+        let terms = self.greet(acceptance)?;
+        self.desk.accept_here(terms)
     }
 
-    /// What accepts the request, and what is known of the connection then.
-    fn greet(&self, acceptance: Acceptance) -> Result<(Vec<u8>, Info), DecisionError> {
+    /// What accepts the request, and what the connection has then.
+    fn greet(&mut self, acceptance: Acceptance) -> Result<Terms, DecisionError> {
         let headers: Vec<(&str, &[u8])> =
             acceptance.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let supported: Vec<&str> = self.desk.shared().subprotocols().iter().map(String::as_str).collect();
@@ -168,7 +177,7 @@ impl Request {
                 info.subprotocol = agreement.subprotocol.map(String::into_boxed_str);
                 info.deflate = agreement.deflate;
                 info.identity = acceptance.identity;
-                Ok((greeting, info))
+                Ok(Terms { greeting, info, attachment: self.attachment.take() })
             }
             Err(error) => {
                 let refusal = match error {
@@ -190,6 +199,12 @@ impl Request {
     pub fn respond(self, response: Response) -> Result<(), DecisionError> {
         let refusal = (response.status() >= 400).then_some(Refusal::Application);
         self.desk.answer(&response, refusal)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("id", &self.id).field("head", &self.head).finish_non_exhaustive()
     }
 }
 

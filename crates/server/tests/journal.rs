@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Mutex, MutexGuard};
+use raddle_server::{HandlerError, Message, Writer};
 
 use crate::support::*;
 
@@ -23,12 +24,20 @@ impl Log for Journal {
 
     fn log(&self, record: &Record<'_>) {
         if record.target().starts_with("raddle") {
-            self.0.lock().push((record.level(), record.args().to_string()));
+            let text = record.args().to_string();
+            let is_fatal = text.contains(FATAL);
+            self.0.lock().push((record.level(), text));
+            if is_fatal {
+                resume_unwind(Box::new("the logger fails"));
+            }
         }
     }
 
     fn flush(&self) {}
 }
+
+/// A record that the logger cannot bear.
+const FATAL: &str = "a fatal record";
 
 static JOURNAL: Journal = Journal(Mutex::new(Vec::new()));
 
@@ -104,7 +113,7 @@ fn what_an_application_says_with_a_peers_words_is_escaped_and_cut() {
     let _alone = alone();
     let host = Host::start(builder(), |mut reader, _writer| {
         let target = reader.info().target.clone();
-        let Some(raddle_server::Message::Text(text)) = reader.next_message()? else { return Ok(()) };
+        let Some(Message::Text(text)) = reader.next_message()? else { return Ok(()) };
         match &*target {
             "/fail" => Err(format!("bad message: {text}").into()),
             "/panic" => resume_unwind(Box::new(format!("bad message: {text}"))),
@@ -136,4 +145,25 @@ fn a_reason_of_the_peers_is_escaped() {
     assert_eq!(level, Level::Debug);
     assert!(text.contains("forged"), "{text}");
     assert_tame(&text);
+}
+
+#[test]
+fn a_worker_that_dies_of_a_logger_keeps_nobody_waiting() {
+    let _alone = alone();
+    let server = builder().workers(1).build().expect("a server");
+    server
+        .start_pool(|_: &Writer, _: Message<'_>| -> Result<(), HandlerError> { Err(FATAL.into()) })
+        .expect("the server starts");
+    let mut client = opened(send_request(dial(server.local_addr()), &request_for("/", "")));
+    client.send(text("fail"));
+    // Nobody is left to carry out a closing handshake.
+    while client.next_frame(PATIENCE).is_ok_and(|frame| frame.is_some()) {}
+    // Sooner than the deadline of the handshake, which would send the same.
+    let late = within(Duration::from_secs(5), move || {
+        let mut stream = send_request(dial(server.local_addr()), &request_for("/", ""));
+        (status(&mut stream), server)
+    });
+    assert_eq!(late.0, 503);
+    late.1.stop(Duration::ZERO);
+    late.1.join(PATIENCE).expect("it ends");
 }

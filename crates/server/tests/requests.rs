@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -313,5 +314,50 @@ fn a_page_that_nobody_takes_is_given_up() {
     *taking.lock() = false;
     assert!(took < Duration::from_secs(6), "{took:?}");
     join(drinking, LIMIT);
+    finish(&server);
+}
+
+/// Counts when it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_is_attached_to_a_request_goes_with_its_connection_or_is_dropped() {
+    let (server, requests) = leaving_requests(LIMIT);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let count = || dropped.load(Ordering::SeqCst);
+    // Refused.
+    let asking = Asking::with(server.local_addr(), &OFFER);
+    let mut request = next(&requests);
+    request.attach(Counted(Arc::clone(&dropped)));
+    request.refuse(403).expect("it is in time");
+    assert_eq!((asking.answer().expect("an answer").status, count()), (403, 1));
+    // Taken by whoever has the connection.
+    let asking = Asking::with(server.local_addr(), &OFFER);
+    let mut request = next(&requests);
+    let id = request.id();
+    request.attach(Counted(Arc::clone(&dropped)));
+    request.accept().expect("it is in time");
+    let (client, _) = asking.accepted();
+    let connection = server.connection(id).expect("open");
+    let attachment = connection.take_attachment().expect("it was attached");
+    assert!(attachment.downcast::<Counted>().is_ok() && connection.take_attachment().is_none());
+    assert_eq!(count(), 2);
+    drop(connection);
+    say_goodbye(client);
+    // Not taken.
+    let asking = Asking::with(server.local_addr(), &OFFER);
+    let mut request = next(&requests);
+    request.attach(Counted(Arc::clone(&dropped)));
+    request.accept().expect("it is in time");
+    let (client, _) = asking.accepted();
+    assert_eq!(count(), 2);
+    say_goodbye(client);
+    eventually("its connection has ended", || count() == 3);
     finish(&server);
 }

@@ -8,6 +8,7 @@ use raddle_core::CloseCode;
 
 use crate::arriving::Arriving;
 use crate::budget::Share;
+use crate::connection::Attachment;
 use crate::end::Cause;
 use crate::outgoing::Outgoing;
 use crate::pinging::Pings;
@@ -38,6 +39,8 @@ pub(crate) struct Aside {
     pub(crate) pings: Pings,
     /// What of all this, and of what was received, counts in a budget.
     pub(crate) share: Share,
+    /// What whoever has opened the connection has left for whoever gets it.
+    pub(crate) attachment: Option<Attachment>,
 }
 
 /// Bytes on their way: `bytes[start..]` is not written.
@@ -140,6 +143,10 @@ impl Outgoing {
         self.aside.as_mut().map(|aside| mem::take(&mut aside.postponed)).unwrap_or_default()
     }
 
+    pub(crate) fn take_attachment(&mut self) -> Option<Attachment> {
+        self.aside.as_mut()?.attachment.take()
+    }
+
     /// Gives the place back, where nothing is in it.
     pub(crate) fn tidy(&mut self) {
         self.aside.take_if(|aside| aside.is_empty());
@@ -161,6 +168,7 @@ impl Aside {
             arriving,
             pings,
             share,
+            attachment,
         } = self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
         let is_ending = cause.is_some() || received.is_some() || sent.is_some();
@@ -168,6 +176,7 @@ impl Aside {
         rest.bytes.capacity() == 0
             && share.is_empty()
             && postponed.is_empty()
+            && attachment.is_none()
             && !is_amid
             && !has_deadline
             && !is_ending

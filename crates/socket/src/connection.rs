@@ -1,5 +1,6 @@
 //! A connection in one piece, for one thread; and its parts, for several.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::TcpStream;
@@ -143,16 +144,22 @@ pub struct Opening<'a> {
     pub info: Info,
     /// Called once when the connection has ended, on the thread that has found out, while handles may still be held.
     pub on_end: Option<OnEnd>,
+    /// What whoever gets the connection takes with [`Writer::take_attachment`].
+    pub attachment: Option<Attachment>,
 }
 
 /// What is called at the end of a connection, with how it has ended and what has passed on it. It must not wait.
 pub type OnEnd = Box<dyn FnOnce(End, Traffic) + Send + Sync>;
 
+/// A value of the application's that goes with a connection. Dropped with its reader, where nobody has taken it.
+pub type Attachment = Box<dyn Any + Send + Sync>;
+
 impl Opening<'_> {
     /// A connection of which nothing further is known.
     pub fn new(role: Role, options: impl Into<Arc<Options>>) -> Self {
         let options = options.into();
-        Self { role, received: b"", greeting: Vec::new(), options, info: Info::default(), on_end: None }
+        let (greeting, info) = (Vec::new(), Info::default());
+        Self { role, received: b"", greeting, options, info, on_end: None, attachment: None }
     }
 }
 

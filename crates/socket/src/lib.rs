@@ -45,7 +45,7 @@ mod writer;
 #[doc(hidden)]
 pub use attendant::prepare;
 pub use budget::Budget;
-pub use connection::{Connection, OnEnd, Opening};
+pub use connection::{Attachment, Connection, OnEnd, Opening};
 #[doc(hidden)]
 pub use driven::{Arrived, Driven, Driver, Turn, drive_for, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};

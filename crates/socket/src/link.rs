@@ -70,10 +70,13 @@ pub enum State {
 impl Link {
     pub(crate) fn new(transport: Stream, mut opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let greeting = mem::take(&mut opening.greeting);
-        let received = opening.received;
+        let (received, attachment) = (opening.received, opening.attachment.take());
         let mut link = Self::put_together(transport, opening)?;
         let own = Arc::get_mut(&mut link).expect("nobody else has it yet");
         own.outgoing.get_mut().greet(greeting);
+        if attachment.is_some() {
+            own.outgoing.get_mut().aside().attachment = attachment;
+        }
         own.hear(received);
         Ok(link)
     }

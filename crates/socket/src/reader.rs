@@ -469,9 +469,12 @@ impl Drop for Reader {
         inbound.receiver.shrink();
         let mut outgoing = link.outgoing.lock();
         outgoing.reader_exists = false;
+        let attachment = outgoing.take_attachment();
         link.inbound.leave();
         drop(outgoing);
         link.turn.notify_all();
+        // It is the application's, which may do in its drop whatever it likes.
+        drop(attachment);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use raddle_core::{Close, CloseCode, Message, Progress};
 
 use crate::compression::{Compression, OfMessage};
+use crate::connection::Attachment;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::flags::Flag;
 use crate::info::Info;
@@ -152,6 +153,15 @@ impl Writer {
     /// loop has it, that of an engine `pool` for example, and would be waited for in vain.
     pub fn take_reader(&self) -> Option<Reader> {
         Reader::succeed(&self.link)
+    }
+
+    /// Takes what whoever has opened the connection has left for whoever gets it, once. It is dropped with the connection's
+    /// reader otherwise.
+    pub fn take_attachment(&self) -> Option<Attachment> {
+        let mut outgoing = self.link.outgoing.lock();
+        let attachment = outgoing.take_attachment();
+        outgoing.tidy();
+        attachment
     }
 
     /// What is known of the connection.

@@ -17,13 +17,12 @@ pub(crate) mod source;
 pub mod tls;
 pub mod topics;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use raddle_core::handshake::Request as Head;
-use raddle_server::{ConnectionId, Waker, Writer};
+use raddle_server::{Waker, Writer};
 
 use crate::connections::{self, Conn, Entry};
 use crate::guard::{self, Depth};
@@ -67,11 +66,9 @@ pub(crate) struct Core {
     /// Tells the connections of one server from those of another.
     pub(crate) number: u64,
     pub(crate) keeps_heads: bool,
-    /// What was said with requests that were accepted, until their connections are opened.
-    expected: Mutex<HashMap<ConnectionId, Expected>>,
 }
 
-/// What a connection is given when it is opened.
+/// What goes with a request that is accepted, for its connection.
 #[derive(Default)]
 pub(crate) struct Expected {
     pub(crate) head: Option<Arc<Head>>,
@@ -82,20 +79,7 @@ impl Core {
     pub(crate) fn new(keeps_heads: bool) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, keeps_heads, expected: Mutex::default() })
-    }
-
-    /// Notes what a connection is to be given, before it can be opened.
-    pub(crate) fn expect(&self, id: ConnectionId, what: Expected) {
-        if what.head.is_some() || what.user.is_some() {
-            let before = self.expected.lock().insert(id, what);
-            drop(before);
-        }
-    }
-
-    /// What was noted for a connection.
-    pub(crate) fn expected(&self, id: ConnectionId) -> Expected {
-        self.expected.lock().remove(&id).unwrap_or_default()
+        Arc::new(Self { number, keeps_heads })
     }
 
     /// Enters a connection that was opened in the table.
@@ -104,7 +88,8 @@ impl Core {
         writer: &Writer,
         make: impl FnOnce(Option<Arc<Head>>) -> Conn,
     ) -> Result<Entry, Failure> {
-        let Expected { head, user } = self.expected(ConnectionId::of(writer.info()));
+        let expected = writer.take_attachment().and_then(|attachment| attachment.downcast::<Expected>().ok());
+        let Expected { head, user } = expected.map_or_else(Expected::default, |expected| *expected);
         let entry = connections::insert(make(head))?;
         if user.is_some() {
             drop(entry.conn.replace_user(user));

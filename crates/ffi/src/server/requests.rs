@@ -111,16 +111,15 @@ impl Pending {
 
     /// Accepts the request as was said, and gives the id of its connection.
     pub(crate) fn open(self) -> Result<u64, Failure> {
-        let (core, id) = (Arc::clone(&self.core), self.request.id());
+        let core = Arc::clone(&self.core);
         let Some(connection) = self.accept_by(|request, acceptance| request.open_with(acceptance))? else {
-            drop(core.expected(id));
             return Err(Failure::new(Status::RADDLE_ERR_IO, "the connection could not be opened"));
         };
         core.enter_owned(connection)
     }
 
     fn accept_by<T>(self, accept: impl FnOnce(Request, Acceptance) -> Result<T, DecisionError>) -> Result<T, Failure> {
-        let Self { request, core, subprotocol, identity, headers, user, .. } = self;
+        let Self { mut request, core, subprotocol, identity, headers, user, .. } = self;
         let mut acceptance = Acceptance::new();
         acceptance = match subprotocol {
             None => acceptance,
@@ -133,13 +132,11 @@ impl Pending {
         for (name, value) in headers {
             acceptance = acceptance.header(name, value);
         }
-        let id = request.id();
         let head = core.keeps_heads.then(|| Arc::new(request.head().clone()));
-        core.expect(id, Expected { head, user });
-        accept(request, acceptance).map_err(|error| {
-            drop(core.expected(id));
-            error.into()
-        })
+        if head.is_some() || user.is_some() {
+            request.attach(Expected { head, user });
+        }
+        Ok(accept(request, acceptance)?)
     }
 
     /// Answers the request.

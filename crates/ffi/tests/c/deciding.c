@@ -82,6 +82,32 @@ static void without_a_close(void) {
     OK(raddle_conn_free(conn));
 }
 
+/* What a request was given is destroyed once nobody can get its connection any more, be the server there still. */
+static void destroy(void *counter) {
+    __atomic_add_fetch((int *)counter, 1, __ATOMIC_SEQ_CST);
+}
+
+static void never_opened(void) {
+    raddle_request_t *request = NULL;
+    uint16_t port = 0;
+    int peer, destroyed = 0;
+    raddle_server_t *other = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    OK(raddle_server_next_request(other, 10000, &request));
+    OK(raddle_request_set_user(request, &destroyed, destroy));
+    OK(raddle_request_accept(request));
+    CHECK(peer_answer(peer, NULL, 0) == 101);
+    CHECK(__atomic_load_n(&destroyed, __ATOMIC_SEQ_CST) == 0);
+    OK(raddle_server_stop(other, 0));
+    OK(raddle_server_join(other, 10000));
+    EVENTUALLY(__atomic_load_n(&destroyed, __ATOMIC_SEQ_CST) == 1);
+    OK(raddle_server_free(other));
+    pause_ms(20);
+    CHECK(__atomic_load_n(&destroyed, __ATOMIC_SEQ_CST) == 1);
+    close(peer);
+}
+
 static void *wait_for_requests(void *unused) {
     raddle_request_t *request = NULL;
     STATUS(RADDLE_ERR_CLOSED, raddle_server_next_request(server, -1, &request));
@@ -103,6 +129,7 @@ int main(void) {
         pthread_join(thread, NULL);
     }
     without_a_close();
+    never_opened();
     CHECK(pthread_create(&thread, NULL, wait_for_requests, NULL) == 0);
     pause_ms(20);
     OK(raddle_server_stop(server, 0));
