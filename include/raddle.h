@@ -235,8 +235,8 @@
 #define RADDLE_ENGINE_ACCEPT 4
 
 // The program takes events with raddle_server_poll, as with RADDLE_ENGINE_QUEUE, but some threads of the library read and
-// parse for it: for programs whose thread has much else to do. Each message is copied once more, and a peer that closes or
-// breaks a rule right behind a message may have ended before the program has seen that.
+// parse for it: for programs whose thread has much else to do. Each message is copied once more. A Close of the peer, or what fails
+// its connection, waits behind its messages until the poll that follows them, so that they can be answered.
 #define RADDLE_ENGINE_FED_QUEUE 5
 
 // A send waits where the outgoing limit is reached, at most until the write deadline. In engines pool and queue it fails

@@ -44,7 +44,8 @@ pub use raddle_server::{ClientCertificate, ClientCertificates, ServerTls, Server
 pub use raddle_socket::{
     Agreed, Attachment, Budget, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Interest, Limits,
     Message, MessageWriter, Next, NextPart, OnEnd, Opening, Options, Part, Patience, Ping, Pong, Progress, Reader,
-    Readiness, Role, SendError, SendStatus, Socket, State, Traffic, Transport, WeakWriter, WhenFull, Writer,
+    Readiness, Role, SendError, SendStatus, Socket, State, Traffic, Transport, Unanswered, WeakWriter, WhenFull,
+    Writer,
 };
 #[cfg(feature = "tls")]
 pub use raddle_socket::{Handshake, TlsStream};

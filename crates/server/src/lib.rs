@@ -60,7 +60,7 @@ pub use proxy::{AddressSource, TrustedProxy, TrustedProxyError};
 pub use raddle_core::handshake::{HeadLimits, Hosts, Origins, Response, ResponseError};
 pub use raddle_socket::{
     Agreed, Attachment, Budget, Cause, Close, CloseCode, Connection, Deflate, End, Error, Info, Limits, Message,
-    MessageWriter, Next, Options, Part, Progress, Reader, SendError, SendStatus, Traffic, WhenFull, Writer,
+    MessageWriter, Next, Options, Part, Progress, Reader, SendError, SendStatus, Traffic, Unanswered, WhenFull, Writer,
 };
 pub use registry::{ConnectionId, Phase, Snapshot};
 pub use request::{Acceptance, DecisionError, Request};

@@ -70,8 +70,8 @@ pub enum Turn {
     More,
     /// What was sent waits for room, and is as much as may wait: nothing is read until it has left.
     Held,
-    /// The application has paused reading, or another thread is amid a message, behind which the answers come: nothing is
-    /// read until [`Driver::input_is_wanted`].
+    /// The application has paused reading, another thread is amid a message, behind which the answers come, or the peer's last
+    /// word waits for [answers](Writer::answer_later): nothing is read until [`Driver::input_is_wanted`].
     Paused,
 }
 
@@ -282,8 +282,8 @@ impl Driven {
         }
         let mut seat = Seat::take(link, memory, used);
         let read = seat.read_ahead(reading, &mut deliver).and_then(|flow| {
-            if flow.is_break() {
-                return Ok(Turn::More);
+            if let Break(turn) = flow {
+                return Ok(turn);
             }
             // What was held back is parsed first.
             let turn = if seat.inbound().receiver.has_frame() { Turn::Done } else { seat.receive()? };
@@ -450,15 +450,21 @@ impl<'a> Seat<'a> {
         &mut self,
         reading: Reading,
         mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, Cause> {
+    ) -> Result<ControlFlow<Turn>, Cause> {
         while !self.link.flags.has(Flag::Abandoned) {
             let is_hindered = reading == Reading::Wanted && self.link.is_paused();
             if is_hindered || self.link.flags.has(Flag::CalledAway) {
-                return Ok(Break(()));
+                return Ok(Break(Turn::More));
+            }
+            let is_last_word = matches!(self.inbound().ahead.front(), Some(Ahead::Close | Ahead::End(_)));
+            if is_last_word && self.link.puts_end_off() {
+                return Ok(Break(Turn::Paused));
             }
             let Some(ahead) = self.inbound().ahead.pop_front() else { break };
             match ahead {
-                Ahead::Message(message) if deliver(Arrived::Lent(message.lend())).is_break() => return Ok(Break(())),
+                Ahead::Message(message) if deliver(Arrived::Lent(message.lend())).is_break() => {
+                    return Ok(Break(Turn::More));
+                }
                 // Of a message that was being read in parts: the rest is not asked for any more.
                 Ahead::Message(_) | Ahead::Part(..) => {}
                 Ahead::Close => return Err(Cause::PeerClose),
@@ -480,6 +486,10 @@ impl<'a> Seat<'a> {
         let space = receiver.space();
         let size = space.len();
         match self.link.transport.receive(space, Patience::DontWait) {
+            Ok(0) if self.link.puts_end_off() => {
+                self.inbound().ahead.push_back(Ahead::End(Cause::EndOfStream));
+                Ok(Turn::Paused)
+            }
             Ok(0) => Err(Cause::EndOfStream),
             // Given up meanwhile: what came behind our last word is not the peer's, where there is TLS.
             Ok(_) if self.link.flags.has(Flag::GivenUp) => Ok(Turn::More),
@@ -504,7 +514,7 @@ impl<'a> Seat<'a> {
         let Inbound { receiver, ahead } = self.inbound();
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
-        let mut leaves_answers = false;
+        let (mut leaves_answers, mut is_unanswered) = (false, link.is_unanswered());
         // Nothing more of a connection that the application has cut, be it while a message was delivered.
         while !link.flags.has(Flag::Abandoned) {
             if reading == Reading::Wanted && link.is_paused() {
@@ -515,12 +525,21 @@ impl<'a> Seat<'a> {
                 parsed = Parsed::Enough;
                 break;
             }
+            if is_unanswered && receiver.is_before_close() && link.puts_end_off() {
+                parsed = Parsed::Paused;
+                break;
+            }
             match receiver.advance() {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) if leaves_answers => {
                     ahead.push_back(Ahead::End(Cause::Failed(error)));
                     parsed = Parsed::Enough;
+                    break;
+                }
+                Err(error) if is_unanswered && link.puts_end_off() => {
+                    ahead.push_back(Ahead::End(Cause::Failed(error)));
+                    parsed = Parsed::Paused;
                     break;
                 }
                 Err(error) => return Err(Cause::Failed(error)),
@@ -541,6 +560,7 @@ impl<'a> Seat<'a> {
                     parsed = Parsed::Enough;
                     break;
                 }
+                is_unanswered = link.is_unanswered();
             } else {
                 let event = receiver.event().expect("advance() has returned true");
                 link.react(&event);

@@ -30,6 +30,8 @@ pub(crate) enum Flag {
     HoldsInput = 256,
     /// The budget knows that something may be counted. Changed under the lock of the output.
     Listed = 512,
+    /// The peer's last word is there, and waits until all before it is answered.
+    EndWaits = 1024,
 }
 
 impl Flags {

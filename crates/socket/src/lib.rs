@@ -39,6 +39,7 @@ mod tls;
 mod tls_state;
 mod transport;
 mod turn;
+mod unanswered;
 mod watch;
 mod writer;
 
@@ -68,5 +69,6 @@ pub use sys::spawn;
 pub use tls::{Handshake, TlsStream};
 pub use transport::{Interest, Patience, Readiness, Socket, Transport};
 #[doc(hidden)]
+pub use unanswered::Unanswered;
 pub use watch::{Event, Events, Mode, Watch};
 pub use writer::{MessageWriter, Traffic, WeakWriter, Writer};

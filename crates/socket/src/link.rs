@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -41,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
     pub(crate) flags: Flags,
+    /// What was received, and is answered later.
+    pub(crate) unanswered: AtomicU32,
     pub(crate) counters: Counters,
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
@@ -103,6 +105,7 @@ impl Link {
             turn: Condvar::new(),
             cork: Cork::default(),
             flags: Flags::default(),
+            unanswered: AtomicU32::new(0),
             counters: Counters::default(),
             timer: TimerSlot::new(),
             listing: Listing::default(),
@@ -204,7 +207,7 @@ impl Link {
         self.flush_locked(&mut outgoing);
         drop(outgoing);
         Attendant::get().schedule(self, deadline);
-        if self.is_paused() || is_amid_message {
+        if self.is_paused() || is_amid_message || self.flags.lower(Flag::EndWaits) {
             // The peer's Close is wanted, whatever comes before it.
             self.go_on_reading();
         }

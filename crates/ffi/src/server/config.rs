@@ -31,8 +31,8 @@ pub const RADDLE_ENGINE_QUEUE: u32 = 3;
 pub const RADDLE_ENGINE_ACCEPT: u32 = 4;
 
 /// The program takes events with raddle_server_poll, as with RADDLE_ENGINE_QUEUE, but some threads of the library read and
-/// parse for it: for programs whose thread has much else to do. Each message is copied once more, and a peer that closes or
-/// breaks a rule right behind a message may have ended before the program has seen that.
+/// parse for it: for programs whose thread has much else to do. Each message is copied once more. A Close of the peer, or what fails
+/// its connection, waits behind its messages until the poll that follows them, so that they can be answered.
 pub const RADDLE_ENGINE_FED_QUEUE: u32 = 5;
 
 /// Makes settings with the defaults: engine threads, no listener, and limits that suit a server on the open Internet.

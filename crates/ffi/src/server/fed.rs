@@ -1,7 +1,8 @@
 //! A queue that the server's own threads feed: they read and parse, and the program's thread takes what they have found.
 //!
 //! A message is copied once, into memory that the program has until its next poll. Where the program does not keep up, those
-//! who go on sending are paused until it does.
+//! who go on sending are paused until it does. A peer's last word waits for the poll behind the one that has given what came before
+//! it: until then the program may answer.
 
 use std::mem;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use raddle_server::{End, Handler, HandlerError, Message, Request, Writer};
-use raddle_socket::{Events, Watch};
+use raddle_socket::{Events, Unanswered, Watch};
 
 use crate::connections::{self, Entry};
 use crate::handles::{Handle as _, to_pointer};
@@ -51,6 +52,8 @@ struct State {
 struct Batch {
     bytes: Vec<u8>,
     happened: Vec<Happened>,
+    /// Of those whose messages are among this, or that were opened.
+    unanswered: Vec<Unanswered>,
 }
 
 enum Happened {
@@ -90,7 +93,7 @@ impl Feed {
     pub(crate) fn ask(&self, request: Request) {
         let pending = Pending { is_kept: true, ..Pending::new(request, &self.core) };
         if let Ok(id) = RequestHandle::table().insert(pending) {
-            self.push(|_, happened| happened.push(Happened::Request(id)));
+            self.push(|batch| batch.happened.push(Happened::Request(id)));
         }
     }
 
@@ -103,15 +106,15 @@ impl Feed {
     }
 
     /// Adds to the batch, and wakes whoever waits for it. Gives the bytes that it has.
-    fn push(&self, add: impl FnOnce(&mut Vec<u8>, &mut Vec<Happened>)) -> usize {
+    fn push(&self, add: impl FnOnce(&mut Batch)) -> usize {
         let mut state = self.state.lock();
-        let Batch { bytes, happened } = &mut state.batch;
-        let is_first = happened.is_empty();
-        add(bytes, happened);
-        let length = bytes.len();
+        let is_first = state.batch.happened.is_empty();
+        add(&mut state.batch);
+        let length = state.batch.bytes.len();
         if state.is_abandoned {
             let unheard = mem::take(&mut state.batch);
             drop(state);
+            drop(unheard.unanswered);
             remains(unheard.happened).let_go();
             return 0;
         }
@@ -136,6 +139,29 @@ impl Feed {
     }
 }
 
+impl Batch {
+    /// Adds what the program may answer, until it polls behind it.
+    fn push_unanswered(&mut self, entry: &Entry, happened: impl FnOnce(Entry) -> Happened) {
+        let is_held = match self.happened.last() {
+            Some(Happened::Message(before, ..) | Happened::Event(before, RADDLE_OPENED)) => before.id == entry.id,
+            _ => false,
+        };
+        if !is_held {
+            self.unanswered.push(entry.conn.writer.answer_later());
+        }
+        self.happened.push(happened(entry.clone()));
+    }
+
+    /// Empties it, and keeps its memory for the next.
+    fn clear(&mut self) {
+        self.happened.clear();
+        self.bytes.clear();
+        // What was received at once some time is no reason to keep so much memory.
+        self.bytes.shrink_to(MOST);
+        self.unanswered.clear();
+    }
+}
+
 /// What is left of a batch that nobody takes.
 fn remains(happened: Vec<Happened>) -> Remains {
     let mut remains = Remains::default();
@@ -154,17 +180,18 @@ impl Handler for Feeder {
 
     fn on_open(&self, connection: &Writer) -> Result<Entry, HandlerError> {
         let entry = self.0.core.serve(connection).map_err(failed)?;
-        self.0.push(|_, happened| happened.push(Happened::Event(entry.clone(), RADDLE_OPENED)));
+        self.0.push(|batch| batch.push_unanswered(&entry, |entry| Happened::Event(entry, RADDLE_OPENED)));
         Ok(entry)
     }
 
     fn on_message(&self, _: &Writer, entry: &mut Entry, message: Message<'_>) -> Result<(), HandlerError> {
         let kind = if matches!(message, Message::Text(_)) { RADDLE_TEXT } else { RADDLE_BINARY };
         let payload = message.as_bytes();
-        let waiting = self.0.push(|bytes, happened| {
-            let start = bytes.len();
-            bytes.extend_from_slice(payload);
-            happened.push(Happened::Message(entry.clone(), kind, start..bytes.len()));
+        let waiting = self.0.push(|batch| {
+            let start = batch.bytes.len();
+            batch.bytes.extend_from_slice(payload);
+            let place = start..batch.bytes.len();
+            batch.push_unanswered(entry, |entry| Happened::Message(entry, kind, place));
         });
         if waiting >= MOST {
             self.0.hold(entry);
@@ -173,13 +200,13 @@ impl Handler for Feeder {
     }
 
     fn on_drain(&self, _: &Writer, entry: &mut Entry) -> Result<(), HandlerError> {
-        self.0.push(|_, happened| happened.push(Happened::Event(entry.clone(), RADDLE_DRAINED)));
+        self.0.push(|batch| batch.happened.push(Happened::Event(entry.clone(), RADDLE_DRAINED)));
         Ok(())
     }
 
     fn on_close(&self, _: &Writer, entry: Entry, end: &End) {
         entry.conn.note_end(end);
-        self.0.push(|_, happened| happened.push(Happened::Closed(entry)));
+        self.0.push(|batch| batch.happened.push(Happened::Closed(entry)));
     }
 }
 
@@ -198,10 +225,7 @@ impl Taker {
     /// Waits for the next batch. `false`: there is none.
     fn take(&mut self, timeout: Option<Duration>) -> bool {
         self.given = 0;
-        self.batch.happened.clear();
-        self.batch.bytes.clear();
-        // What was received at once some time is no reason to keep so much memory.
-        self.batch.bytes.shrink_to(MOST);
+        self.batch.clear();
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_late = timeout == Some(Duration::ZERO);
         self.was_woken = false;
@@ -253,7 +277,7 @@ impl Source for Taker {
                 return Ok(0);
             }
         }
-        let Batch { bytes, happened } = &self.batch;
+        let Batch { bytes, happened, .. } = &self.batch;
         let mut count = 0;
         connections::set_turn(|entries| {
             for happened in &happened[self.given..] {
@@ -297,11 +321,13 @@ impl Source for Taker {
         // Requests that were given are the program's.
         let mut left = remains(self.batch.happened.split_off(self.given));
         left.conns.extend(self.departing());
+        self.batch.unanswered.clear();
         let mut state = self.feed.state.lock();
         state.is_abandoned = true;
         let (unheard, paused) = (mem::take(&mut state.batch), mem::take(&mut state.paused));
         drop(state);
         paused.iter().for_each(|entry| entry.conn.go_on());
+        drop(unheard.unanswered);
         let unheard = remains(unheard.happened);
         left.conns.extend(unheard.conns);
         left.requests.extend(unheard.requests);

@@ -4,6 +4,7 @@
 mod common;
 mod recorder;
 
+mod answering;
 mod apart;
 mod ending;
 mod handler;
