@@ -30,6 +30,7 @@ impl Buffer {
     }
 
     /// What is not parsed yet.
+    #[inline]
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.unread.clone()]
     }
@@ -40,6 +41,7 @@ impl Buffer {
     }
 
     /// The message under assembly.
+    #[inline]
     pub(crate) fn message(&self) -> &[u8] {
         &self.bytes[self.message.clone()]
     }
@@ -77,6 +79,7 @@ impl Buffer {
     }
 
     /// Makes `count` unread bytes, behind `skipped` ones, the message, which was empty, and lends them for unmasking.
+    #[inline]
     pub(crate) fn whole(&mut self, skipped: usize, count: usize) -> &mut [u8] {
         debug_assert!(self.message.is_empty());
         let start = self.unread.start + skipped;
@@ -96,6 +99,12 @@ impl Buffer {
     pub(crate) fn release(&mut self, count: usize) {
         self.message.start += count;
         debug_assert!(self.message.start <= self.message.end);
+    }
+
+    /// Drops the message.
+    #[inline]
+    pub(crate) fn release_all(&mut self) {
+        self.message.start = self.message.end;
     }
 
     /// Drops all that is held.

@@ -130,6 +130,14 @@ impl Receiver {
     /// further call.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Error> {
+        // Nearly all messages come whole, one behind the other: these few lines are all that is done for them.
+        self.clear();
+        if self.message.is_none() && !self.closed && self.failed.is_none() {
+            self.current = self.whole().map_err(|error| self.fail(error))?.map(Current::Message);
+            if self.current.is_some() {
+                return Ok(true);
+            }
+        }
         self.step(Delivery::Whole)
     }
 
@@ -144,11 +152,17 @@ impl Receiver {
     /// Lends the event that the last [`advance`](Self::advance) has found.
     #[inline]
     pub fn event(&self) -> Option<Event<'_>> {
+        match self.message() {
+            Some(Message::Text(text)) => Some(Event::Text(text)),
+            Some(Message::Binary(bytes)) => Some(Event::Binary(bytes)),
+            None => self.other_event(),
+        }
+    }
+
+    #[inline(never)]
+    fn other_event(&self) -> Option<Event<'_>> {
         Some(match self.current.as_ref()? {
-            Current::Message(kind) => match lend(*kind, self.assembled()) {
-                Message::Text(text) => Event::Text(text),
-                Message::Binary(bytes) => Event::Binary(bytes),
-            },
+            Current::Message(_) => return None,
             Current::Part(kind, length, progress) => Event::Part(lend(*kind, &self.assembled()[..*length]), *progress),
             Current::Control(OpCode::Ping, range) => Event::Ping(self.buffer.at(range.clone())),
             Current::Control(OpCode::Pong, range) => Event::Pong(self.buffer.at(range.clone())),
@@ -379,6 +393,17 @@ impl Receiver {
 
     #[inline]
     fn clear(&mut self) {
+        if self.message.is_none() {
+            // There is at most a message that had one frame, and was not compressed.
+            self.buffer.release_all();
+            self.current = None;
+        } else {
+            self.clear_assembled();
+        }
+    }
+
+    #[inline(never)]
+    fn clear_assembled(&mut self) {
         match self.current.take() {
             Some(Current::Message(_)) => {
                 self.release(self.assembled().len());
@@ -395,43 +420,45 @@ impl Receiver {
         }
     }
 
-    #[inline]
     fn step(&mut self, delivery: Delivery) -> Result<bool, Error> {
         self.clear();
         if !self.closed && self.failed.is_none() {
-            let step = match delivery {
-                Delivery::Whole if self.message.is_none() => self.whole().and_then(|found| match found {
-                    true => Ok(true),
-                    false => self.parse(delivery),
-                }),
-                _ => self.parse(delivery),
-            };
-            let Err(error) = step else { return step };
-            self.failed = Some(error);
+            return self.parse(delivery).map_err(|error| self.fail(error));
         }
-        // What comes after the end is not kept.
+        self.discard();
+        self.failed.map_or(Ok(false), Err)
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = Some(error);
+        self.discard();
+        error
+    }
+
+    /// Drops what came after the end.
+    fn discard(&mut self) {
         self.buffer.discard();
         if let Some(inflation) = &mut self.inflation {
             inflation.discard();
         }
-        self.failed.map_or(Ok(false), Err)
     }
 
-    /// Takes an uncompressed message of one frame that has arrived whole, as nearly all do, where no message has begun. `false`: what
-    /// comes next is not such a message, and [`parse`](Self::parse) takes it piece by piece.
+    /// Takes an uncompressed message of one frame that has arrived whole, where no message has begun. `None`: what comes next is not such
+    /// a message, and [`parse`](Self::parse) takes it piece by piece.
     #[inline]
-    fn whole(&mut self) -> Result<bool, Error> {
+    fn whole(&mut self) -> Result<Option<Kind>, Error> {
         let unread = self.buffer.unread();
-        let Some((header, length)) = Header::parse(unread, self.role, self.rsv1)? else { return Ok(false) };
+        let Some((header, length)) = Header::parse(unread, self.role, self.rsv1)? else { return Ok(None) };
         let kind = match header.opcode {
             OpCode::Text => Kind::Text,
             OpCode::Binary => Kind::Binary,
-            _ => return Ok(false),
+            _ => return Ok(None),
         };
         let arrived = (unread.len() - length) as u64;
         let largest = arrived.min(self.limits.frame).min(self.limits.message);
         if !header.fin || header.rsv1 || header.length > largest || self.limits.fragments == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let payload = self.buffer.whole(length, header.length as usize);
         if let Some(key) = header.mask {
@@ -440,8 +467,7 @@ impl Receiver {
         if kind == Kind::Text && utf8::valid_prefix(payload)? < payload.len() {
             return Err(Error::InvalidUtf8);
         }
-        self.current = Some(Current::Message(kind));
-        Ok(true)
+        Ok(Some(kind))
     }
 
     #[inline(never)]

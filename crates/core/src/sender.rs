@@ -65,6 +65,7 @@ impl Sender {
     }
 
     /// Sends a whole message in one frame: a [`Message`](crate::Message), or what a compressor has made of one.
+    #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Data<'m>>) -> Result<(), SendError> {
         let message = message.into();
         if self.message.is_some() && !self.closed {
@@ -136,6 +137,10 @@ impl Sender {
             Some(close) => close.encode(&mut payload)?,
             None => 0,
         };
+        // Nothing goes out behind a Close.
+        if !self.closed {
+            self.flush_pong()?;
+        }
         self.control(OpCode::Close, &payload[..length])?;
         self.closed = true;
         Ok(())
@@ -254,11 +259,13 @@ impl Sender {
     }
 
     /// Where the next frame goes.
+    #[inline]
     fn end(&mut self) -> &mut Vec<u8> {
         &mut self.output.get_or_insert_default().bytes
     }
 
     /// The opcode of the next data frame, or why none can be sent now.
+    #[inline]
     fn turn(&self, fragment: Data<'_>) -> Result<OpCode, SendError> {
         match self.message {
             _ if self.closed => Err(SendError::Closed),
@@ -286,24 +293,27 @@ impl Sender {
     /// All frames leave here.
     #[inline]
     fn frame(&mut self, opcode: OpCode, compressed: bool, progress: Progress, payload: &[u8]) -> Result<(), SendError> {
-        if opcode == OpCode::Close {
-            self.flush_pong()?;
-        }
-        let mask = match &mut self.masking {
-            Some(masking) => Some(masking.keys.next_key().ok_or(SendError::NoMaskingKey)?),
-            None => None,
-        };
         let fin = progress == Progress::Last;
         // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
         let rsv1 = compressed && opcode != OpCode::Continuation;
-        let header = Header { fin, rsv1, opcode, mask, length: payload.len() as u64 };
+        let header = Header { fin, rsv1, opcode, mask: None, length: payload.len() as u64 };
+        if self.masking.is_some() {
+            return self.masked_frame(header, payload);
+        }
         let output = self.end();
         output.reserve(Header::MAX_LEN + payload.len());
         header.encode(output);
-        match mask {
-            Some(key) => mask::append(output, payload, key),
-            None => output.extend_from_slice(payload),
-        }
+        output.extend_from_slice(payload);
+        Ok(())
+    }
+
+    fn masked_frame(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        let masking = self.masking.as_mut().expect("it was looked for");
+        let key = masking.keys.next_key().ok_or(SendError::NoMaskingKey)?;
+        let output = self.end();
+        output.reserve(Header::MAX_LEN + payload.len());
+        Header { mask: Some(key), ..header }.encode(output);
+        mask::append(output, payload, key);
         Ok(())
     }
 }
