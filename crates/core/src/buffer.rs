@@ -167,6 +167,10 @@ impl Buffer {
     /// Goes on in `memory` from `base` on, with what is held at its start. There is room for it, and for more.
     pub(crate) fn lend(&mut self, mut memory: Vec<u8>, base: usize) {
         let (message, held) = (base + self.message.len(), base + self.held());
+        if held == base && held < memory.len() {
+            self.empty(memory, base);
+            return;
+        }
         if memory.len() <= held {
             memory.resize(held + SMALL_READ, 0);
         }
@@ -182,8 +186,18 @@ impl Buffer {
 
     /// Gives its memory away, and keeps what is held in memory of its own: as much as it needs.
     pub(crate) fn reclaim(&mut self) -> Vec<u8> {
+        if self.held() == 0 {
+            return self.empty(Vec::new(), 0);
+        }
         let own = Self::with(self.message(), self.unread());
         std::mem::replace(self, own).bytes
+    }
+
+    /// Goes on in `memory` from `base` on, where nothing is held. Gives the memory that it was in.
+    fn empty(&mut self, memory: Vec<u8>, base: usize) -> Vec<u8> {
+        (self.message, self.unread, self.base) = (base..base, base..base, base);
+        (self.hungry, self.calm) = (false, 0);
+        std::mem::replace(&mut self.bytes, memory)
     }
 
     /// Gives back all memory but what is needed for the bytes held.

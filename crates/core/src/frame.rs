@@ -156,7 +156,7 @@ impl Header {
     }
 
     /// Appends the header to `output`, with the shortest form of the length.
-    #[inline]
+    #[inline(always)]
     pub fn encode(&self, output: &mut Vec<u8>) {
         let first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 };
         let mask = if self.mask.is_some() { MASK } else { 0 };

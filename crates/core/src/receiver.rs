@@ -101,6 +101,13 @@ impl Receiver {
         self
     }
 
+    /// Makes a receiver [at rest](Self::is_at_rest) that of another connection, without compressed messages: what a new one would be, at
+    /// less than the cost of it.
+    pub fn renew(&mut self, role: Role, limits: Limits) {
+        debug_assert!(self.is_at_rest(), "there is something of another connection left");
+        (self.role, self.limits, self.rsv1) = (role, limits, Rsv1::Reserved);
+    }
+
     /// Lends space for the next read, at least one byte. Clears the event.
     pub fn space(&mut self) -> &mut [u8] {
         self.clear();
@@ -133,6 +140,9 @@ impl Receiver {
         // Nearly all messages come whole, one behind the other: these few lines are all that is done for them.
         self.clear();
         if self.message.is_none() && !self.closed && self.failed.is_none() {
+            if self.buffer.unread().is_empty() {
+                return Ok(false);
+            }
             self.current = self.whole().map_err(|error| self.fail(error))?.map(Current::Message);
             if self.current.is_some() {
                 return Ok(true);

@@ -74,9 +74,9 @@ impl Outgoing {
     }
 
     /// Puts off the time for the peer's Close: the peer takes what goes before ours.
-    pub(crate) fn put_close_off(&mut self, deadline: Duration) {
+    pub(crate) fn put_close_off(&mut self, deadline: impl FnOnce() -> Duration) {
         if let Some(before) = self.aside.as_mut().and_then(|aside| aside.close_deadline.as_mut()) {
-            *before = deadline.max(*before);
+            *before = deadline().max(*before);
         }
     }
 

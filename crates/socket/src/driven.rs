@@ -427,13 +427,16 @@ impl<'a> Seat<'a> {
         #[allow(unsafe_code)]
         let place = unsafe { link.inbound.stay() };
         if place.is_none() {
-            let fresh = link.new_inbound();
             *place = Some(match spares::inbound() {
-                Some(mut spare) => {
-                    *spare = fresh;
+                Some(mut spare) if link.info.deflate.is_none() => {
+                    spare.receiver.renew(link.role, link.options.limits);
                     spare
                 }
-                None => Box::new(fresh),
+                Some(mut spare) => {
+                    *spare = link.new_inbound();
+                    spare
+                }
+                None => Box::new(link.new_inbound()),
             });
         }
         link.cork.put();
@@ -515,13 +518,12 @@ impl<'a> Seat<'a> {
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
         let (mut leaves_answers, mut is_unanswered) = (false, link.is_unanswered());
-        // Nothing more of a connection that the application has cut, be it while a message was delivered.
-        while !link.flags.has(Flag::Abandoned) {
-            if reading == Reading::Wanted && link.is_paused() {
-                parsed = Parsed::Paused;
+        loop {
+            if let Some(hindered) = link.hindrance(reading) {
+                parsed = hindered;
                 break;
             }
-            if link.flags.has(Flag::CalledAway) || leaves_answers && receiver.is_before_close() {
+            if leaves_answers && receiver.is_before_close() {
                 parsed = Parsed::Enough;
                 break;
             }
@@ -594,6 +596,21 @@ impl<'a> Seat<'a> {
 }
 
 impl Link {
+    /// Why nothing more is parsed; `None`: it is.
+    #[inline]
+    fn hindrance(&self, reading: Reading) -> Option<Parsed> {
+        if !self.flags.has_any([Flag::Abandoned, Flag::Paused, Flag::CalledAway]) {
+            None
+        } else if self.flags.has(Flag::Abandoned) {
+            // Nothing more of a connection that the application has cut, be it while a message was delivered.
+            Some(Parsed::All)
+        } else if reading == Reading::Wanted && self.is_paused() {
+            Some(Parsed::Paused)
+        } else {
+            self.flags.has(Flag::CalledAway).then_some(Parsed::Enough)
+        }
+    }
+
     /// Why nothing is read: because the peer does not take what waits for it, or because another thread is amid a message.
     fn held(&self) -> Turn {
         if self.outgoing.lock().has_postponed() { Turn::Paused } else { Turn::Held }

@@ -41,6 +41,12 @@ impl Flags {
         self.0.load(Ordering::Relaxed) & flag as u16 != 0
     }
 
+    /// Tells whether any of the flags is up.
+    #[inline]
+    pub(crate) fn has_any<const N: usize>(&self, flags: [Flag; N]) -> bool {
+        self.0.load(Ordering::Relaxed) & flags.into_iter().fold(0, |all, flag| all | flag as u16) != 0
+    }
+
     /// Puts a flag up; `false`: it is already.
     pub(crate) fn raise(&self, flag: Flag) -> bool {
         !self.has(flag) && self.0.fetch_or(flag as u16, Ordering::Relaxed) & flag as u16 == 0

@@ -356,7 +356,7 @@ impl Link {
 
     /// Notes that the peer takes what is sent: its Close may come as much later.
     pub(crate) fn progressed(&self, outgoing: &mut Outgoing) {
-        outgoing.put_close_off(sys::coarse_now().saturating_add(self.options.close_timeout));
+        outgoing.put_close_off(|| sys::coarse_now().saturating_add(self.options.close_timeout));
     }
 
     fn overdue(&self, outgoing: &Outgoing, now: Duration) -> Option<Cause> {

@@ -128,6 +128,7 @@ impl Outgoing {
     }
 
     /// Puts a whole message in the output, in fragments where it is large.
+    #[inline]
     pub(crate) fn queue(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
         if self.driver.is_some() {
             self.sender.lend(spares::output);
@@ -135,11 +136,17 @@ impl Outgoing {
         if message.as_bytes().len() <= fragment_size {
             self.sender.send(message)?;
         } else {
-            for (fragment, progress) in fragments(message, fragment_size) {
-                self.sender.send_fragment(fragment, progress)?;
-            }
+            self.queue_fragments(message, fragment_size)?;
         }
         self.messages += 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn queue_fragments(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
+        for (fragment, progress) in fragments(message, fragment_size) {
+            self.sender.send_fragment(fragment, progress)?;
+        }
         Ok(())
     }
 

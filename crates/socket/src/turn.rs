@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use raddle_core::{Data, Message, Progress};
+use raddle_core::{Data, Header, Message, Progress};
 
 use crate::attendant::Attendant;
 use crate::compression::{Compression, OfMessage};
@@ -44,6 +44,12 @@ impl Link {
     /// Sends a message as it is; how long that may take is `wait`'s choice, or the options'.
     pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
+        if self.joins_cork(&outgoing, message.as_bytes().len()) {
+            // It begins no message that could not be finished.
+            outgoing.queue(message.into(), usize::MAX)?;
+            self.hold_corked();
+            return Ok(SendStatus::Queued);
+        }
         let wait = self.wait(&outgoing, wait);
         let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
         if turn == Turn::Write {
@@ -101,6 +107,19 @@ impl Link {
             }
             return self.leave_queued(&mut outgoing, turn, wait);
         }
+    }
+
+    /// Tells whether a message leaves with others that this thread sends, and nothing is in its way: as nearly all do that
+    /// answer another.
+    #[inline]
+    fn joins_cork(&self, outgoing: &Outgoing, length: usize) -> bool {
+        let most = CORK.min(self.options.outgoing_limit);
+        self.cork.holds_this_thread()
+            && length <= self.options.fragment_size
+            && outgoing.queued() + length + Header::MAX_LEN < most
+            && !outgoing.is_closed()
+            && !outgoing.is_busy()
+            && !outgoing.sender.is_amid_message()
     }
 
     fn has_foreign_context(&self) -> bool {
@@ -196,8 +215,7 @@ impl Link {
             return Ok(SendStatus::Queued);
         }
         if self.is_corked(outgoing) && outgoing.queued() < CORK {
-            self.cork.hold();
-            self.list_cork();
+            self.hold_corked();
             if outgoing.is_left_to_this_thread() {
                 outgoing.summon();
             }
@@ -280,6 +298,13 @@ impl Link {
         if outgoing.queued() >= CORK && outgoing.stalled_until().is_none() {
             self.flush_locked(&mut outgoing);
         }
+    }
+
+    /// Notes that there is corked output.
+    #[inline]
+    fn hold_corked(self: &Arc<Self>) {
+        self.cork.hold();
+        self.list_cork();
     }
 
     /// Has the attendant let corked bytes go, if nothing else does before.
