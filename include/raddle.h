@@ -154,6 +154,16 @@
 // The client forgets each message that it has sent (RFC 7692, section 7.1.1.2).
 #define RADDLE_CLIENT_NO_CONTEXT_TAKEOVER 2
 
+// A send waits where the outgoing limit is reached, at most until the write deadline. In engines pool and queue it fails
+// instead, but for answers to what is just being read.
+#define RADDLE_WHEN_FULL_BLOCK 1
+
+// A send fails with RADDLE_ERR_WOULD_BLOCK where the outgoing limit is reached, and never waits.
+#define RADDLE_WHEN_FULL_FAIL 2
+
+// The connection ends where the outgoing limit is reached.
+#define RADDLE_WHEN_FULL_CLOSE 3
+
 // Nothing is told.
 #define RADDLE_LOG_OFF 0
 
@@ -238,16 +248,6 @@
 // parse for it: for programs whose thread has much else to do. Each message is copied once more. A Close of the peer, or what fails
 // its connection, waits behind its messages until the poll that follows them, so that they can be answered.
 #define RADDLE_ENGINE_FED_QUEUE 5
-
-// A send waits where the outgoing limit is reached, at most until the write deadline. In engines pool and queue it fails
-// instead, but for answers to what is just being read.
-#define RADDLE_WHEN_FULL_BLOCK 1
-
-// A send fails with RADDLE_ERR_WOULD_BLOCK where the outgoing limit is reached, and never waits.
-#define RADDLE_WHEN_FULL_FAIL 2
-
-// The connection ends where the outgoing limit is reached.
-#define RADDLE_WHEN_FULL_CLOSE 3
 
 // One connection too many of an identity is refused with 409.
 #define RADDLE_SURPLUS_REFUSE 1
@@ -1922,7 +1922,7 @@ raddle_status_t raddle_server_config_head_limits(raddle_server_config_t *config,
 //
 // - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
 //
-// What is no origin is found out when the server starts.
+// RADDLE_ERR_ARGUMENT where it has not that form.
 raddle_status_t raddle_server_config_allow_origin(raddle_server_config_t *config,
                                                   const char *origin);
 
@@ -1932,6 +1932,8 @@ raddle_status_t raddle_server_config_allow_any_origin(raddle_server_config_t *co
 // Adds a name under which the server may be addressed. Default: any; on a loopback address only that machine's own names.
 //
 // - `host`: as "example.com" or "example.com:8080"
+//
+// RADDLE_ERR_ARGUMENT where it has not that form.
 raddle_status_t raddle_server_config_allow_host(raddle_server_config_t *config,
                                                 const char *host);
 

@@ -15,6 +15,7 @@ pub mod deflate;
 pub mod fork;
 pub mod guard;
 pub mod handles;
+pub mod limits;
 pub mod log;
 pub mod message;
 pub mod protocol;

@@ -2,16 +2,15 @@
 
 use std::ffi::c_char;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use raddle_client::Proxy;
-use raddle_socket::{Options, WhenFull};
+use raddle_socket::Options;
 
-use crate::arguments::{self, at_least};
+use crate::arguments;
 use crate::client::{Client, Settings, set};
 use crate::guard::guard;
 use crate::handles::{Handle, to_id, to_pointer};
-use crate::server::configured::{RADDLE_WHEN_FULL_BLOCK, RADDLE_WHEN_FULL_CLOSE, RADDLE_WHEN_FULL_FAIL};
+use crate::limits;
 use crate::status::{Failure, Status};
 
 /// Makes the settings of a client, with defaults that suit the open Internet.
@@ -53,10 +52,7 @@ pub extern "C" fn raddle_client_free(client: *mut Client) -> Status {
 /// with any other failure changes nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_max_message(client: *mut Client, bytes: u64) -> Status {
-    options(client, |options| {
-        options.limits = options.limits.message(bytes);
-        Ok(())
-    })
+    options(client, |options| limits::message(&mut options.limits, bytes))
 }
 
 /// Sets the largest frame that is received, where that is less than the largest message. To be called behind
@@ -65,10 +61,7 @@ pub extern "C" fn raddle_client_max_message(client: *mut Client, bytes: u64) -> 
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_max_frame(client: *mut Client, bytes: u64) -> Status {
-    options(client, |options| {
-        options.limits.frame = bytes;
-        Ok(())
-    })
+    options(client, |options| limits::frame(&mut options.limits, bytes))
 }
 
 /// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
@@ -76,10 +69,7 @@ pub extern "C" fn raddle_client_max_frame(client: *mut Client, bytes: u64) -> St
 /// - `count`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_max_fragments(client: *mut Client, count: u32) -> Status {
-    options(client, |options| {
-        options.limits.fragments = at_least(count, 1, "count")?;
-        Ok(())
-    })
+    options(client, |options| limits::fragments(&mut options.limits, count))
 }
 
 /// Sets after which silence of the server a Ping is sent. Default: 20 s.
@@ -87,11 +77,7 @@ pub extern "C" fn raddle_client_max_fragments(client: *mut Client, count: u32) -
 /// - `milliseconds`: 0 for never
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_ping_interval(client: *mut Client, milliseconds: u64) -> Status {
-    options(client, |options| {
-        let interval = milliseconds != 0 && milliseconds != u64::MAX;
-        options.ping_interval = interval.then(|| Duration::from_millis(milliseconds));
-        Ok(())
-    })
+    options(client, |options| limits::ping_interval(options, milliseconds))
 }
 
 /// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
@@ -99,10 +85,7 @@ pub extern "C" fn raddle_client_ping_interval(client: *mut Client, milliseconds:
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_ping_timeout(client: *mut Client, milliseconds: u64) -> Status {
-    options(client, |options| {
-        options.ping_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(client, |options| limits::time(&mut options.ping_timeout, milliseconds))
 }
 
 /// Sets the time that the closing handshake may take. Default: 5 s.
@@ -110,10 +93,7 @@ pub extern "C" fn raddle_client_ping_timeout(client: *mut Client, milliseconds: 
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_close_timeout(client: *mut Client, milliseconds: u64) -> Status {
-    options(client, |options| {
-        options.close_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(client, |options| limits::time(&mut options.close_timeout, milliseconds))
 }
 
 /// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
@@ -121,10 +101,7 @@ pub extern "C" fn raddle_client_close_timeout(client: *mut Client, milliseconds:
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_write_timeout(client: *mut Client, milliseconds: u64) -> Status {
-    options(client, |options| {
-        options.write_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(client, |options| limits::time(&mut options.write_timeout, milliseconds))
 }
 
 /// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
@@ -133,10 +110,7 @@ pub extern "C" fn raddle_client_write_timeout(client: *mut Client, milliseconds:
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_message_timeout(client: *mut Client, milliseconds: u64) -> Status {
-    options(client, |options| {
-        options.message_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(client, |options| limits::time(&mut options.message_timeout, milliseconds))
 }
 
 /// Sets the rate of the slowest server that is put up with. Default: 16 KiB/s.
@@ -144,10 +118,7 @@ pub extern "C" fn raddle_client_message_timeout(client: *mut Client, millisecond
 /// - `bytes_per_second`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_min_rate(client: *mut Client, bytes_per_second: u64) -> Status {
-    options(client, |options| {
-        options.min_rate = at_least(bytes_per_second, 1, "bytes_per_second")?;
-        Ok(())
-    })
+    options(client, |options| limits::min_rate(options, bytes_per_second))
 }
 
 /// Sets how many bytes may wait to be written before raddle_client_when_full decides. Default: 1 MiB.
@@ -155,10 +126,7 @@ pub extern "C" fn raddle_client_min_rate(client: *mut Client, bytes_per_second: 
 /// - `bytes`: any number
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_outgoing_limit(client: *mut Client, bytes: usize) -> Status {
-    options(client, |options| {
-        options.outgoing_limit = bytes;
-        Ok(())
-    })
+    options(client, |options| limits::outgoing(options, bytes))
 }
 
 /// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
@@ -166,15 +134,7 @@ pub extern "C" fn raddle_client_outgoing_limit(client: *mut Client, bytes: usize
 /// - `policy`: RADDLE_WHEN_FULL_…
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_when_full(client: *mut Client, policy: u32) -> Status {
-    let policies = [
-        (RADDLE_WHEN_FULL_BLOCK, WhenFull::Block),
-        (RADDLE_WHEN_FULL_FAIL, WhenFull::Fail),
-        (RADDLE_WHEN_FULL_CLOSE, WhenFull::Close),
-    ];
-    options(client, |options| {
-        options.when_full = arguments::one_of(policy, &policies, "policy")?;
-        Ok(())
-    })
+    options(client, |options| limits::when_full(options, policy))
 }
 
 /// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
@@ -183,10 +143,7 @@ pub extern "C" fn raddle_client_when_full(client: *mut Client, policy: u32) -> S
 /// - `bytes`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_fragment_size(client: *mut Client, bytes: usize) -> Status {
-    options(client, |options| {
-        options.fragment_size = at_least(bytes, 1, "bytes")?;
-        Ok(())
-    })
+    options(client, |options| limits::fragment_size(options, bytes))
 }
 
 /// Sets the largest head of a response, interim ones included. Default: 16 KiB, with a first line of 8 KiB and 100 headers.

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use raddle_core::Role;
-use raddle_core::handshake::{Hosts, Origins, is_subprotocol};
+use raddle_core::handshake::{Hosts, Origins};
 
 use super::settings::{Decision, Keys, Settings};
 use super::{ProtocolConfig, free, with};
@@ -11,6 +11,7 @@ use crate::arguments;
 use crate::deflate;
 use crate::guard::guard;
 use crate::handles::{Handle, to_pointer};
+use crate::limits;
 use crate::status::{Failure, Status};
 
 /// The server's side (sans-I/O).
@@ -56,10 +57,7 @@ pub extern "C" fn raddle_protocol_config_free(config: *mut ProtocolConfig) -> St
 /// with any other failure changes nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_max_message(config: *mut ProtocolConfig, bytes: u64) -> Status {
-    with(config, |settings| {
-        settings.limits = settings.limits.message(bytes);
-        Ok(())
-    })
+    with(config, |settings| limits::message(&mut settings.limits, bytes))
 }
 
 /// Sets the largest frame that is received, where that is less than the largest message. To be called behind
@@ -68,10 +66,7 @@ pub extern "C" fn raddle_protocol_config_max_message(config: *mut ProtocolConfig
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_max_frame(config: *mut ProtocolConfig, bytes: u64) -> Status {
-    with(config, |settings| {
-        settings.limits.frame = bytes;
-        Ok(())
-    })
+    with(config, |settings| limits::frame(&mut settings.limits, bytes))
 }
 
 /// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
@@ -79,10 +74,7 @@ pub extern "C" fn raddle_protocol_config_max_frame(config: *mut ProtocolConfig, 
 /// - `count`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_max_fragments(config: *mut ProtocolConfig, count: u32) -> Status {
-    with(config, |settings| {
-        settings.limits.fragments = arguments::at_least(count, 1, "count")?;
-        Ok(())
-    })
+    with(config, |settings| limits::fragments(&mut settings.limits, count))
 }
 
 /// Sets the largest head of an opening handshake that is received. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
@@ -129,11 +121,7 @@ pub extern "C" fn raddle_protocol_config_deflate(
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_subprotocol(config: *mut ProtocolConfig, name: *const c_char) -> Status {
     with(config, |settings| {
-        let name = arguments::string(name, "name")?;
-        if !is_subprotocol(name) {
-            return Err(Failure::argument("name: a subprotocol is one word, without commas"));
-        }
-        settings.subprotocols.push(name.to_owned());
+        settings.subprotocols.push(limits::subprotocol(name)?);
         Ok(())
     })
 }
@@ -181,19 +169,12 @@ pub extern "C" fn raddle_protocol_config_origin(config: *mut ProtocolConfig, ori
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
     with(config, |settings| {
-        let origin = arguments::string(origin, "origin")?;
+        let origin = limits::origin(origin)?;
         of_role(settings, Role::Server)?;
-        let mut origins = match &settings.origins {
-            Origins::List(origins) => origins.clone(),
-            _ => Vec::new(),
-        };
-        origins.push(origin.to_owned());
-        let origins = Origins::List(origins);
-        if origins.malformed().is_some() {
-            return Err(Failure::argument("origin: has not the form of one, as https://example.com"));
-        }
-        if settings.origins != Origins::Any {
-            settings.origins = origins;
+        match &mut settings.origins {
+            Origins::List(origins) => origins.push(origin),
+            Origins::Any => {}
+            origins => *origins = Origins::List(vec![origin]),
         }
         Ok(())
     })
@@ -220,18 +201,12 @@ pub extern "C" fn raddle_protocol_config_allow_any_origin(config: *mut ProtocolC
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_host(config: *mut ProtocolConfig, host: *const c_char) -> Status {
     with(config, |settings| {
-        let host = arguments::string(host, "host")?;
+        let host = limits::host(host)?;
         of_role(settings, Role::Server)?;
-        let mut hosts = match &settings.hosts {
-            Hosts::List(hosts) => hosts.clone(),
-            _ => Vec::new(),
-        };
-        hosts.push(host.to_owned());
-        let hosts = Hosts::List(hosts);
-        if hosts.malformed().is_some() {
-            return Err(Failure::argument("host: has not the form of one, as example.com:8080"));
+        match &mut settings.hosts {
+            Hosts::List(hosts) => hosts.push(host),
+            hosts => *hosts = Hosts::List(vec![host]),
         }
-        settings.hosts = hosts;
         Ok(())
     })
 }

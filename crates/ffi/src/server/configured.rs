@@ -1,26 +1,17 @@
 //! The setters of a server's settings, one for each limit: a number or a text in, checked when it is given.
 
 use std::ffi::c_char;
-use std::time::Duration;
 
-use raddle_core::handshake::is_subprotocol;
-use raddle_server::{AddressSource, IdentityPolicy, Options, Surplus, TrustedProxy, WhenFull};
+use raddle_server::{AddressSource, IdentityPolicy, Options, Surplus, TrustedProxy};
 
 use crate::arguments::{self, at_least};
 use crate::deflate;
+use crate::limits;
 use crate::server::config::{
     Engine, RADDLE_ENGINE_ACCEPT, RADDLE_ENGINE_FED_QUEUE, RADDLE_ENGINE_POOL, RADDLE_ENGINE_QUEUE,
     RADDLE_ENGINE_THREADS, ServerConfig, set,
 };
 use crate::status::{Failure, Status};
-
-/// A send waits where the outgoing limit is reached, at most until the write deadline. In engines pool and queue it fails
-/// instead, but for answers to what is just being read.
-pub const RADDLE_WHEN_FULL_BLOCK: u32 = 1;
-/// A send fails with RADDLE_ERR_WOULD_BLOCK where the outgoing limit is reached, and never waits.
-pub const RADDLE_WHEN_FULL_FAIL: u32 = 2;
-/// The connection ends where the outgoing limit is reached.
-pub const RADDLE_WHEN_FULL_CLOSE: u32 = 3;
 
 /// One connection too many of an identity is refused with 409.
 pub const RADDLE_SURPLUS_REFUSE: u32 = 1;
@@ -92,10 +83,7 @@ pub extern "C" fn raddle_server_config_stack_size(config: *mut ServerConfig, byt
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_message(config: *mut ServerConfig, bytes: u64) -> Status {
-    options(config, |options| {
-        options.limits = options.limits.message(bytes);
-        Ok(())
-    })
+    options(config, |options| limits::message(&mut options.limits, bytes))
 }
 
 /// Sets the largest frame that is received, where that is less than the largest message. To be called behind
@@ -104,10 +92,7 @@ pub extern "C" fn raddle_server_config_max_message(config: *mut ServerConfig, by
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_frame(config: *mut ServerConfig, bytes: u64) -> Status {
-    options(config, |options| {
-        options.limits.frame = bytes;
-        Ok(())
-    })
+    options(config, |options| limits::frame(&mut options.limits, bytes))
 }
 
 /// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
@@ -115,10 +100,7 @@ pub extern "C" fn raddle_server_config_max_frame(config: *mut ServerConfig, byte
 /// - `count`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_fragments(config: *mut ServerConfig, count: u32) -> Status {
-    options(config, |options| {
-        options.limits.fragments = at_least(count, 1, "count")?;
-        Ok(())
-    })
+    options(config, |options| limits::fragments(&mut options.limits, count))
 }
 
 /// Sets after which silence of the peer a Ping is sent. Default: 20 s.
@@ -126,11 +108,7 @@ pub extern "C" fn raddle_server_config_max_fragments(config: *mut ServerConfig, 
 /// - `milliseconds`: 0 for never
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_ping_interval(config: *mut ServerConfig, milliseconds: u64) -> Status {
-    options(config, |options| {
-        let interval = milliseconds != 0 && milliseconds != u64::MAX;
-        options.ping_interval = interval.then(|| Duration::from_millis(milliseconds));
-        Ok(())
-    })
+    options(config, |options| limits::ping_interval(options, milliseconds))
 }
 
 /// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
@@ -138,10 +116,7 @@ pub extern "C" fn raddle_server_config_ping_interval(config: *mut ServerConfig, 
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_ping_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
-    options(config, |options| {
-        options.ping_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(config, |options| limits::time(&mut options.ping_timeout, milliseconds))
 }
 
 /// Sets the time that the closing handshake may take. Default: 5 s.
@@ -149,10 +124,7 @@ pub extern "C" fn raddle_server_config_ping_timeout(config: *mut ServerConfig, m
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_close_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
-    options(config, |options| {
-        options.close_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(config, |options| limits::time(&mut options.close_timeout, milliseconds))
 }
 
 /// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
@@ -160,10 +132,7 @@ pub extern "C" fn raddle_server_config_close_timeout(config: *mut ServerConfig, 
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_write_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
-    options(config, |options| {
-        options.write_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(config, |options| limits::time(&mut options.write_timeout, milliseconds))
 }
 
 /// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
@@ -172,10 +141,7 @@ pub extern "C" fn raddle_server_config_write_timeout(config: *mut ServerConfig, 
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_message_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
-    options(config, |options| {
-        options.message_timeout = arguments::time(milliseconds, "milliseconds")?;
-        Ok(())
-    })
+    options(config, |options| limits::time(&mut options.message_timeout, milliseconds))
 }
 
 /// Sets the rate of the slowest peer that is served. Default: 16 KiB/s.
@@ -183,10 +149,7 @@ pub extern "C" fn raddle_server_config_message_timeout(config: *mut ServerConfig
 /// - `bytes_per_second`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_min_rate(config: *mut ServerConfig, bytes_per_second: u64) -> Status {
-    options(config, |options| {
-        options.min_rate = at_least(bytes_per_second, 1, "bytes_per_second")?;
-        Ok(())
-    })
+    options(config, |options| limits::min_rate(options, bytes_per_second))
 }
 
 /// Sets how many bytes may wait to be written before raddle_server_config_when_full decides. Default: 1 MiB.
@@ -194,10 +157,7 @@ pub extern "C" fn raddle_server_config_min_rate(config: *mut ServerConfig, bytes
 /// - `bytes`: any number
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_outgoing_limit(config: *mut ServerConfig, bytes: usize) -> Status {
-    options(config, |options| {
-        options.outgoing_limit = bytes;
-        Ok(())
-    })
+    options(config, |options| limits::outgoing(options, bytes))
 }
 
 /// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
@@ -205,15 +165,7 @@ pub extern "C" fn raddle_server_config_outgoing_limit(config: *mut ServerConfig,
 /// - `policy`: RADDLE_WHEN_FULL_…
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_when_full(config: *mut ServerConfig, policy: u32) -> Status {
-    let policies = [
-        (RADDLE_WHEN_FULL_BLOCK, WhenFull::Block),
-        (RADDLE_WHEN_FULL_FAIL, WhenFull::Fail),
-        (RADDLE_WHEN_FULL_CLOSE, WhenFull::Close),
-    ];
-    options(config, |options| {
-        options.when_full = arguments::one_of(policy, &policies, "policy")?;
-        Ok(())
-    })
+    options(config, |options| limits::when_full(options, policy))
 }
 
 /// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
@@ -222,10 +174,7 @@ pub extern "C" fn raddle_server_config_when_full(config: *mut ServerConfig, poli
 /// - `bytes`: at least 1
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_fragment_size(config: *mut ServerConfig, bytes: usize) -> Status {
-    options(config, |options| {
-        options.fragment_size = at_least(bytes, 1, "bytes")?;
-        Ok(())
-    })
+    options(config, |options| limits::fragment_size(options, bytes))
 }
 
 /// Agrees on permessage-deflate (RFC 7692) with clients that offer it. Default: with none. Of each number, 0 is the default.
@@ -272,12 +221,11 @@ pub extern "C" fn raddle_server_config_head_limits(
 ///
 /// - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
 ///
-/// What is no origin is found out when the server starts.
+/// RADDLE_ERR_ARGUMENT where it has not that form.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_allow_origin(config: *mut ServerConfig, origin: *const c_char) -> Status {
     set(config, |config| {
-        let origin = arguments::string(origin, "origin")?.to_owned();
-        config.origins.get_or_insert_default().push(origin);
+        config.origins.get_or_insert_default().push(limits::origin(origin)?);
         Ok(())
     })
 }
@@ -294,11 +242,12 @@ pub extern "C" fn raddle_server_config_allow_any_origin(config: *mut ServerConfi
 /// Adds a name under which the server may be addressed. Default: any; on a loopback address only that machine's own names.
 ///
 /// - `host`: as "example.com" or "example.com:8080"
+///
+/// RADDLE_ERR_ARGUMENT where it has not that form.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_allow_host(config: *mut ServerConfig, host: *const c_char) -> Status {
     set(config, |config| {
-        let host = arguments::string(host, "host")?.to_owned();
-        config.hosts.get_or_insert_default().push(host);
+        config.hosts.get_or_insert_default().push(limits::host(host)?);
         Ok(())
     })
 }
@@ -318,11 +267,7 @@ pub extern "C" fn raddle_server_config_allow_any_host(config: *mut ServerConfig)
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_subprotocol(config: *mut ServerConfig, name: *const c_char) -> Status {
     set(config, |config| {
-        let name = arguments::string(name, "name")?;
-        if !is_subprotocol(name) {
-            return Err(Failure::argument("name: a subprotocol is one word, without commas"));
-        }
-        config.subprotocols.push(name.to_owned());
+        config.subprotocols.push(limits::subprotocol(name)?);
         Ok(())
     })
 }

@@ -205,9 +205,14 @@ static void numbers(void) {
     /* Nothing is started with settings that lack something, or hold what is none. */
     STATUS(RADDLE_ERR_STATE, raddle_server_new(config, &server));
     OK(raddle_server_config_listen(config, "127.0.0.1", 0, NULL));
-    OK(raddle_server_config_allow_origin(config, "https://example.com/path"));
-    STATUS(RADDLE_ERR_ARGUMENT, raddle_server_new(config, &server));
-    CHECK(strstr(raddle_last_error(), "https://example.com/path") != NULL && server == NULL);
+    STATUS(RADDLE_ERR_ARGUMENT, raddle_server_config_allow_origin(config, "https://example.com/path"));
+    CHECK(strstr(raddle_last_error(), "https://example.com/path") != NULL);
+    STATUS(RADDLE_ERR_ARGUMENT, raddle_server_config_allow_host(config, "example.com/path"));
+    OK(raddle_server_config_allow_origin(config, "https://example.com"));
+    OK(raddle_server_config_allow_host(config, "example.com"));
+    OK(raddle_server_new(config, &server));
+    OK(raddle_server_free(server));
+    server = NULL;
     OK(raddle_server_config_free(config));
     STATUS(RADDLE_ERR_HANDLE, raddle_server_config_engine(config, RADDLE_ENGINE_POOL));
 }
