@@ -481,6 +481,12 @@ typedef struct {
     size_t length;
 } raddle_slice_t;
 
+// What runs on a thread of a connection's own. It may wait; raddle_recv and what else receives gives it the connection's messages,
+// in their order, until it returns.
+//
+// Returns 0 to give the connection back; anything else closes it with 1011. It must return, as any callback.
+typedef int32_t (*raddle_thread_callback_t)(raddle_conn_t conn, void *user);
+
 // What the library calls for an event. The event, and its payload, is lent for the call.
 //
 // Returns 0 to go on; anything else closes the connection with 1011, and only its RADDLE_CLOSED follows. For
@@ -940,7 +946,7 @@ raddle_status_t raddle_close(raddle_conn_t conn,
                              const char *reason);
 
 // Carries out the closing handshake: as raddle_close, and waits for the peer's Close. Messages that still come are passed
-// over. Only for connections that the program frees.
+// over. Only for connections that the program receives from.
 //
 // - `conn`, `code`, `reason`: as with raddle_close
 // - `timeout_ms`: how long to wait; negative: until the close timeout is over
@@ -958,6 +964,15 @@ raddle_status_t raddle_close_wait(raddle_conn_t conn,
 //
 // Returns RADDLE_OK, for a connection that has ended as well. From any thread.
 raddle_status_t raddle_cut(raddle_conn_t conn);
+
+// Has a connection end as raddle_cut does, if it has not ended by then: for a closing handshake that is to take no longer.
+//
+// - `conn`: the connection
+// - `milliseconds`: the time until then; 0 is fine
+//
+// Returns RADDLE_OK. Of several times the shortest counts. From any thread.
+raddle_status_t raddle_cut_within(raddle_conn_t conn,
+                                  uint64_t milliseconds);
 
 // Frees a connection that raddle_server_accept or a client has given: its id names nothing any more, and its user
 // pointer is destroyed. What is still open is closed with 1001, without waiting.
@@ -1078,6 +1093,28 @@ raddle_status_t raddle_conn_peer(raddle_conn_t conn,
                                  size_t size,
                                  size_t *length);
 
+// Gives the address of this side, in the same form.
+//
+// - `conn`, `buffer`, `size`, `length`: as with raddle_conn_target; 64 bytes are enough
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND for a Unix socket. From any thread.
+raddle_status_t raddle_conn_local_address(raddle_conn_t conn,
+                                          char *buffer,
+                                          size_t size,
+                                          size_t *length);
+
+// Says how permessage-deflate was agreed on (RFC 7692). Each place may be NULL.
+//
+// - `conn`: the connection
+// - `flags`: RADDLE_SERVER_NO_CONTEXT_TAKEOVER, RADDLE_CLIENT_NO_CONTEXT_TAKEOVER, both, or 0
+// - `server_window_bits`, `client_window_bits`: each side looks back 2^n bytes at most
+//
+// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where nothing is compressed. From any thread.
+raddle_status_t raddle_conn_deflate(raddle_conn_t conn,
+                                    uint32_t *flags,
+                                    uint32_t *server_window_bits,
+                                    uint32_t *client_window_bits);
+
 // Gives the value of the first header of a name in the request that has opened the connection. Only where the server
 // keeps them: raddle_server_config_keep_headers.
 //
@@ -1134,6 +1171,26 @@ raddle_status_t raddle_conn_traffic(raddle_conn_t conn,
 //
 // Returns the number; 0 in a process that was forked from one that uses the library. From any thread.
 size_t raddle_conn_count(void);
+
+// Says, in a callback of engine pool or with an event of a queue, that what was just received is answered later, on another
+// thread, by which raddle_answered is called behind the answer. Until it was called as often as this, the peer's Close, the end
+// of its stream, and what fails the connection are left alone: nothing could be sent behind them. More messages come meanwhile.
+//
+// - `conn`: the connection
+//
+// A Close of this side ends that, as does what breaks the connection, or keepalive. In engine fed queue the library does this by
+// itself, until the poll behind the event. Where a thread has the connection to itself, it changes nothing: there what follows a
+// message waits until the thread asks for it.
+//
+// Returns RADDLE_OK. From any thread.
+raddle_status_t raddle_answer_later(raddle_conn_t conn);
+
+// Says that something was answered of which raddle_answer_later was called.
+//
+// - `conn`: the connection
+//
+// Returns RADDLE_OK; RADDLE_ERR_STATE where nothing waits for that; RADDLE_ERR_CLOSED. From any thread.
+raddle_status_t raddle_answered(raddle_conn_t conn);
 
 // Sends many messages, as raddle_send_many does, that lie behind one another in one piece of memory: for languages in which
 // an array of pointers is dear.
@@ -1206,7 +1263,7 @@ raddle_status_t raddle_ping_free(raddle_ping_t *ping);
 
 // Waits for the next message.
 //
-// - `conn`: a connection of raddle_server_accept or of a client
+// - `conn`: a connection of raddle_server_accept or of a client, or one that has this thread by raddle_server_move_to_thread
 // - `timeout_ms`: how long to wait; 0: not at all, negative: without end. A message that is there comes with 0 too
 // - `message`: a place for what has come. Its payload is the library's, and valid until the next call that receives on this
 //   connection, or frees it
@@ -1763,6 +1820,27 @@ raddle_status_t raddle_server_accept(raddle_server_t *server,
 raddle_status_t raddle_server_next_request(raddle_server_t *server,
                                            int64_t timeout_ms,
                                            raddle_request_t **request);
+
+// Gives a connection of engine pool, queue or fed queue a thread of its own, for what takes long there, or waits: others have their
+// time meanwhile. When the function returns, messages go to callbacks or into the queue again.
+//
+// - `server`: the server
+// - `conn`: a connection of it
+// - `body`: the function, which is not called where the connection ends before the thread has it
+// - `user`: handed to the function
+// - `destroy`: NULL, or what destroys `user`: called exactly once, when the function has returned, or will not be called
+//
+// Called in a callback of that connection, the function gets all messages behind the one of the callback; with a queue, all behind
+// those of the last raddle_server_poll. raddle_server_join waits for the thread.
+//
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, or the program
+// receives by calls anyway; RADDLE_ERR_IO where no thread can be started. With any failure the library has no use for `user`. From
+// any thread.
+raddle_status_t raddle_server_move_to_thread(raddle_server_t *server,
+                                             raddle_conn_t conn,
+                                             raddle_thread_callback_t body,
+                                             void *user,
+                                             raddle_destroy_t destroy);
 
 // Sets what is called for the events of engines threads and pool. NULL where an event is of no interest.
 //
@@ -2521,6 +2599,27 @@ raddle_status_t raddle_server_tls_client_certificates(raddle_server_tls_t *tls,
                                                       uint32_t mode,
                                                       const char *roots);
 
+// As raddle_server_tls_client_certificates, with roots of bytes in PEM.
+//
+// - `tls`, `mode`: as there
+// - `roots`, `length`: the roots
+//
+// Returns as raddle_server_tls_certificate_files.
+raddle_status_t raddle_server_tls_client_certificates_pem(raddle_server_tls_t *tls,
+                                                          uint32_t mode,
+                                                          const uint8_t *roots,
+                                                          size_t length);
+
+// Has new connections get what another handle was set up with, where no server listens with that one; those that are there go
+// on. raddle_server_tls_reload reads the files of the new ones then.
+//
+// - `tls`: the handle, with which a server listens
+// - `by`: the other, which stays as it is, and can be freed
+//
+// Returns as raddle_server_tls_reload; RADDLE_ERR_STATE also where a server listens with the other. From any thread.
+raddle_status_t raddle_server_tls_replace(raddle_server_tls_t *tls,
+                                          raddle_server_tls_t *by);
+
 // Reads the files again. New connections get what is in them; those that are there go on.
 //
 // - `tls`: the handle, with which a server listens
@@ -2577,6 +2676,20 @@ raddle_status_t raddle_server_broadcast(raddle_server_t *server,
                                         const uint8_t *data,
                                         size_t length,
                                         raddle_conn_t except);
+
+// Gives a topic that a connection has subscribed to.
+//
+// - `server`, `conn`: as with raddle_server_subscribe
+// - `index`: from 0 on, in no particular order, which changes where the connection unsubscribes
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND behind the last. From any thread.
+raddle_status_t raddle_server_topic_at(const raddle_server_t *server,
+                                       raddle_conn_t conn,
+                                       size_t index,
+                                       char *buffer,
+                                       size_t size,
+                                       size_t *length);
 
 // Counts the connections that have subscribed to a topic.
 //

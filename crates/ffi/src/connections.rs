@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use raddle_client::Answer;
 use raddle_core::handshake::Request as Head;
 use raddle_core::{Close, CloseCode};
-use raddle_socket::{Cause, End, MessageWriter, Reader, Writer};
+use raddle_socket::{Cause, End, MessageWriter, Reader, Unanswered, Writer};
 
 use crate::guard::{self, Depth};
 use crate::handles::{Kind, Missing, Table};
@@ -29,7 +29,7 @@ pub(crate) struct Conn {
     pub(crate) server: u64,
     /// The program receives by calls, and frees it. `None`: its messages go to callbacks or into a queue, and the library
     /// lets it go when it has ended.
-    receiving: Option<Box<Mutex<Receiving>>>,
+    receiving: Option<Box<Mutex<Own>>>,
     user: Mutex<Option<User>>,
     /// Its id names nothing any more, be it at hand of a thread still.
     is_retired: AtomicBool,
@@ -41,15 +41,23 @@ pub(crate) struct Conn {
     pub(crate) head: Option<Arc<Head>>,
     /// The response that has opened it, of a client's.
     pub(crate) answer: Option<Box<Answer>>,
+    /// What the program has said that it answers later.
+    pub(crate) unanswered: Mutex<Vec<Unanswered>>,
     /// What writes the message that is sent fragment by fragment.
     pub(crate) fragments: Mutex<Option<Box<MessageWriter<'static>>>>,
 }
 
-/// What a program receives with.
-pub(crate) struct Receiving {
-    pub(crate) reader: Reader,
+/// What a program receives with, for one call.
+pub(crate) struct Receiving<'a> {
+    pub(crate) reader: &'a mut Reader,
     /// The reader's last message was not given: there was no place for it.
-    pub(crate) is_kept: bool,
+    pub(crate) is_kept: &'a mut bool,
+}
+
+/// The reader of a connection that the program receives from.
+struct Own {
+    reader: Reader,
+    is_kept: bool,
 }
 
 /// A connection, and the id that names it.
@@ -63,7 +71,7 @@ impl Conn {
     /// A connection that the program receives from by calls.
     pub(crate) fn owned(reader: Reader, writer: Writer, server: u64, head: Option<Arc<Head>>) -> Self {
         Self {
-            receiving: Some(Box::new(Mutex::new(Receiving { reader, is_kept: false }))),
+            receiving: Some(Box::new(Mutex::new(Own { reader, is_kept: false }))),
             ..Self::served(writer, server, head)
         }
     }
@@ -80,12 +88,13 @@ impl Conn {
             end: OnceLock::new(),
             head,
             answer: None,
+            unanswered: Mutex::default(),
             fragments: Mutex::new(None),
         }
     }
 
     /// What the program receives with, for one thread at a time.
-    pub(crate) fn receiving(&self) -> Result<MutexGuard<'_, Receiving>, Failure> {
+    fn receiving(&self) -> Result<MutexGuard<'_, Own>, Failure> {
         let receiving = self.receiving.as_ref().ok_or_else(|| {
             Failure::state("the messages of this connection go to callbacks, or into the queue of its server")
         })?;
@@ -184,6 +193,54 @@ pub(crate) fn with<R>(id: u64, act: impl FnOnce(&Conn) -> Result<R, Failure>) ->
     }
     let conn = TABLE.get(id).map_err(missing)?;
     guarded(id, &conn, take())
+}
+
+/// A connection, for whoever keeps it.
+pub(crate) fn get(id: u64) -> Result<Entry, Failure> {
+    Ok(Entry { id, conn: TABLE.get(id).map_err(missing)? })
+}
+
+/// Receives on a connection: on one of the program's, or on one whose reader this thread [was lent](lend).
+pub(crate) fn receive<R>(
+    id: u64,
+    act: impl FnOnce(&Conn, &mut Receiving<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    with(id, |of| {
+        if of.is_owned() {
+            let Own { reader, is_kept } = &mut *of.receiving()?;
+            return act(of, &mut Receiving { reader, is_kept });
+        }
+        let mut act = Some(act);
+        let received = HERE.try_with(|here| {
+            let mut lent = here.lent.try_borrow_mut().ok()?;
+            let AtHand { reader, is_kept, .. } = lent.as_mut().filter(|lent| lent.id == id)?;
+            // SAFETY: `Lent` has it borrowed, and takes it away before it gives it back; whoever is here has what the thread has
+            // at hand borrowed.
+            let reader = unsafe { reader.as_mut() };
+            Some(act.take()?(of, &mut Receiving { reader, is_kept }))
+        });
+        // With a status that says why not.
+        received.ok().flatten().unwrap_or_else(|| of.receiving().and(Err(Failure::state("nothing is received here"))))
+    })
+}
+
+/// Has this thread receive on a connection of callbacks or of a queue, with the reader that it has for a while, until the result is
+/// dropped.
+pub(crate) fn lend(id: u64, reader: &mut Reader) -> Lent<'_> {
+    let at_hand = AtHand { id, reader: NonNull::from(reader), is_kept: false };
+    HERE.with(|here| *here.lent.borrow_mut() = Some(at_hand));
+    Lent { of: PhantomData }
+}
+
+/// This thread has a reader.
+pub(crate) struct Lent<'a> {
+    of: PhantomData<&'a mut Reader>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        HERE.with(|here| *here.lent.borrow_mut() = None);
+    }
 }
 
 /// Takes a connection out of the table: its id names nothing any more, and the program's pointer is destroyed.
@@ -327,6 +384,15 @@ struct Here {
     current: Cell<Current>,
     has_turn: Cell<bool>,
     turn: RefCell<Turn>,
+    /// The reader of a connection that has this thread to itself.
+    lent: RefCell<Option<AtHand>>,
+}
+
+/// The reader of a connection that has this thread to itself.
+struct AtHand {
+    id: u64,
+    reader: NonNull<Reader>,
+    is_kept: bool,
 }
 
 impl fmt::Debug for Conn {
@@ -341,6 +407,7 @@ thread_local! {
             current: Cell::new(Current::NOBODY),
             has_turn: Cell::new(false),
             turn: RefCell::new(Turn { entries: Vec::new(), next: Cell::new(0) }),
+            lent: RefCell::new(None),
         }
     };
 }
@@ -365,10 +432,12 @@ mod tests {
         let Entry { id, conn } = insert(Conn::owned(reader, writer, 0, None)).expect("there is space");
         theirs.write_all(b"\x82\x01a\x82\x01b").expect("they fit");
         let mut receiving = conn.receiving().expect("nobody receives");
-        receiving.next(&conn, 10_000).expect("the first message is there");
+        let Own { reader, is_kept } = &mut *receiving;
+        let mut own = Receiving { reader, is_kept };
+        own.next(&conn, 10_000).expect("the first message is there");
         retire(id).expect("it is there");
         let closed = |result: Result<(), Failure>| result.expect_err("it was freed").status;
-        assert_eq!(closed(receiving.next(&conn, 10_000).map(drop)), Status::RADDLE_ERR_CLOSED);
+        assert_eq!(closed(own.next(&conn, 10_000).map(drop)), Status::RADDLE_ERR_CLOSED);
         assert_eq!(closed(conn.receiving().map(drop)), Status::RADDLE_ERR_CLOSED);
         drop(receiving);
         assert_eq!(closed(conn.receiving().map(drop)), Status::RADDLE_ERR_CLOSED);

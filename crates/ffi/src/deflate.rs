@@ -1,6 +1,6 @@
 //! permessage-deflate (RFC 7692), as programs ask for it: numbers in, settings out.
 
-use raddle_socket::Deflate;
+use raddle_socket::{Deflate, Role};
 
 use crate::status::Failure;
 
@@ -45,4 +45,13 @@ pub(crate) fn parse(
     deflate.server_no_context_takeover = flags & RADDLE_SERVER_NO_CONTEXT_TAKEOVER != 0;
     deflate.client_no_context_takeover = flags & RADDLE_CLIENT_NO_CONTEXT_TAKEOVER != 0;
     Ok(deflate)
+}
+
+/// The flags of what was agreed on.
+pub(crate) fn flags(agreed: &Deflate) -> u8 {
+    let forgets = [
+        (Role::Server, RADDLE_SERVER_NO_CONTEXT_TAKEOVER as u8),
+        (Role::Client, RADDLE_CLIENT_NO_CONTEXT_TAKEOVER as u8),
+    ];
+    forgets.iter().filter(|(role, _)| !agreed.keeps_context(*role)).map(|(_, flag)| flag).sum()
 }

@@ -1,7 +1,7 @@
 //! All that depends on the platform: system calls on sockets, the clock, signals of the library's own threads.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -52,6 +52,11 @@ pub(crate) fn wait(socket: BorrowedFd<'_>, interest: Interest, timeout: Option<D
     // An error or a hang-up shows in the call that follows, whichever it is.
     let broken = found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
     Ok(Readiness { read: broken || found.contains(PollFlags::IN), write: broken || found.contains(PollFlags::OUT) })
+}
+
+/// The address that a socket is bound to, where it is one of a network.
+pub(crate) fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    net::getsockname(socket).ok()?.try_into().ok()
 }
 
 pub(crate) fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::AddAssign;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::flags::Flag;
 use crate::info::Info;
 use crate::link::{Link, State};
 use crate::reader::Reader;
+use crate::sys;
 use crate::turn::Wait;
 
 /// The half of a connection that sends. Any number of threads may hold a clone and send at the same time: messages never
@@ -146,7 +148,7 @@ impl Writer {
 
     /// Has the connection cut after `time`, if it has not ended before.
     pub fn cut_within(&self, time: Duration) {
-        self.link.end_by(crate::sys::now().saturating_add(time));
+        self.link.end_by(sys::now().saturating_add(time));
     }
 
     /// Waits until the reader is dropped, and makes another: for whoever has to see the connection to its end. `None`: an event
@@ -167,6 +169,11 @@ impl Writer {
     /// What is known of the connection.
     pub fn info(&self) -> &Info {
         &self.link.info
+    }
+
+    /// The address of this side. `None`: it has none, as with a Unix socket, or with a transport of the application's.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        sys::local_address(self.link.transport.descriptor()?)
     }
 
     /// Where the connection stands.

@@ -34,15 +34,14 @@ pub extern "C" fn raddle_recv_batch(
         let count = arguments::out(count, "count")?;
         let mut region = arguments::space(region, size, "region")?;
         let mut views = arguments::space(messages, arguments::at_least(most, 1, "most")?, "messages")?;
-        connections::with(conn, |of| {
-            let mut receiving = of.receiving()?;
+        connections::receive(conn, |of, receiving| {
             let mut taken = 0;
             let mut next = receiving.next(of, timeout_ms)?;
             loop {
                 let mut view = MessageView::of(conn, next);
                 let Some(data) = region.copy(next.as_bytes()) else {
                     let needed = next.as_bytes().len();
-                    receiving.is_kept = true;
+                    *receiving.is_kept = true;
                     if taken == 0 {
                         count.put(needed);
                         return Err(Failure::new(

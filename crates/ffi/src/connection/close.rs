@@ -1,7 +1,7 @@
 //! The end of a connection: closing it, cutting it, freeing it, and how it has ended.
 
 use std::ffi::c_char;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use raddle_core::{Close, CloseCode};
 use raddle_socket::{Cause, End, Next, SendError};
@@ -62,7 +62,7 @@ pub extern "C" fn raddle_close(conn: Connection, code: u16, reason: *const c_cha
 }
 
 /// Carries out the closing handshake: as raddle_close, and waits for the peer's Close. Messages that still come are passed
-/// over. Only for connections that the program frees.
+/// over. Only for connections that the program receives from.
 ///
 /// - `conn`, `code`, `reason`: as with raddle_close
 /// - `timeout_ms`: how long to wait; negative: until the close timeout is over
@@ -74,9 +74,8 @@ pub extern "C" fn raddle_close_wait(conn: Connection, code: u16, reason: *const 
     guard(|| {
         let reason = arguments::optional_string(reason, "reason")?.unwrap_or_default();
         let timeout = arguments::timeout(timeout_ms);
-        connections::with(conn, |conn| {
-            let mut receiving = conn.receiving()?;
-            receiving.is_kept = false;
+        connections::receive(conn, |conn, receiving| {
+            *receiving.is_kept = false;
             match conn.writer.close(close(code, reason)) {
                 Ok(()) | Err(SendError::Closed) => {}
                 Err(error) => return Err(error.into()),
@@ -110,6 +109,22 @@ pub extern "C" fn raddle_cut(conn: Connection) -> Status {
     guard(|| {
         connections::with(conn, |conn| {
             conn.writer.cut(Cause::LocalClose);
+            Ok(())
+        })
+    })
+}
+
+/// Has a connection end as raddle_cut does, if it has not ended by then: for a closing handshake that is to take no longer.
+///
+/// - `conn`: the connection
+/// - `milliseconds`: the time until then; 0 is fine
+///
+/// Returns RADDLE_OK. Of several times the shortest counts. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_cut_within(conn: Connection, milliseconds: u64) -> Status {
+    guard(|| {
+        connections::with(conn, |conn| {
+            conn.writer.cut_within(Duration::from_millis(milliseconds));
             Ok(())
         })
     })

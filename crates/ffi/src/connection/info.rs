@@ -3,10 +3,11 @@
 use std::ffi::c_char;
 use std::time::UNIX_EPOCH;
 
-use raddle_socket::{State, Traffic};
+use raddle_socket::{Role, State, Traffic};
 
 use crate::arguments::{self, TextOut};
 use crate::connections::{self, Conn};
+use crate::deflate;
 use crate::fork;
 use crate::guard::guard;
 use crate::message::Connection;
@@ -100,6 +101,53 @@ pub extern "C" fn raddle_conn_peer(conn: Connection, buffer: *mut c_char, size: 
     text(conn, buffer, size, length, |conn, place| {
         let peer = conn.writer.info().peer.ok_or_else(|| not_found("the peer has no address"))?;
         place.put(peer.to_string())
+    })
+}
+
+/// Gives the address of this side, in the same form.
+///
+/// - `conn`, `buffer`, `size`, `length`: as with raddle_conn_target; 64 bytes are enough
+///
+/// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND for a Unix socket. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_conn_local_address(
+    conn: Connection,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    text(conn, buffer, size, length, |conn, place| {
+        let address = conn.writer.local_address().ok_or_else(|| not_found("this side has no address"))?;
+        place.put(address.to_string())
+    })
+}
+
+/// Says how permessage-deflate was agreed on (RFC 7692). Each place may be NULL.
+///
+/// - `conn`: the connection
+/// - `flags`: RADDLE_SERVER_NO_CONTEXT_TAKEOVER, RADDLE_CLIENT_NO_CONTEXT_TAKEOVER, both, or 0
+/// - `server_window_bits`, `client_window_bits`: each side looks back 2^n bytes at most
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where nothing is compressed. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_conn_deflate(
+    conn: Connection,
+    flags: *mut u32,
+    server_window_bits: *mut u32,
+    client_window_bits: *mut u32,
+) -> Status {
+    guard(|| {
+        let places = [
+            arguments::optional_out(flags, "flags")?,
+            arguments::optional_out(server_window_bits, "server_window_bits")?,
+            arguments::optional_out(client_window_bits, "client_window_bits")?,
+        ];
+        connections::with(conn, |conn| {
+            let agreed = conn.writer.info().deflate.ok_or_else(|| not_found("permessage-deflate was not agreed on"))?;
+            let values = [deflate::flags(&agreed), agreed.window_bits(Role::Server), agreed.window_bits(Role::Client)];
+            places.iter().zip(values).for_each(|(place, value)| place.put(value.into()));
+            Ok(())
+        })
     })
 }
 

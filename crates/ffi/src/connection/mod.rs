@@ -4,6 +4,7 @@ pub mod batch;
 pub mod close;
 pub mod fragments;
 pub mod info;
+pub mod later;
 pub mod packed;
 pub mod pause;
 pub mod ping;

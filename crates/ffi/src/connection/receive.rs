@@ -10,7 +10,7 @@ use crate::status::{Failure, Status};
 
 /// Waits for the next message.
 ///
-/// - `conn`: a connection of raddle_server_accept or of a client
+/// - `conn`: a connection of raddle_server_accept or of a client, or one that has this thread by raddle_server_move_to_thread
 /// - `timeout_ms`: how long to wait; 0: not at all, negative: without end. A message that is there comes with 0 too
 /// - `message`: a place for what has come. Its payload is the library's, and valid until the next call that receives on this
 ///   connection, or frees it
@@ -25,8 +25,7 @@ use crate::status::{Failure, Status};
 pub extern "C" fn raddle_recv(conn: Connection, timeout_ms: i64, message: *mut MessageView) -> Status {
     guard(|| {
         let place = arguments::out(message, "message")?;
-        connections::with(conn, |of| {
-            let mut receiving = of.receiving()?;
+        connections::receive(conn, |of, receiving| {
             place.put(MessageView::of(conn, receiving.next(of, timeout_ms)?));
             Ok(())
         })
@@ -45,9 +44,8 @@ pub extern "C" fn raddle_recv(conn: Connection, timeout_ms: i64, message: *mut M
 pub extern "C" fn raddle_recv_part(conn: Connection, timeout_ms: i64, message: *mut MessageView) -> Status {
     guard(|| {
         let place = arguments::out(message, "message")?;
-        connections::with(conn, |of| {
-            let mut receiving = of.receiving()?;
-            if receiving.is_kept {
+        connections::receive(conn, |of, receiving| {
+            if *receiving.is_kept {
                 place.put(MessageView::of(conn, receiving.next(of, timeout_ms)?));
                 return Ok(());
             }
@@ -67,10 +65,10 @@ pub extern "C" fn raddle_recv_part(conn: Connection, timeout_ms: i64, message: *
     })
 }
 
-impl Receiving {
+impl Receiving<'_> {
     /// Waits for the next message, or gives the one that was kept.
     pub(crate) fn next(&mut self, of: &Conn, timeout_ms: i64) -> Result<Message<'_>, Failure> {
-        if std::mem::take(&mut self.is_kept) {
+        if std::mem::take(self.is_kept) {
             return self.reader.last_message().ok_or_else(|| Failure::state("the message that was kept has gone"));
         }
         match self.reader.next_message_or_signal(arguments::timeout(timeout_ms)) {

@@ -80,7 +80,7 @@ pub(crate) struct Served {
 
 /// A callback has returned something else than 0.
 #[derive(Debug)]
-struct CallbackFailed(i32);
+pub(crate) struct CallbackFailed(pub(crate) i32);
 
 impl Caller {
     fn call(&self, callback: Callback, event: &MessageView) -> Result<(), CallbackFailed> {

@@ -1,6 +1,7 @@
 //! Servers: how they are set up, started, asked and ended, and how their events come to the program.
 
 pub mod accept;
+pub mod apart;
 pub mod callbacks;
 pub mod config;
 pub mod configured;

@@ -1,6 +1,7 @@
 //! TLS of a server: certificates and keys in PEM in, settings that can be replaced while connections go on out.
 
 use std::ffi::c_char;
+use std::io;
 use std::path::PathBuf;
 
 use raddle_server::{ClientCertificates, ServerTls, ServerTlsBuilder};
@@ -106,12 +107,45 @@ pub extern "C" fn raddle_server_tls_client_certificates(
     roots: *const c_char,
 ) -> Status {
     change(tls, |builder| {
-        let modes = [
-            (RADDLE_CLIENT_CERTIFICATE_OPTIONAL, ClientCertificates::Optional),
-            (RADDLE_CLIENT_CERTIFICATE_REQUIRED, ClientCertificates::Required),
-        ];
-        let mode = arguments::one_of(mode, &modes, "mode")?;
-        Ok(builder.client_certificate_file(mode, arguments::string(roots, "roots")?))
+        let roots = arguments::string(roots, "roots")?;
+        Ok(builder.client_certificate_file(mode_of(mode)?, roots))
+    })
+}
+
+/// As raddle_server_tls_client_certificates, with roots of bytes in PEM.
+///
+/// - `tls`, `mode`: as there
+/// - `roots`, `length`: the roots
+///
+/// Returns as raddle_server_tls_certificate_files.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_tls_client_certificates_pem(
+    tls: *mut ServerTlsHandle,
+    mode: u32,
+    roots: *const u8,
+    length: usize,
+) -> Status {
+    change(tls, |builder| {
+        let roots = arguments::bytes(roots, length, "roots")?;
+        Ok(builder.client_certificate_pem(mode_of(mode)?, roots))
+    })
+}
+
+/// Has new connections get what another handle was set up with, where no server listens with that one; those that are there go
+/// on. raddle_server_tls_reload reads the files of the new ones then.
+///
+/// - `tls`: the handle, with which a server listens
+/// - `by`: the other, which stays as it is, and can be freed
+///
+/// Returns as raddle_server_tls_reload; RADDLE_ERR_STATE also where a server listens with the other. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_tls_replace(tls: *mut ServerTlsHandle, by: *mut ServerTlsHandle) -> Status {
+    guard(|| {
+        let builder = ServerTlsHandle::table().use_alone(to_id(by), |setup| match setup.made {
+            Some(_) => Err(Failure::state("a server listens with the other handle")),
+            None => Ok(setup.builder.clone()),
+        })?;
+        made(tls, |made| made.replace(builder))
     })
 }
 
@@ -123,12 +157,7 @@ pub extern "C" fn raddle_server_tls_client_certificates(
 /// server listens with it. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_tls_reload(tls: *mut ServerTlsHandle) -> Status {
-    guard(|| {
-        ServerTlsHandle::table().use_alone(to_id(tls), |setup| match &setup.made {
-            Some(made) => made.reload().map_err(|error| Failure::of(Status::RADDLE_ERR_TLS, &error)),
-            None => Err(Failure::state("no server listens with it yet")),
-        })
-    })
+    guard(|| made(tls, ServerTls::reload))
 }
 
 /// What a handle names.
@@ -156,6 +185,22 @@ impl Handle for ServerTlsHandle {
         static TABLE: Table<Setup> = Table::new(Kind::ServerTls);
         &TABLE
     }
+}
+
+fn mode_of(number: u32) -> Result<ClientCertificates, Failure> {
+    let modes = [
+        (RADDLE_CLIENT_CERTIFICATE_OPTIONAL, ClientCertificates::Optional),
+        (RADDLE_CLIENT_CERTIFICATE_REQUIRED, ClientCertificates::Required),
+    ];
+    arguments::one_of(number, &modes, "mode")
+}
+
+/// Changes what a server listens with.
+fn made(tls: *mut ServerTlsHandle, change: impl FnOnce(&ServerTls) -> io::Result<()>) -> Result<(), Failure> {
+    ServerTlsHandle::table().use_alone(to_id(tls), |setup| match &setup.made {
+        Some(made) => change(made).map_err(|error| Failure::of(Status::RADDLE_ERR_TLS, &error)),
+        None => Err(Failure::state("no server listens with it yet")),
+    })
 }
 
 fn change(

@@ -4,7 +4,8 @@ use std::ffi::c_char;
 
 use raddle_server::ConnectionId;
 
-use crate::arguments;
+use crate::arguments::{self, TextOut};
+use crate::connection::info::not_found;
 use crate::connections::{self, Conn};
 use crate::guard::guard;
 use crate::message::{Connection, outgoing};
@@ -111,6 +112,34 @@ pub extern "C" fn raddle_server_broadcast(
     })
 }
 
+/// Gives a topic that a connection has subscribed to.
+///
+/// - `server`, `conn`: as with raddle_server_subscribe
+/// - `index`: from 0 on, in no particular order, which changes where the connection unsubscribes
+/// - `buffer`, `size`, `length`: as with raddle_conn_target
+///
+/// Returns as raddle_conn_target, and RADDLE_ERR_NOT_FOUND behind the last. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_topic_at(
+    server: *const Server,
+    conn: Connection,
+    index: usize,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    guard(|| {
+        let place = TextOut::new(buffer, size, length)?;
+        with(server, |serving| {
+            connections::with(conn, |conn| {
+                own(serving, conn)?;
+                let topics = serving.server.topics_of(ConnectionId::of(conn.writer.info()));
+                place.put(&**topics.get(index).ok_or_else(|| not_found("the connection has no further topic"))?)
+            })
+        })
+    })
+}
+
 /// Counts the connections that have subscribed to a topic.
 ///
 /// - `server`, `topic`: as with raddle_server_subscribe
@@ -178,7 +207,7 @@ fn named<'a>(topic: *const c_char) -> Result<&'a str, Failure> {
 }
 
 /// Sees that a connection is of this server: ids of two servers look alike inside.
-fn own(serving: &Serving, conn: &Conn) -> Result<(), Failure> {
+pub(crate) fn own(serving: &Serving, conn: &Conn) -> Result<(), Failure> {
     if conn.server == serving.core.number {
         return Ok(());
     }

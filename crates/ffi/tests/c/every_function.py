@@ -30,6 +30,7 @@ HANDLES = {
 OPTIONAL = {
     "raddle_conn_end": {"code", "clean", "buffer", "length"},
     "raddle_conn_traffic": {"received_messages", "received_bytes", "sent_messages", "sent_bytes"},
+    "raddle_conn_deflate": {"flags", "server_window_bits", "client_window_bits"},
     "raddle_close": {"reason"},
     "raddle_close_wait": {"reason"},
     "raddle_request_respond": {"content_type"},
@@ -76,7 +77,7 @@ NAMED = {
     ("size_t", "line"): "1024",
     ("uint16_t", "status"): "404",
 }
-CALLBACKS = {"raddle_callback_t", "raddle_destroy_t", "raddle_log_callback_t", "raddle_request_callback_t"}
+CALLBACKS = {"raddle_callback_t", "raddle_destroy_t", "raddle_log_callback_t", "raddle_request_callback_t", "raddle_thread_callback_t"}
 
 
 def functions(header):

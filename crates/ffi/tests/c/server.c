@@ -1,8 +1,7 @@
-/* What a server does, engine by engine: events in order, the decision on requests, what is known of connections, topics, counters, and
-   the ways to end. */
+/* What a server does, engine by engine: the decision on requests, what is known of connections, topics, counters, and the ways to
+   end. */
 #include "peer.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,193 +16,6 @@ static void add(int *counter) {
 
 static void destroy(void *user) {
     add((int *)user);
-}
-
-/* The settings of a server on a port of its own. */
-static raddle_server_config_t *settings(uint32_t engine) {
-    raddle_server_config_t *config = NULL;
-    OK(raddle_server_config_new(&config));
-    OK(raddle_server_config_listen(config, "127.0.0.1", 0, NULL));
-    OK(raddle_server_config_engine(config, engine));
-    return config;
-}
-
-static raddle_server_t *started(raddle_server_config_t *config, uint16_t *port) {
-    raddle_server_t *server = NULL;
-    OK(raddle_server_new(config, &server));
-    OK(raddle_server_config_free(config));
-    OK(raddle_server_start(server));
-    if (port != NULL) OK(raddle_server_port(server, port));
-    return server;
-}
-
-/* The next event, one at a time: what the array has no space for comes with the next call. */
-static raddle_message_t next(raddle_server_t *server) {
-    raddle_message_t event;
-    size_t found = 0;
-    OK(raddle_server_poll(server, &event, 1, 10000, &found));
-    CHECK(found == 1);
-    return event;
-}
-
-static void queue_events(uint32_t engine) {
-    uint16_t port;
-    raddle_server_t *server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
-    raddle_message_t event, events[16];
-    raddle_conn_t conn;
-    char payload[64];
-    size_t found = 0, length;
-    int peer = peer_dial(port), i, fd = -1;
-    uint16_t code;
-    uint32_t cause, clean;
-    struct pollfd waits;
-
-    STATUS(RADDLE_ERR_ARGUMENT, raddle_server_poll(server, events, 0, 0, &found));
-    STATUS(RADDLE_ERR_TIMEOUT, raddle_server_poll(server, events, 16, 0, &found));
-    STATUS(RADDLE_ERR_STATE, raddle_server_accept(server, 0, &conn));
-    peer_request(peer, "/", "");
-    event = next(server);
-    CHECK(event.kind == RADDLE_OPENED && event.data != NULL && event.length == 0 && event.detail == 0);
-    CHECK(peer_answer(peer, NULL, 0) == 101);
-    conn = event.conn;
-    STATUS(RADDLE_ERR_STATE, raddle_recv(conn, 0, &event));
-    for (i = 0; i < 100; i++) peer_send(peer, i % 2 ? RADDLE_TEXT : RADDLE_BINARY, "0123456789", (size_t)i % 10);
-    for (i = 0; i < 100; i++) {
-        event = next(server);
-        CHECK(event.conn == conn && event.kind == (i % 2 ? RADDLE_TEXT : RADDLE_BINARY) && event.length == (size_t)i % 10);
-        CHECK(memcmp(event.data, "0123456789", event.length) == 0);
-        OK(raddle_send(event.conn, event.kind, event.data, event.length));
-    }
-    OK(raddle_server_flush(server));
-    for (i = 0; i < 100; i++) {
-        CHECK(peer_receive(peer, payload, sizeof payload, &length) == (i % 2 ? RADDLE_TEXT : RADDLE_BINARY));
-        CHECK(length == (size_t)i % 10);
-    }
-    /* Who waits for the descriptor misses nothing. */
-    OK(raddle_server_fd(server, &fd));
-    STATUS(RADDLE_ERR_TIMEOUT, raddle_server_poll(server, events, 16, 0, &found));
-    peer_send(peer, RADDLE_TEXT, "one", 3);
-    waits.fd = fd;
-    waits.events = POLLIN;
-    CHECK(poll(&waits, 1, 10000) == 1);
-    event = next(server);
-    CHECK(event.kind == RADDLE_TEXT && event.length == 3);
-    /* When all was taken, the descriptor is quiet until more comes. */
-    EVENTUALLY(raddle_server_poll(server, events, 16, 0, &found) == RADDLE_ERR_TIMEOUT && poll(&waits, 1, 0) == 0);
-    OK(raddle_server_wake(server));
-    CHECK(poll(&waits, 1, 10000) == 1);
-    STATUS(RADDLE_ERR_INTERRUPTED, raddle_server_poll(server, events, 16, 0, &found));
-    EVENTUALLY(raddle_server_poll(server, events, 16, 0, &found) == RADDLE_ERR_TIMEOUT && poll(&waits, 1, 0) == 0);
-    /* The end comes once, and what is known of it until the next poll. */
-    peer_send(peer, RADDLE_CLOSE, "\x0b\xb8" "done", 6);
-    event = next(server);
-    CHECK(event.kind == RADDLE_CLOSED && event.conn == conn && event.detail == 3000);
-    CHECK(event.length == 4 && memcmp(event.data, "done", 4) == 0);
-    OK(raddle_conn_end(conn, &cause, &code, &clean, payload, sizeof payload, NULL));
-    CHECK(cause == RADDLE_CAUSE_PEER_CLOSE && code == 3000 && clean == 1 && strstr(payload, "done") != NULL);
-    STATUS(RADDLE_ERR_BUFFER, raddle_conn_end(conn, &cause, NULL, NULL, NULL, 0, &length));
-    CHECK(length == strlen(payload));
-    STATUS(RADDLE_ERR_CLOSED, raddle_send(conn, RADDLE_TEXT, NULL, 0));
-    CHECK(peer_closed(peer) == 3000);
-    close(peer);
-    STATUS(RADDLE_ERR_TIMEOUT, raddle_server_poll(server, events, 16, 0, &found));
-    STATUS(RADDLE_ERR_CLOSED, raddle_conn_end(conn, &cause, NULL, NULL, NULL, 0, NULL));
-    /* Stopped: the last connection's end, and then nothing more. */
-    peer = peer_dial(port);
-    peer_request(peer, "/", "");
-    CHECK(next(server).kind == RADDLE_OPENED);
-    OK(raddle_server_stop(server, 5000));
-    CHECK(peer_answer(peer, NULL, 0) == 101 && peer_closed(peer) == 1001);
-    peer_send(peer, RADDLE_CLOSE, "\x03\xe9", 2);
-    close(peer);
-    CHECK(next(server).kind == RADDLE_CLOSED);
-    STATUS(RADDLE_ERR_CLOSED, raddle_server_poll(server, events, 16, -1, &found));
-    OK(raddle_server_join(server, 10000));
-    OK(raddle_server_free(server));
-    CHECK(raddle_conn_count() == 0);
-}
-
-/* Who sends faster than the program takes is paused, and nothing is lost. */
-static void flooding(void) {
-    uint16_t port;
-    raddle_server_t *server = serve(RADDLE_ENGINE_FED_QUEUE, NULL, NULL, NULL, NULL, NULL, &port);
-    static unsigned char frame[8 + 60000] = {0x82, 0x80 | 126, 60000 >> 8, 60000 & 0xff};
-    raddle_message_t events[64];
-    size_t sent = 0, taken = 0, found, i, rest = sizeof frame;
-    uint32_t is_paused = 7;
-    raddle_conn_t conn;
-    int peer = peer_open(port), idle = 0;
-    conn = next(server).conn;
-    /* Until the peer feels it: the limit is 4 MiB, and the sockets' buffers are no larger. */
-    while (idle < 50) {
-        ssize_t count = send(peer, frame + sizeof frame - rest, rest, MSG_DONTWAIT | MSG_NOSIGNAL);
-        CHECK(sent < 2000);
-        if (count < 0) {
-            idle++;
-            pause_ms(10);
-            continue;
-        }
-        idle = 0;
-        rest -= (size_t)count;
-        if (rest == 0) {
-            sent++;
-            rest = sizeof frame;
-        }
-    }
-    /* That is none of the program's. */
-    OK(raddle_conn_is_paused(conn, &is_paused));
-    CHECK(is_paused == 0 && sent > 60);
-    while (taken < sent) {
-        OK(raddle_server_poll(server, events, 64, 10000, &found));
-        for (i = 0; i < found; i++) CHECK(events[i].kind == RADDLE_BINARY && events[i].length == 60000);
-        taken += found;
-    }
-    close(peer);
-    CHECK(next(server).kind == RADDLE_CLOSED);
-    OK(raddle_server_free(server));
-    EVENTUALLY(raddle_conn_count() == 0);
-}
-
-/* What waits too long is held back, and says so when it has left. */
-static void draining(void) {
-    raddle_server_config_t *config = settings(RADDLE_ENGINE_QUEUE);
-    uint16_t port;
-    raddle_server_t *server;
-    raddle_message_t event;
-    size_t sent = 0, received = 0, found, bytes = 0;
-    static uint8_t payload[60000], sink[65536];
-    int peer, status;
-    OK(raddle_server_config_outgoing_limit(config, 200000));
-    server = started(config, &port);
-    peer = peer_dial(port);
-    peer_request(peer, "/", "");
-    event = next(server);
-    while ((status = raddle_send(event.conn, RADDLE_BINARY, payload, sizeof payload)) == RADDLE_OK) {
-        sent++;
-        raddle_server_flush(server);
-        CHECK(sent < 100000);
-    }
-    STATUS(RADDLE_ERR_WOULD_BLOCK, status);
-    OK(raddle_conn_queued(event.conn, &bytes));
-    CHECK(bytes > 200000);
-    CHECK(peer_answer(peer, NULL, 0) == 101);
-    while (received < sent) {
-        raddle_message_t drained;
-        size_t length;
-        status = raddle_server_poll(server, &drained, 1, 0, &found);
-        CHECK(status == RADDLE_ERR_TIMEOUT || (status == RADDLE_OK && drained.kind == RADDLE_DRAINED));
-        CHECK(peer_receive(peer, sink, sizeof sink, &length) == RADDLE_BINARY && length == sizeof payload);
-        received++;
-        if (status == RADDLE_OK) received |= (size_t)1 << 40;
-        if (received >> 40 && (received & 0xffffffff) == sent) break;
-    }
-    if (!(received >> 40)) {
-        event = next(server);
-        CHECK(event.kind == RADDLE_DRAINED);
-    }
-    close(peer);
-    CHECK(next(server).kind == RADDLE_CLOSED);
-    OK(raddle_server_free(server));
 }
 
 /* Requests: each answer that there is, at once and later, by callback and as an event. */
@@ -261,7 +73,7 @@ static int ask(uint16_t port, const char *target, const char *headers) {
 
 static void requests(uint32_t engine) {
     static const uint8_t fragment[60000];
-    raddle_server_config_t *config = settings(engine);
+    raddle_server_config_t *config = settings_of(engine);
     uint16_t port;
     raddle_server_t *server;
     char text[64], answer[1024];
@@ -322,6 +134,9 @@ static void requests(uint32_t engine) {
     OK(raddle_conn_since(conns[0], &metric));
     CHECK(metric / 1000 + 60 > (uint64_t)time(NULL) && metric / 1000 < (uint64_t)time(NULL) + 60);
     STATUS(RADDLE_ERR_NOT_FOUND, raddle_conn_round_trip(conns[0], &metric));
+    OK(raddle_conn_local_address(conns[0], text, sizeof text, &length));
+    CHECK(strncmp(text, "127.0.0.1:", 10) == 0 && atoi(text + 10) == port && length == strlen(text));
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_conn_deflate(conns[0], NULL, NULL, NULL));
     /* A message whose end has not come is buffered. */
     OK(raddle_server_metric(server, RADDLE_METRIC_ENDED_BY + RADDLE_CAUSE_OVER_BUDGET, &metric));
     CHECK(metric == 0);
@@ -341,40 +156,6 @@ static void requests(uint32_t engine) {
     STATUS(RADDLE_ERR_ARGUMENT, raddle_server_metric(server, 0, &metric));
     STATUS(RADDLE_ERR_ARGUMENT, raddle_server_metric(server, RADDLE_METRIC_ENDED_BY, &metric));
     finish(server);
-}
-
-static void requests_as_events(uint32_t engine) {
-    raddle_server_config_t *config = settings(engine);
-    uint16_t port;
-    raddle_server_t *server;
-    raddle_message_t event;
-    raddle_request_t *request;
-    int peer;
-    OK(raddle_server_config_requests_as_events(config, 1));
-    server = started(config, &port);
-    peer = peer_dial(port);
-    peer_request(peer, "/", "");
-    event = next(server);
-    CHECK(event.kind == RADDLE_REQUEST && event.conn == 0);
-    request = (raddle_request_t *)(uintptr_t)event.data;
-    OK(raddle_request_refuse(request, 404));
-    CHECK(peer_answer(peer, NULL, 0) == 404);
-    close(peer);
-    peer = peer_dial(port);
-    peer_request(peer, "/", "");
-    event = next(server);
-    CHECK(event.kind == RADDLE_REQUEST);
-    OK(raddle_request_accept((raddle_request_t *)(uintptr_t)event.data));
-    CHECK(next(server).kind == RADDLE_OPENED);
-    CHECK(peer_answer(peer, NULL, 0) == 101);
-    close(peer);
-    /* One that nobody takes is answered when the server is freed. */
-    peer = peer_dial(port);
-    peer_request(peer, "/", "");
-    pause_ms(20);
-    OK(raddle_server_free(server));
-    CHECK(peer_answer(peer, NULL, 0) != 101);
-    close(peer);
 }
 
 /* Who is paused is not read, whoever brings the events, and loses nothing. */
@@ -419,7 +200,7 @@ static void identities(void) {
     const uint32_t surpluses[] = {RADDLE_SURPLUS_REFUSE, RADDLE_SURPLUS_CLOSE, RADDLE_SURPLUS_REPLACE_OLDEST};
     size_t i;
     for (i = 0; i < 3; i++) {
-        raddle_server_config_t *config = settings(RADDLE_ENGINE_POOL);
+        raddle_server_config_t *config = settings_of(RADDLE_ENGINE_POOL);
         uint16_t port;
         raddle_server_t *server;
         int first, second, status;
@@ -457,7 +238,7 @@ static void topics(void) {
     for (i = 0; i < 2; i++) {
         peers[i] = peer_dial(port);
         peer_request(peers[i], "/", "");
-        conns[i] = next(server).conn;
+        conns[i] = next_event(server).conn;
         CHECK(peer_answer(peers[i], NULL, 0) == 101);
         OK(raddle_server_subscribe(server, conns[i], "news"));
     }
@@ -469,6 +250,10 @@ static void topics(void) {
     STATUS(RADDLE_ERR_ARGUMENT, raddle_server_subscribe(server, conns[0], ""));
     OK(raddle_server_subscribers(server, "news", &counted));
     CHECK(counted == 2);
+    OK(raddle_server_topic_at(server, conns[0], 0, payload, sizeof payload, &length));
+    CHECK(strcmp(payload, "news") == 0 && length == 4);
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_server_topic_at(server, conns[0], 1, payload, sizeof payload, NULL));
+    STATUS(RADDLE_ERR_HANDLE, raddle_server_topic_at(server, foreign, 0, payload, sizeof payload, NULL));
     OK(raddle_server_publish(server, "news", RADDLE_TEXT, (const uint8_t *)"both", 4, 0));
     OK(raddle_server_publish(server, "news", RADDLE_TEXT, (const uint8_t *)"one", 3, conns[1]));
     OK(raddle_server_unsubscribe(server, conns[0], "news"));
@@ -494,7 +279,7 @@ static void topics(void) {
 
 /* A Unix socket behind a proxy whose word counts, a socket that listened before, and several at a time. */
 static void listeners(void) {
-    raddle_server_config_t *config = settings(RADDLE_ENGINE_ACCEPT);
+    raddle_server_config_t *config = settings_of(RADDLE_ENGINE_ACCEPT);
     raddle_server_t *server;
     struct sockaddr_un address;
     struct sockaddr_in bound;
@@ -534,6 +319,7 @@ static void listeners(void) {
     OK(raddle_server_accept(server, 10000, &conn));
     OK(raddle_conn_peer(conn, text, sizeof text, NULL));
     CHECK(strcmp(text, "192.0.2.7:0") == 0);
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_conn_local_address(conn, text, sizeof text, NULL));
     OK(raddle_conn_free(conn));
     close(peer);
     finish(server);
@@ -571,6 +357,17 @@ static void blocking(void) {
     STATUS(RADDLE_ERR_CLOSED, raddle_recv(conn, -1, &message));
     OK(raddle_conn_free(conn));
     close(peer);
+    /* Cut after a while, the peer saying nothing. */
+    peer = peer_dial(port);
+    peer_request(peer, "/", "");
+    OK(raddle_server_accept(server, 10000, &conn));
+    CHECK(peer_answer(peer, NULL, 0) == 101);
+    OK(raddle_cut_within(conn, 20));
+    STATUS(RADDLE_ERR_CLOSED, raddle_recv(conn, 10000, &message));
+    OK(raddle_conn_end(conn, &cause, NULL, NULL, NULL, 0, NULL));
+    CHECK(cause == RADDLE_CAUSE_LOCAL_CLOSE && peer_closed(peer) == 0);
+    OK(raddle_conn_free(conn));
+    close(peer);
     /* Drained: who is there stays, and nobody comes. */
     peer = peer_dial(port);
     peer_request(peer, "/", "");
@@ -590,14 +387,8 @@ static void blocking(void) {
 }
 
 int main(void) {
-    queue_events(RADDLE_ENGINE_QUEUE);
-    queue_events(RADDLE_ENGINE_FED_QUEUE);
-    flooding();
-    draining();
     requests(RADDLE_ENGINE_THREADS);
     requests(RADDLE_ENGINE_POOL);
-    requests_as_events(RADDLE_ENGINE_QUEUE);
-    requests_as_events(RADDLE_ENGINE_FED_QUEUE);
     paused(RADDLE_ENGINE_THREADS);
     paused(RADDLE_ENGINE_POOL);
     identities();

@@ -52,6 +52,33 @@ static inline void pause_ms(long milliseconds) {
     }
 }
 
+/* The settings of a server on a port of its own. */
+static inline raddle_server_config_t *settings_of(uint32_t engine) {
+    raddle_server_config_t *config = NULL;
+    OK(raddle_server_config_new(&config));
+    OK(raddle_server_config_listen(config, "127.0.0.1", 0, NULL));
+    OK(raddle_server_config_engine(config, engine));
+    return config;
+}
+
+static inline raddle_server_t *started(raddle_server_config_t *config, uint16_t *port) {
+    raddle_server_t *server = NULL;
+    OK(raddle_server_new(config, &server));
+    OK(raddle_server_config_free(config));
+    OK(raddle_server_start(server));
+    if (port != NULL) OK(raddle_server_port(server, port));
+    return server;
+}
+
+/* The next event, one at a time: what the array has no space for comes with the next call. */
+static inline raddle_message_t next_event(raddle_server_t *server) {
+    raddle_message_t event;
+    size_t found = 0;
+    OK(raddle_server_poll(server, &event, 1, 10000, &found));
+    CHECK(found == 1);
+    return event;
+}
+
 /* A server on a port of its own, with this engine, which was started. */
 static inline raddle_server_t *serve(uint32_t engine, raddle_callback_t on_open, raddle_callback_t on_message,
                                      raddle_callback_t on_close, void *user, raddle_destroy_t destroy, uint16_t *port) {

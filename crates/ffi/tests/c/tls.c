@@ -91,6 +91,36 @@ static int dial(uint16_t port, const char *name, raddle_conn_t *conn) {
     return status;
 }
 
+/* A client that does not trust the authority, or knows the server by another name, does not connect, unless it takes anybody. */
+static void distrusting(uint16_t port) {
+    raddle_client_t *client = NULL;
+    raddle_conn_t conn = 0;
+    char url[64];
+    snprintf(url, sizeof url, "wss://localhost:%u/", port);
+    OK(raddle_client_new(&client));
+    OK(raddle_client_without_system_roots(client));
+    STATUS(RADDLE_ERR_TLS, raddle_connect(client, url, 10000, &conn));
+    OK(raddle_client_add_roots_file(client, in_folder("authority.pem")));
+    OK(raddle_client_server_name(client, "example.com"));
+    STATUS(RADDLE_ERR_TLS, raddle_connect(client, url, 10000, &conn));
+    CHECK(conn == 0);
+    OK(raddle_client_server_name(client, "localhost"));
+    OK(raddle_connect(client, url, 10000, &conn));
+    OK(raddle_conn_free(conn));
+    OK(raddle_client_free(client));
+    /* Plain text to a port of TLS is refused, in words that a plain client understands. */
+    snprintf(url, sizeof url, "ws://localhost:%u/", port);
+    STATUS(RADDLE_ERR_HANDSHAKE, raddle_connect(NULL, url, 10000, &conn));
+    CHECK(raddle_connect_status() == 400);
+    OK(raddle_client_new(&client));
+    OK(raddle_client_without_system_roots(client));
+    OK(raddle_client_dangerous_accept_any_certificate(client));
+    snprintf(url, sizeof url, "wss://localhost:%u/", port);
+    OK(raddle_connect(client, url, 10000, &conn));
+    OK(raddle_conn_free(conn));
+    OK(raddle_client_free(client));
+}
+
 static void exchange(raddle_conn_t conn) {
     raddle_message_t message;
     OK(raddle_send(conn, RADDLE_TEXT, (const uint8_t *)"secret", 6));
@@ -99,13 +129,13 @@ static void exchange(raddle_conn_t conn) {
 }
 
 int main(void) {
-    raddle_server_tls_t *tls = NULL;
+    raddle_server_tls_t *tls = NULL, *other = NULL;
     raddle_server_config_t *config = NULL;
     raddle_server_t *server;
     raddle_message_t message;
-    raddle_conn_t first, second;
-    static uint8_t chain[8192], key[8192];
-    size_t chain_length, key_length, listed = 0;
+    raddle_conn_t first, second, listed_conn;
+    static uint8_t chain[8192], key[8192], roots[8192];
+    size_t chain_length, key_length, roots_length, listed = 0;
     uint16_t port;
     CHECK(mkdtemp(folder) != NULL);
     sh("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout %s.key -out %s.pem -subj /CN=%s -days 2",
@@ -136,6 +166,7 @@ int main(void) {
     STATUS(RADDLE_ERR_STATE, raddle_server_tls_certificate_files(tls, "more", "more"));
     OK(dial(port, NULL, &first));
     exchange(first);
+    distrusting(port);
     sh("cp %s.pem before.pem && echo garbage > %s.pem", "server");
     STATUS(RADDLE_ERR_TLS, raddle_server_tls_reload(tls));
     OK(dial(port, NULL, &second));
@@ -146,6 +177,30 @@ int main(void) {
     OK(dial(port, NULL, &second));
     exchange(second);
     exchange(first);
+    /* And replaced by what another handle has. */
+    OK(raddle_server_tls_new(&other));
+    STATUS(RADDLE_ERR_TLS, raddle_server_tls_replace(tls, other));
+    STATUS(RADDLE_ERR_STATE, raddle_server_tls_replace(other, other));
+    STATUS(RADDLE_ERR_STATE, raddle_server_tls_replace(other, tls));
+    OK(raddle_server_tls_certificate_files(other, in_folder("none.pem"), in_folder("server.key")));
+    STATUS(RADDLE_ERR_TLS, raddle_server_tls_replace(tls, other));
+    OK(raddle_server_tls_free(other));
+    OK(raddle_conn_free(second));
+    OK(dial(port, NULL, &second));
+    exchange(second);
+    OK(raddle_server_tls_new(&other));
+    OK(raddle_server_tls_certificate_files(other, in_folder("server.pem"), in_folder("server.key")));
+    roots_length = content("authority.pem", roots, sizeof roots);
+    STATUS(RADDLE_ERR_ARGUMENT, raddle_server_tls_client_certificates_pem(other, 3, roots, roots_length));
+    OK(raddle_server_tls_client_certificates_pem(other, RADDLE_CLIENT_CERTIFICATE_REQUIRED, roots, roots_length));
+    OK(raddle_server_tls_replace(tls, other));
+    OK(raddle_server_tls_free(other));
+    exchange(first);
+    OK(raddle_conn_free(second));
+    OK(dial(port, "ada", &second));
+    exchange(second);
+    OK(raddle_server_connections(server, "ada", &listed_conn, 1, &listed));
+    CHECK(listed == 1);
     OK(raddle_conn_free(first));
     OK(raddle_conn_free(second));
     OK(raddle_server_tls_free(tls));
