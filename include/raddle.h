@@ -1025,8 +1025,8 @@ raddle_status_t raddle_conn_close_reason(raddle_conn_t conn,
 raddle_status_t raddle_conn_sent_code(raddle_conn_t conn,
                                       uint16_t *code);
 
-// Sends a fragment of a message. The first one begins it; other messages wait until the last one was sent, control frames
-// pass.
+// Sends a fragment of a message. The first one of a thread begins it, and the same thread sends the others; other messages,
+// those of other threads in fragments as well, wait until the last one was sent, control frames pass.
 //
 // - `conn`: the connection
 // - `kind`: RADDLE_TEXT or RADDLE_BINARY, the same for all fragments of a message; with the first one perhaps
@@ -1035,9 +1035,9 @@ raddle_status_t raddle_conn_sent_code(raddle_conn_t conn,
 // - `data`, `length`: the payload, as with raddle_send
 // - `more`: RADDLE_MORE where more of the message follows, 0 for the last one, which may be empty
 //
-// Returns as raddle_send; RADDLE_ERR_STATE for a fragment of another kind, RADDLE_ERR_BUSY where another thread is sending
-// one. A message that is not finished when the connection is freed closes it with 1011. From any thread. It waits as
-// raddle_send does; the thread that is amid a message gets RADDLE_ERR_STATE from raddle_send.
+// Returns as raddle_send; RADDLE_ERR_STATE for a fragment of another kind. A message that is not finished when the connection
+// is freed closes it with 1011. From any thread. It waits as raddle_send does; the thread that is amid a message gets
+// RADDLE_ERR_STATE from raddle_send.
 raddle_status_t raddle_send_fragment(raddle_conn_t conn,
                                      uint32_t kind,
                                      const uint8_t *data,

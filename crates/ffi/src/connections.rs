@@ -15,11 +15,12 @@ use parking_lot::{Mutex, MutexGuard};
 use raddle_client::Answer;
 use raddle_core::handshake::Request as Head;
 use raddle_core::{Close, CloseCode};
-use raddle_socket::{Cause, End, MessageWriter, Reader, Unanswered, Writer};
+use raddle_socket::{Cause, End, Reader, Unanswered, Writer};
 
 use crate::guard::{self, Depth};
 use crate::handles::{Kind, Missing, Table};
 use crate::status::{Failure, Status};
+use crate::unfinished::Unfinished;
 use crate::user::User;
 
 /// A connection, as C programs use it.
@@ -43,8 +44,8 @@ pub(crate) struct Conn {
     pub(crate) answer: Option<Box<Answer>>,
     /// What the program has said that it answers later.
     pub(crate) unanswered: Mutex<Vec<Unanswered>>,
-    /// What writes the message that is sent fragment by fragment.
-    pub(crate) fragments: Mutex<Option<Box<MessageWriter<'static>>>>,
+    /// The message that is sent fragment by fragment.
+    pub(crate) unfinished: Unfinished,
 }
 
 /// What a program receives with, for one call.
@@ -89,7 +90,7 @@ impl Conn {
             head,
             answer: None,
             unanswered: Mutex::default(),
-            fragments: Mutex::new(None),
+            unfinished: Unfinished::default(),
         }
     }
 
@@ -124,15 +125,13 @@ impl Conn {
     /// nothing any more.
     fn let_go(&self) {
         let is_received_from = self.receiving.as_ref().is_some_and(|receiving| receiving.try_lock().is_none());
-        match self.fragments.try_lock() {
-            Some(mut open) if !is_received_from => {
-                // One that is not finished closes it with 1011.
-                drop(open.take());
-                // It fails where a Close was sent, or it has ended.
-                let _ = self.writer.close_for(Close::code(CloseCode::GOING_AWAY), Cause::Dropped);
-            }
+        // A message that is not finished closes it with 1011.
+        if !is_received_from && self.unfinished.give_up() {
+            // It fails where a Close was sent, or it has ended.
+            let _ = self.writer.close_for(Close::code(CloseCode::GOING_AWAY), Cause::Dropped);
+        } else {
             // A thread that waits there finds the end.
-            _ => self.writer.cut(Cause::Dropped),
+            self.writer.cut(Cause::Dropped);
         }
     }
 

@@ -21,5 +21,6 @@ pub mod message;
 pub mod protocol;
 pub mod server;
 pub mod status;
+pub mod unfinished;
 pub mod user;
 pub mod version;

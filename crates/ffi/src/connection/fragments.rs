@@ -6,10 +6,10 @@ use crate::arguments;
 use crate::connections;
 use crate::guard::guard;
 use crate::message::{Connection, Manner, RADDLE_MORE, outgoing};
-use crate::status::{Failure, Status};
+use crate::status::Status;
 
-/// Sends a fragment of a message. The first one begins it; other messages wait until the last one was sent, control frames
-/// pass.
+/// Sends a fragment of a message. The first one of a thread begins it, and the same thread sends the others; other messages,
+/// those of other threads in fragments as well, wait until the last one was sent, control frames pass.
 ///
 /// - `conn`: the connection
 /// - `kind`: RADDLE_TEXT or RADDLE_BINARY, the same for all fragments of a message; with the first one perhaps
@@ -18,9 +18,9 @@ use crate::status::{Failure, Status};
 /// - `data`, `length`: the payload, as with raddle_send
 /// - `more`: RADDLE_MORE where more of the message follows, 0 for the last one, which may be empty
 ///
-/// Returns as raddle_send; RADDLE_ERR_STATE for a fragment of another kind, RADDLE_ERR_BUSY where another thread is sending
-/// one. A message that is not finished when the connection is freed closes it with 1011. From any thread. It waits as
-/// raddle_send does; the thread that is amid a message gets RADDLE_ERR_STATE from raddle_send.
+/// Returns as raddle_send; RADDLE_ERR_STATE for a fragment of another kind. A message that is not finished when the connection
+/// is freed closes it with 1011. From any thread. It waits as raddle_send does; the thread that is amid a message gets
+/// RADDLE_ERR_STATE from raddle_send.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_send_fragment(
     conn: Connection,
@@ -34,28 +34,15 @@ pub extern "C" fn raddle_send_fragment(
         let Manner { uncompressed, dont_wait } = manner;
         let progress = arguments::one_of(more, &[(0, Progress::Last), (RADDLE_MORE, Progress::More)], "more")?;
         connections::with(conn, |conn| {
-            let mut open = conn
-                .fragments
-                .try_lock()
-                .ok_or_else(|| Failure::new(Status::RADDLE_ERR_BUSY, "another thread is sending a fragment"))?;
-            let begins = open.is_none();
-            let writer = open.get_or_insert_with(|| {
-                Box::new(if uncompressed {
-                    conn.writer.uncompressed().begin_owned()
-                } else {
-                    conn.writer.begin_owned()
-                })
-            });
-            let sent = match progress {
+            let begin = || match uncompressed {
+                true => conn.writer.uncompressed().begin_owned(),
+                false => conn.writer.begin_owned(),
+            };
+            conn.unfinished.send(progress, begin, |writer| match progress {
                 _ if dont_wait => writer.try_send(fragment, progress),
                 Progress::More => writer.send(fragment),
                 Progress::Last => writer.send_last(fragment),
-            };
-            let has_ended = matches!(sent, Err(raddle_socket::SendError::Closed | raddle_socket::SendError::Timeout));
-            if progress == Progress::Last && sent.is_ok() || begins && sent.is_err() || has_ended {
-                *open = None;
-            }
-            sent?;
+            })?;
             Ok(())
         })
     })

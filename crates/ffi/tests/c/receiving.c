@@ -172,6 +172,46 @@ static void a_message_goes_and_comes_in_parts(const raddle_client_t *settings) {
     OK(raddle_conn_free(pair.server));
 }
 
+/* Sends "b1 b2" in fragments, once the message of another thread was finished. */
+static void *sends_in_fragments(void *conn) {
+    const raddle_conn_t client = *(const raddle_conn_t *)conn;
+    STATUS(RADDLE_ERR_WOULD_BLOCK,
+           raddle_send_fragment(client, RADDLE_TEXT | RADDLE_DONT_WAIT, (const uint8_t *)"no", 2, RADDLE_MORE));
+    OK(raddle_send_fragment(client, RADDLE_TEXT, (const uint8_t *)"b1 ", 3, RADDLE_MORE));
+    OK(raddle_send_fragment(client, RADDLE_TEXT, (const uint8_t *)"b2", 2, 0));
+    return NULL;
+}
+
+static void *waits_with_a_fragment(void *conn) {
+    const raddle_conn_t client = *(const raddle_conn_t *)conn;
+    STATUS(RADDLE_ERR_CLOSED, raddle_send_fragment(client, RADDLE_TEXT, (const uint8_t *)"b", 1, RADDLE_MORE));
+    return NULL;
+}
+
+static void the_fragments_of_two_threads_do_not_mix(const raddle_client_t *settings) {
+    struct pair pair = connect_pair(settings);
+    raddle_message_t message;
+    pthread_t thread;
+    OK(raddle_send_fragment(pair.client, RADDLE_TEXT, (const uint8_t *)"a1 ", 3, RADDLE_MORE));
+    CHECK(pthread_create(&thread, NULL, sends_in_fragments, &pair.client) == 0);
+    pause_ms(50);
+    OK(raddle_send_fragment(pair.client, RADDLE_TEXT, (const uint8_t *)"a2 ", 3, RADDLE_MORE));
+    OK(raddle_send_fragment(pair.client, RADDLE_TEXT, (const uint8_t *)"a3", 2, 0));
+    OK(raddle_recv(pair.server, 10000, &message));
+    expect_text(&message, "a1 a2 a3");
+    OK(raddle_recv(pair.server, 10000, &message));
+    expect_text(&message, "b1 b2");
+    CHECK(pthread_join(thread, NULL) == 0);
+    /* Who frees it amid a message of another thread that waits ends that, too. */
+    OK(raddle_send_fragment(pair.client, RADDLE_TEXT, (const uint8_t *)"a", 1, RADDLE_MORE));
+    CHECK(pthread_create(&thread, NULL, waits_with_a_fragment, &pair.client) == 0);
+    pause_ms(50);
+    OK(raddle_conn_free(pair.client));
+    CHECK(pthread_join(thread, NULL) == 0);
+    STATUS(RADDLE_ERR_CLOSED, raddle_recv(pair.server, 10000, &message));
+    OK(raddle_conn_free(pair.server));
+}
+
 static void a_pong_is_waited_for(void) {
     struct pair pair = connect_pair(NULL);
     raddle_ping_t *ping = NULL;
@@ -270,9 +310,11 @@ int main(void) {
     a_message_without_a_place_is_not_lost();
     a_batch_ends_before_the_close_and_tells_of_it_next();
     a_message_goes_and_comes_in_parts(NULL);
+    the_fragments_of_two_threads_do_not_mix(NULL);
     OK(raddle_client_new(&settings));
     OK(raddle_client_deflate(settings, 0, 1, 0, 0, 0));
     a_message_goes_and_comes_in_parts(settings);
+    the_fragments_of_two_threads_do_not_mix(settings);
     OK(raddle_client_free(settings));
     a_pong_is_waited_for();
     a_signal_ends_a_wait_and_loses_nothing();
