@@ -133,7 +133,7 @@ impl Buffer {
         if self.bytes.len() - self.unread.end < enough {
             self.make_room(held, wanted);
         } else if held == 0 && self.calm >= CALM {
-            self.shrink();
+            drop(self.reclaim());
             self.make_room(0, wanted.max(BUSY_READ));
         }
         &mut self.bytes[self.unread.end..]
@@ -198,11 +198,6 @@ impl Buffer {
         (self.message, self.unread, self.base) = (base..base, base..base, base);
         (self.hungry, self.calm) = (false, 0);
         std::mem::replace(&mut self.bytes, memory)
-    }
-
-    /// Gives back all memory but what is needed for the bytes held.
-    pub(crate) fn shrink(&mut self) {
-        *self = Self::with(self.message(), self.unread());
     }
 
     /// Moves what is held to the front, of this allocation or a larger one, so that most of `wanted` bytes fit behind it.

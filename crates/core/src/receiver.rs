@@ -300,10 +300,16 @@ impl Receiver {
 
     /// Gives back all memory but what the bytes of an incomplete message need. Clears the event.
     pub fn shrink(&mut self) {
+        self.shrink_with(drop);
+    }
+
+    /// As [`shrink`](Self::shrink), for a driver that has a way of its own to give memory back: what was held in it is of no
+    /// more use.
+    pub fn shrink_with(&mut self, mut give_back: impl FnMut(Vec<u8>)) {
         self.clear();
-        self.buffer.shrink();
+        give_back(self.buffer.reclaim());
         if let Some(inflation) = &mut self.inflation {
-            inflation.shrink();
+            give_back(inflation.reclaim());
             if self.closed || self.failed.is_some() {
                 inflation.discard();
             }
@@ -354,7 +360,7 @@ impl Receiver {
     pub fn reclaim(&mut self) -> Vec<u8> {
         self.clear();
         if let Some(inflation) = self.inflation.as_mut().filter(|inflation| inflation.held().is_empty()) {
-            inflation.shrink();
+            drop(inflation.reclaim());
         }
         self.buffer.reclaim()
     }

@@ -324,6 +324,11 @@ impl Memory {
         written.clear();
         *self.output = Output { bytes: written, written: 0 };
     }
+
+    /// Gives up what it is, for the bytes that it consists of.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.output.bytes
+    }
 }
 
 impl fmt::Debug for Sender {

@@ -25,6 +25,7 @@ mod lease;
 mod link;
 mod options;
 mod outgoing;
+mod pages;
 mod pause;
 mod pinging;
 mod publication;

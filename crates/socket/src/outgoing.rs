@@ -10,6 +10,7 @@ use crate::connection::OnEnd;
 use crate::driven::Driver;
 use crate::end::{SendError, SendStatus};
 use crate::fragments::fragments;
+use crate::pages::give_back;
 use crate::spares;
 use crate::transport::Transport;
 
@@ -152,9 +153,11 @@ impl Outgoing {
 
     /// Gives back memory that an idle connection does not need.
     pub(crate) fn shrink(&mut self) {
-        self.sender.shrink();
+        if let Some(memory) = self.sender.reclaim() {
+            give_back(memory.into_bytes());
+        }
         if self.rest() == 0 && !self.baton {
-            drop(self.take_rest());
+            give_back(self.take_rest().bytes);
             self.tidy();
         }
     }

@@ -15,6 +15,7 @@ use crate::flags::Flag;
 use crate::info::Info;
 use crate::lease::Ahead;
 use crate::link::{Link, State};
+use crate::pages::give_back;
 use crate::pause::Reading;
 use crate::sys;
 use crate::transport::{Interest, Patience};
@@ -466,7 +467,7 @@ impl Drop for Reader {
         let inbound = unsafe { link.inbound.enter() };
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
-        inbound.receiver.shrink();
+        inbound.receiver.shrink_with(give_back);
         let mut outgoing = link.outgoing.lock();
         outgoing.reader_exists = false;
         let attachment = outgoing.take_attachment();
@@ -558,7 +559,7 @@ impl Link {
 
     /// Gives back the memory that a connection does not need while it waits for its peer.
     fn give_back(&self, receiver: &mut Receiver) {
-        receiver.shrink();
+        receiver.shrink_with(give_back);
         self.outgoing.lock().shrink();
     }
 

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use raddle_core::Memory;
 
 use crate::lease::Inbound;
+use crate::pages::give_back;
 
 /// Memory for output that this thread has written before, and that its processor still has at hand.
 pub(crate) fn output() -> Memory {
@@ -68,8 +69,9 @@ pub fn has_large_spares() -> bool {
 /// Gives the large pieces that this thread keeps to the system.
 pub fn drop_large_spares() {
     SPARES.with(|spares| {
-        spares.large_output.take();
-        spares.large_input.take();
+        for pieces in [&spares.large_output, &spares.large_input] {
+            pieces.take().into_iter().for_each(give_back);
+        }
     });
 }
 

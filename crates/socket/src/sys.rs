@@ -1,6 +1,7 @@
 //! All that depends on the platform: system calls on sockets, the clock, signals of the library's own threads.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
@@ -8,7 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::mm::{Advice, madvise};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
+pub(crate) use rustix::param::page_size;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::keys::FORKS;
@@ -81,6 +84,14 @@ pub(crate) fn coarse_now() -> Duration {
 fn time(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Gives whole pages of memory to the system, which has new ones in their place when they are used again.
+#[allow(unsafe_code)]
+pub(crate) fn empty_pages(pages: &mut [MaybeUninit<u8>]) {
+    // Those that cannot be given back, because they are locked for example, stay.
+    // SAFETY: the pages are borrowed exclusively, and nobody may rely on what is in them, before and after.
+    let _ = unsafe { madvise(pages.as_mut_ptr().cast(), pages.len(), Advice::LinuxDontNeed) };
 }
 
 /// Starts a thread of the library: it blocks all signals, so that the host's reach the host's own threads.

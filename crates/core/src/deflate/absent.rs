@@ -124,7 +124,7 @@ impl Inflation {
         match self.0 {}
     }
 
-    pub(crate) fn shrink(&mut self) {
+    pub(crate) fn reclaim(&mut self) -> Vec<u8> {
         match self.0 {}
     }
 

@@ -117,7 +117,7 @@ impl Inflation {
             self.message = 0..0;
             self.calm = if is_calm { self.calm + 1 } else { 0 };
             if self.calm >= CALM {
-                self.shrink();
+                drop(self.reclaim());
             }
         }
     }
@@ -136,11 +136,12 @@ impl Inflation {
         self.bytes.capacity()
     }
 
-    /// Gives back all memory but what is held and the context.
-    pub(crate) fn shrink(&mut self) {
-        self.bytes = self.held().to_vec();
-        self.message = 0..self.bytes.len();
+    /// Gives its memory for messages away, and keeps what is held in as much as that needs.
+    pub(crate) fn reclaim(&mut self) -> Vec<u8> {
+        let held = self.held().to_vec();
+        self.message = 0..held.len();
         self.calm = 0;
+        std::mem::replace(&mut self.bytes, held)
     }
 
     /// What goes on behind the first `lent` bytes: it gets the context, and a copy of the rest of the message.
