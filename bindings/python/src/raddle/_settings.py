@@ -36,8 +36,12 @@ def server_config(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     close_timeout: float | None = 10,
+    message_timeout: float | None = 60,
+    write_timeout: float | None = 30,
+    min_rate: int = 16 * 1024,
     max_size: int | tuple[int | None, int | None] | None = MEBIBYTE,
     max_fragments: int | None = None,
+    max_buffered: int | None = 512 * MEBIBYTE,
     max_connections: int | None = None,
     max_connections_per_ip: int | None = None,
 ) -> Handle:
@@ -80,7 +84,10 @@ def server_config(
     handshake = _check.milliseconds(open_timeout, "open_timeout")
     check(abi.raddle_server_config_handshake_timeout(at, handshake))
     _timeouts("raddle_server_config", at, ping_interval, ping_timeout, close_timeout)
+    _pace("raddle_server_config", at, message_timeout, write_timeout, min_rate)
     _sizes("raddle_server_config", at, max_size, max_fragments)
+    buffered = c.NO_LIMIT if max_buffered is None else _check.integer(max_buffered, "max_buffered", 65536)
+    check(abi.raddle_server_config_max_buffered(at, buffered))
     if max_connections is not None:
         count = _check.integer(max_connections, "max_connections", 1)
         check(abi.raddle_server_config_max_connections(at, count))
@@ -107,6 +114,9 @@ def client_settings(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     close_timeout: float | None = 10,
+    message_timeout: float | None = 60,
+    write_timeout: float | None = 30,
+    min_rate: int = 16 * 1024,
     max_size: int | tuple[int | None, int | None] | None = MEBIBYTE,
     max_fragments: int | None = None,
 ) -> Handle:
@@ -146,6 +156,7 @@ def client_settings(
     check(abi.raddle_client_redirects(at, redirects))
     check(abi.raddle_client_connect_timeout(at, _check.milliseconds(open_timeout, "open_timeout")))
     _timeouts("raddle_client", at, ping_interval, ping_timeout, close_timeout)
+    _pace("raddle_client", at, message_timeout, write_timeout, min_rate)
     _sizes("raddle_client", at, max_size, max_fragments)
     return client
 
@@ -167,6 +178,12 @@ def _timeouts(prefix: str, at: int, interval: Any, timeout: Any, close: Any) -> 
     check(getattr(abi, f"{prefix}_ping_interval")(at, every))
     check(getattr(abi, f"{prefix}_ping_timeout")(at, _check.milliseconds(timeout, "ping_timeout")))
     check(getattr(abi, f"{prefix}_close_timeout")(at, _check.milliseconds(close, "close_timeout")))
+
+
+def _pace(prefix: str, at: int, message: Any, write: Any, rate: Any) -> None:
+    check(getattr(abi, f"{prefix}_message_timeout")(at, _check.milliseconds(message, "message_timeout")))
+    check(getattr(abi, f"{prefix}_write_timeout")(at, _check.milliseconds(write, "write_timeout")))
+    check(getattr(abi, f"{prefix}_min_rate")(at, _check.integer(rate, "min_rate", 1)))
 
 
 def _sizes(prefix: str, at: int, max_size: Any, max_fragments: Any) -> None:

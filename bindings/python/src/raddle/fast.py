@@ -70,9 +70,10 @@ class Server:
     :param logger: where exceptions of the functions go; they close their connection with 1011, and the server serves on.
         ``KeyboardInterrupt`` and ``SystemExit`` end :meth:`serve_forever`, which can be called again
     :param settings: ``path`` of a Unix socket, ``sock``, ``ssl``, ``subprotocols``, ``compression``, ``origins``, ``hosts``,
-        ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout``, ``max_size``, ``max_fragments``,
-        ``max_connections`` and ``max_connections_per_ip``, as for :func:`raddle.serve`. Without ``origins``, pages of the same
-        host may connect; with ``any_origin=True`` all
+        ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout``, ``message_timeout``, which is 60 here,
+        ``write_timeout``, ``min_rate``, ``max_size``, ``max_fragments``, ``max_buffered``, ``max_connections`` and
+        ``max_connections_per_ip``, as for :func:`raddle.serve`. Without ``origins``, pages of the same host may connect; with
+        ``any_origin=True`` all
     :raises OSError: the address cannot be bound
     :raises TypeError: a setting is of another type, or unknown
     :raises ValueError: a setting is out of its range

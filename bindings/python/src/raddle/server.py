@@ -260,9 +260,13 @@ def serve(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     close_timeout: float | None = 10,
+    message_timeout: float | None = None,
+    write_timeout: float | None = 30,
+    min_rate: int = 16 * 1024,
     max_size: int | tuple[int | None, int | None] | None = 2**20,
     max_queue: int | tuple[int | None, int | None] | None = 16,
     max_fragments: int | None = None,
+    max_buffered: int | None = 512 * 2**20,
     max_connections: int | None = None,
     max_connections_per_ip: int | None = None,
     logger: LoggerLike | None = None,
@@ -303,9 +307,15 @@ def serve(
     :param ping_interval: after such a silence a Ping is sent; ``None``: never
     :param ping_timeout: without an answer to it for so long the connection ends
     :param close_timeout: for the closing handshake
+    :param message_timeout: for a message, from its first byte to its last, above what its size takes at ``min_rate``; a peer that
+        takes longer is closed with 1008
+    :param write_timeout: for a peer to take a message that is sent, above what its size takes at ``min_rate``
+    :param min_rate: bytes a second of the slowest peer that is served
     :param max_size: of a message; above it the connection fails with 1009. A pair limits messages and frames
     :param max_queue: checked, and of no effect: the library reads a bounded amount ahead
     :param max_fragments: of a message: 16,384 by default
+    :param max_buffered: by all connections together: of messages that are not complete or not received, and of what waits to be
+        sent. Above it those that have the most are closed with 1013, whatever ``max_size`` allows
     :param max_connections: at a time, opening handshakes included: 4,096 by default
     :param max_connections_per_ip: at a time
     :param logger: ``logging.getLogger("raddle.server")`` by default
@@ -327,7 +337,8 @@ def serve(
         config = _settings.server_config(
             c.ENGINE_ACCEPT, path=path, sock=listening, ssl=ssl, hosts=hosts, subprotocols=subprotocols,
             compression=compression, open_timeout=open_timeout, ping_interval=ping_interval, ping_timeout=ping_timeout,
-            close_timeout=close_timeout, max_size=max_size, max_fragments=max_fragments,
+            close_timeout=close_timeout, message_timeout=message_timeout, write_timeout=write_timeout, min_rate=min_rate,
+            max_size=max_size, max_fragments=max_fragments, max_buffered=max_buffered,
             max_connections=max_connections, max_connections_per_ip=max_connections_per_ip,
         )  # fmt: skip
         log = logging.getLogger("raddle.server") if logger is None else logger
