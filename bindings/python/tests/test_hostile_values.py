@@ -10,7 +10,7 @@ import unittest
 from typing import Any
 
 from plain import Plain
-from programs import scaled
+from programs import run, scaled
 from support import serving
 
 import raddle
@@ -130,6 +130,54 @@ class Values(unittest.TestCase):
         connection.send("last")
         server.flush()
         self.assertEqual(self.client.message(), "last")
+
+
+HUGE = """
+import ctypes, mmap, threading
+import raddle
+from raddle._text import bytes_at
+
+size = 2**31 + 1
+# Pages of zeros, which take no memory while nobody writes to them.
+message = bytes(size)
+
+def serve(websocket):
+    websocket.send(message)
+    for received in websocket:
+        websocket.send(str(len(received)))
+
+options = {"max_size": None, "compression": None}
+with raddle.serve(serve, "127.0.0.1", 0, **options) as server:
+    threading.Thread(target=server.serve_forever).start()
+    with raddle.connect("ws://127.0.0.1:%d/" % server.socket.getsockname()[1], **options) as websocket:
+        received = websocket.recv()
+        assert (len(received), received.count(0)) == (size, size), len(received)
+        del received
+        websocket.send("after it")
+        assert websocket.recv() == "8"
+
+def on_open(connection):
+    connection.send(message)
+
+with raddle.Server("127.0.0.1", 0, on_open=on_open, outgoing_limit=2 * size, **options) as fast:
+    threading.Thread(target=fast.serve_forever).start()
+    with raddle.connect("ws://%s:%d/" % fast.address, **options) as websocket:
+        assert len(websocket.recv()) == size
+    fast.shutdown()
+
+lent = mmap.mmap(-1, size)
+lent[-1] = 7
+copy = bytes_at(ctypes.addressof(ctypes.c_char.from_buffer(lent)), size)
+assert (len(copy), copy[-1]) == (size, 7)
+print("done")
+"""
+
+
+class Huge(unittest.TestCase):
+    def test_messages_of_more_than_2_gib_come_whole(self) -> None:
+        # Hostile input 324. Takes 6 GiB of memory.
+        done = run(HUGE)
+        self.assertEqual((done.returncode, done.stdout), (0, "done\n"), done.stderr)
 
 
 class Many(unittest.TestCase):

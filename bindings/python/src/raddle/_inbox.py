@@ -17,6 +17,7 @@ from ._errors import check
 from ._fast_connection import Connection
 from ._native import plain
 from ._prototypes import Message
+from ._text import bytes_at
 from .events import DRAINED, OPENED, Closed, Event
 from .exceptions import ConnectionClosedError
 
@@ -111,7 +112,7 @@ class Inbox:
 
 def _lent(address: int) -> Callable[[int], bytes]:
     def read(length: int) -> bytes:
-        return ctypes.string_at(address, length)
+        return bytes_at(address, length)
 
     return read
 

@@ -14,6 +14,7 @@ from typing import List, Tuple
 from . import _constants as c
 from ._native import abi, plain
 from ._prototypes import Message
+from ._text import bytes_at
 
 #: A message as it was received: ``TEXT`` or ``BINARY``, and its payload.
 Received = Tuple[int, bytes]
@@ -83,7 +84,7 @@ def receive_large(conn: int) -> Tuple[int, Received | None]:
 
 def copied(view: Message) -> Received:
     """A message that the library lends, as Python's own."""
-    return view.kind, ctypes.string_at(view.data, view.length) if view.length else b""
+    return view.kind, bytes_at(view.data, view.length)
 
 
 _receive = plain("raddle_recv_batch")

@@ -47,6 +47,16 @@ def bytes_out(function: Callable[..., int], *arguments: Any) -> "bytes | None":
         size = length.value + 1
 
 
+def bytes_at(address: "int | None", length: int) -> bytes:
+    """Copies memory that the library lends."""
+    if not length:
+        return b""
+    if length < _TOO_LONG:
+        return ctypes.string_at(address, length)
+    # Its type is made for this length, and so costs more than the copy of a short message.
+    return bytes((ctypes.c_char * length).from_address(address or 0))
+
+
 def payload_in(data: object, name: str) -> "Tuple[Any, int]":
     """Gives bytes as the C functions take them, and their number. They cannot be resized while the first is there.
 
@@ -60,3 +70,7 @@ def payload_in(data: object, name: str) -> "Tuple[Any, int]":
         data = bytes(data)
         return data, len(data)
     raise TypeError(f"{name} must be bytes-like, not {type(data).__name__}")
+
+
+# `ctypes.string_at` takes a C int before Python 3.14.
+_TOO_LONG = 2**31
