@@ -708,6 +708,16 @@ raddle_status_t raddle_client_proxy(raddle_client_t *client, const char *url);
 // - `path`: the socket's
 raddle_status_t raddle_client_unix(raddle_client_t *client, const char *path);
 
+// Connects over a socket that is connected already, of TCP or a Unix socket, whatever host a URL names. TLS is spoken on it where
+// the scheme is "wss".
+//
+// - `fd`: the socket, which is duplicated: close yours. It serves one attempt to connect: with RADDLE_ERR_IO a further one
+//   with these settings fails, as does raddle_reconnect_new
+//
+// RADDLE_ERR_IO where it is no open descriptor.
+raddle_status_t raddle_client_socket(raddle_client_t *client,
+                                     int fd);
+
 // Connects from an address of the machine. Servers' addresses of the other family are left out.
 //
 // - `address`: as "192.0.2.1:0" or "[2001:db8::1]:0"; port 0 takes any
@@ -775,7 +785,8 @@ raddle_status_t raddle_conn_response_header_at(raddle_conn_t conn,
 // - `settled_ms`: after a connection that was open for so long the waits begin anew; 0 is the default, 60 s
 // - `reconnect`: a place for the handle, which is freed with raddle_reconnect_free
 //
-// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT or RADDLE_ERR_TLS where the URL or a setting is not in order. From any thread.
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT or RADDLE_ERR_TLS where the URL or a setting is not in order; RADDLE_ERR_IO where
+// the settings have a socket of raddle_client_socket. From any thread.
 raddle_status_t raddle_reconnect_new(const raddle_client_t *client,
                                      const char *url,
                                      uint64_t first_ms,

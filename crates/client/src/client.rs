@@ -1,11 +1,13 @@
 //! How a client is set up: what it asks for, which way it takes, what it allows.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use raddle_core::Deflate;
 use raddle_core::handshake::HeadLimits;
 use raddle_socket::{Connection, Options, Transport};
@@ -15,6 +17,7 @@ use crate::credentials::Credentials;
 use crate::error::ConnectError;
 use crate::proxy::Proxy;
 use crate::reconnect::Reconnect;
+use crate::sys;
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 use crate::until::Until;
@@ -66,6 +69,8 @@ pub(crate) enum Route {
     Direct,
     Proxy(Proxy),
     Unix(Arc<PathBuf>),
+    /// For one connection: it is taken out.
+    Socket(Arc<Mutex<Option<OwnedFd>>>),
 }
 
 impl Client {
@@ -165,6 +170,14 @@ impl Client {
         Self { route: Route::Unix(Arc::new(path.into())), ..self }
     }
 
+    /// Goes over a socket that is connected already, of TCP or a Unix socket, whatever host the URL names. TLS is spoken on it
+    /// where the scheme is `wss`.
+    ///
+    /// It serves one attempt, whatever comes of that: this client, and the clones of it, fail to connect then.
+    pub fn socket(self, socket: impl Into<OwnedFd>) -> Self {
+        Self { route: Route::Socket(Arc::new(Mutex::new(Some(socket.into())))), ..self }
+    }
+
     /// Connects from this address of the machine; port 0 takes any. Addresses of the other family are left out.
     pub fn local_address(self, address: SocketAddr) -> Self {
         Self { local: Some(address), ..self }
@@ -178,7 +191,7 @@ impl Client {
     /// Follows so many redirects. Default: none, so that a redirect is a [`ConnectError::Refused`].
     ///
     /// Where one leads to another scheme, host or port, Authorization, Cookie and the [host](Self::host) that was set stay
-    /// behind, for good; other headers go along. None leads from `wss` to `ws`, and none is followed on a Unix socket or a stream that was given.
+    /// behind, for good; other headers go along. None leads from `wss` to `ws`, and none is followed on a Unix socket, or on a socket or a stream that was given.
     pub fn redirects(self, at_most: u32) -> Self {
         Self { redirects: at_most, ..self }
     }
@@ -227,6 +240,9 @@ impl Client {
     pub fn reconnect(&self, url: &str) -> Result<Reconnect, ConnectError> {
         let url: Url = url.parse()?;
         self.check(&url)?;
+        if let Route::Socket(_) = self.route {
+            return Err(ConnectError::Connect(sys::used()));
+        }
         Ok(Reconnect::new(self.clone(), url))
     }
 }

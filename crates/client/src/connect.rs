@@ -110,7 +110,7 @@ impl Client {
     }
 
     fn follows(&self, answer: &Answer) -> bool {
-        matches!(answer.status, 301 | 302 | 303 | 307 | 308) && !matches!(self.route, Route::Unix(_))
+        matches!(answer.status, 301 | 302 | 303 | 307 | 308) && !matches!(self.route, Route::Unix(_) | Route::Socket(_))
     }
 
     /// Connects a stream that leads to the server of `url`.
@@ -128,6 +128,11 @@ impl Client {
                 };
                 let socket = Socket::unix(stream).map_err(ConnectError::Io)?;
                 return Ok(Reached { transport: self.secure(socket, url, until)?, peer: None });
+            }
+            Route::Socket(given) => {
+                let socket = given.lock().take().ok_or_else(|| ConnectError::Connect(sys::used()))?;
+                let (socket, peer) = sys::given(socket).map_err(ConnectError::Connect)?;
+                return Ok(Reached { transport: self.secure(socket, url, until)?, peer });
             }
         };
         let stream = dial(&resolve(host, port, until)?, self.local, until)?;

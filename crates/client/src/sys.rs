@@ -8,9 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use raddle_socket::Socket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname, socket_with,
+    sockopt,
+};
 
 /// A connection that is being made.
 #[derive(Debug)]
@@ -55,6 +59,25 @@ pub(crate) fn wait(pending: &[(SocketAddr, Pending)], timeout: Duration) -> io::
         Err(Errno::INTR) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Takes a socket that is connected already, and gives the peer's address where it is one of TCP.
+pub(crate) fn given(socket: OwnedFd) -> io::Result<(Socket, Option<SocketAddr>)> {
+    if sockopt::socket_type(&socket)? != SocketType::STREAM {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is none of streams"));
+    }
+    let _connected = getpeername(&socket)?;
+    if getsockname(&socket)?.address_family() == AddressFamily::UNIX {
+        return Ok((Socket::unix(socket.into())?, None));
+    }
+    let stream = TcpStream::from(socket);
+    let peer = stream.peer_addr()?;
+    Ok((Socket::tcp(stream)?, Some(peer)))
+}
+
+/// What is said where a socket that was given has served before.
+pub(crate) fn used() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the socket serves one connection only")
 }
 
 /// Connects to a Unix socket within `timeout`; fails with [`io::ErrorKind::WouldBlock`] where that is over.

@@ -3,6 +3,7 @@
 mod common;
 
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +54,41 @@ fn every_way_leads_to_the_server() {
     // From RFC 2606: there is no such name.
     let unknown = connect("ws://no-such-name.invalid/").map(drop);
     assert!(matches!(unknown, Err(ConnectError::Resolve(_) | ConnectError::Timeout { stage: Stage::Resolve, .. })));
+}
+
+#[test]
+fn a_socket_that_was_given_carries_one_connection() {
+    let directory = std::env::temp_dir().join(format!("raddle-given-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("socket");
+    let server = serving(|builder| builder.bind_unix(&path).expect("a free path"), echo);
+
+    let stream = TcpStream::connect(server.local_addr()).expect("it listens");
+    // As a program leaves it that waits otherwise.
+    stream.set_nonblocking(true).expect("a socket");
+    let (local, peer) = (stream.local_addr().expect("connected"), server.local_addr());
+    let client = Client::new().socket(stream);
+    assert!(matches!(client.reconnect("ws://localhost:1/"), Err(ConnectError::Connect(_))));
+    let mut connection = client.connect("ws://localhost:1/").expect("a server");
+    assert_eq!((connection.info().peer, connection.writer().local_address()), (Some(peer), Some(local)));
+    assert_echo(&mut connection);
+    let used = client.clone().connect("ws://localhost:1/").map(drop);
+    assert!(matches!(used, Err(ConnectError::Connect(_))), "{used:?}");
+    assert_echo(&mut connection);
+
+    let stream = UnixStream::connect(&path).expect("it listens");
+    let mut connection = Client::new().socket(stream).connect("ws://localhost/").expect("a server");
+    assert_eq!((connection.info().peer, connection.writer().local_address()), (None, None));
+    assert_echo(&mut connection);
+    finish(&server);
+    std::fs::remove_dir_all(&directory).expect("it is ours");
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    for none in [OwnedFd::from(listener), OwnedFd::from(datagrams)] {
+        let refused = Client::new().socket(none).connect("ws://localhost/").map(drop);
+        assert!(matches!(refused, Err(ConnectError::Connect(_))), "{refused:?}");
+    }
 }
 
 #[test]

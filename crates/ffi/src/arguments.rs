@@ -3,7 +3,8 @@
 //! Whether a pointer that is not NULL leads to what the header asks for, nobody can check here: the `unsafe` blocks rely on
 //! the program for that, and on nothing else.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::slice;
 use std::time::Duration;
 
@@ -92,6 +93,15 @@ impl<T: Copy> Space<'_, T> {
 /// A string that a NUL ends, in UTF-8.
 pub(crate) fn string<'a>(text: *const c_char, name: &str) -> Result<&'a str, Failure> {
     optional_string(text, name)?.ok_or_else(|| Failure::argument(format!("{name}: NULL")))
+}
+
+/// A duplicate of a program's descriptor.
+pub(crate) fn descriptor(fd: c_int, name: &str) -> Result<OwnedFd, Failure> {
+    if fd < 0 {
+        return Err(Failure::argument(format!("{name}: 0 or more")));
+    }
+    // SAFETY: borrowed for the call that duplicates it, which fails where it is not open.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
 }
 
 /// As [`string`]; `None`: NULL.

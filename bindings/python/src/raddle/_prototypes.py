@@ -61,6 +61,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "raddle_client_redirects": (STATUS, POINTER, U32),
     "raddle_client_proxy": (STATUS, POINTER, TEXT),
     "raddle_client_unix": (STATUS, POINTER, TEXT),
+    "raddle_client_socket": (STATUS, POINTER, INT),
     "raddle_client_local_address": (STATUS, POINTER, TEXT),
     "raddle_connect": (STATUS, POINTER, TEXT, I64, POINTER),
     "raddle_connect_status": (U32,),

@@ -1,6 +1,6 @@
 //! What a program sets up a client with: limits, time-outs, and the way to the server.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::net::SocketAddr;
 
 use raddle_client::Proxy;
@@ -208,6 +208,22 @@ pub extern "C" fn raddle_client_unix(client: *mut Client, path: *const c_char) -
     set(client, |settings| {
         let path = arguments::string(path, "path")?;
         settings.change(|client| client.unix(path));
+        Ok(())
+    })
+}
+
+/// Connects over a socket that is connected already, of TCP or a Unix socket, whatever host a URL names. TLS is spoken on it where
+/// the scheme is "wss".
+///
+/// - `fd`: the socket, which is duplicated: close yours. It serves one attempt to connect: with RADDLE_ERR_IO a further one
+///   with these settings fails, as does raddle_reconnect_new
+///
+/// RADDLE_ERR_IO where it is no open descriptor.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_client_socket(client: *mut Client, fd: c_int) -> Status {
+    set(client, |settings| {
+        let socket = arguments::descriptor(fd, "fd")?;
+        settings.change(|client| client.socket(socket));
         Ok(())
     })
 }

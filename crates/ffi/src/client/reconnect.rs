@@ -53,7 +53,8 @@ impl Handle for Reconnect {
 /// - `settled_ms`: after a connection that was open for so long the waits begin anew; 0 is the default, 60 s
 /// - `reconnect`: a place for the handle, which is freed with raddle_reconnect_free
 ///
-/// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT or RADDLE_ERR_TLS where the URL or a setting is not in order. From any thread.
+/// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT or RADDLE_ERR_TLS where the URL or a setting is not in order; RADDLE_ERR_IO where
+/// the settings have a socket of raddle_client_socket. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_reconnect_new(
     client: *const Client,

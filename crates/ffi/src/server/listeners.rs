@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -68,11 +68,7 @@ pub extern "C" fn raddle_server_config_listen_fd(
     tls: *mut ServerTlsHandle,
 ) -> Status {
     set(config, |config| {
-        if fd < 0 {
-            return Err(Failure::argument("fd: 0 or more"));
-        }
-        // SAFETY: borrowed for the call that duplicates it, which fails where it is not open.
-        let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+        let socket = arguments::descriptor(fd, "fd")?;
         let tls = settings(tls)?;
         config.places.push(Place::Socket { socket, tls });
         Ok(())

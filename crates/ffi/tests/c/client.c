@@ -1,4 +1,5 @@
 /* Clients: what a server is told and tells, refusals, attempts that are waited for in slices or given up, and connecting again. */
+#include "peer.h"
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -59,9 +60,11 @@ static void expect_header(raddle_conn_t conn, const char *name, const char *valu
 
 static void what_is_set_is_said_and_what_is_answered_is_told(const char *path) {
     raddle_client_t *client = NULL;
+    raddle_reconnect_t *again = NULL;
     raddle_conn_t conn = 0, other = 0;
     char text[256];
     size_t lines = 0;
+    int connected;
     OK(raddle_client_new(&client));
     OK(raddle_client_bearer(client, "a-token"));
     OK(raddle_client_subprotocol(client, "other"));
@@ -91,6 +94,23 @@ static void what_is_set_is_said_and_what_is_answered_is_told(const char *path) {
     expect_echo(conn);
     OK(raddle_close_wait(conn, 1000, "done", 10000));
     OK(raddle_conn_free(conn));
+
+    /* A socket that is connected already carries one connection, wherever the URL leads. */
+    connected = peer_dial(port);
+    OK(raddle_client_new(&client));
+    STATUS(RADDLE_ERR_ARGUMENT, raddle_client_socket(client, -1));
+    OK(raddle_client_socket(client, connected));
+    close(connected);
+    STATUS(RADDLE_ERR_IO, raddle_client_socket(client, connected));
+    OK(raddle_client_header(client, "Authorization", "Bearer a-token"));
+    STATUS(RADDLE_ERR_IO, raddle_reconnect_new(client, "ws://localhost:1/", 0, 0, 0, &again));
+    OK(raddle_connect(client, "ws://localhost:1/", 10000, &conn));
+    OK(raddle_conn_peer(conn, text, sizeof text, NULL));
+    CHECK(strncmp(text, "127.0.0.1:", 10) == 0);
+    expect_echo(conn);
+    OK(raddle_conn_free(conn));
+    STATUS(RADDLE_ERR_IO, raddle_connect(client, "ws://localhost:1/", 10000, &conn));
+    OK(raddle_client_free(client));
 
     /* Who the client is can stand in the URL. */
     snprintf(text, sizeof text, "ws://user:password@127.0.0.1:%u/", (unsigned)port);
