@@ -12,14 +12,16 @@ from pathlib import Path
 LIMIT = 60.0
 
 
-def run(program: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    program: str, *arguments: str, environment: dict[str, str] | None = None, limit: float = LIMIT
+) -> subprocess.CompletedProcess[str]:
     """Runs a program, which may import what lies beside this file, and waits until it has ended."""
     here = Path(__file__).resolve().parent
     paths = [str(here), str(Path(next(iter(__import__("raddle").__path__))).parent)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONFAULTHANDLER": "1", **(environment or {})}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), *arguments],
-        env=variables, capture_output=True, text=True, timeout=LIMIT,
+        env=variables, capture_output=True, text=True, timeout=limit,
     )  # fmt: skip
 
 

@@ -49,12 +49,12 @@ def bytes_out(function: Callable[..., int], *arguments: Any) -> "bytes | None":
 
 def bytes_at(address: "int | None", length: int) -> bytes:
     """Copies memory that the library lends."""
-    if not length:
+    if not length or address is None:
         return b""
     if length < _TOO_LONG:
         return ctypes.string_at(address, length)
     # Its type is made for this length, and so costs more than the copy of a short message.
-    return bytes((ctypes.c_char * length).from_address(address or 0))
+    return bytes((ctypes.c_char * length).from_address(address))
 
 
 def payload_in(data: object, name: str) -> "Tuple[Any, int]":
@@ -63,11 +63,12 @@ def payload_in(data: object, name: str) -> "Tuple[Any, int]":
     :raises TypeError: it is neither ``bytes``, ``bytearray`` nor ``memoryview``
     :raises ValueError: it is a ``memoryview`` that was released
     """
-    if isinstance(data, bytes):
+    if type(data) is bytes:
         return data, len(data)
-    if isinstance(data, (bytearray, memoryview)):
-        # A copy, of any layout: other threads may write to what is shared, and a message has to be one state of it.
-        data = bytes(data)
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        # A copy, of any layout: other threads may write to what is shared, and a message has to be one state of it. Classes of
+        # the program's own may say what they like of themselves.
+        data = memoryview(data).tobytes()
         return data, len(data)
     raise TypeError(f"{name} must be bytes-like, not {type(data).__name__}")
 
