@@ -104,6 +104,35 @@ class Messages(unittest.TestCase):
                 websocket.send(wrong)
         self.assertEqual([end.rcvd for end in ends], [Close(1011, "error in fragmented message")] * 2)
 
+    def test_in_fragments_of_several_threads_do_not_mix(self) -> None:
+        def fragments(name: str) -> Any:
+            for _ in range(20):
+                yield name
+                time.sleep(0.001)
+
+        with serving() as (url, _), raddle.connect(url, compression=None) as websocket:
+            threads = [threading.Thread(target=websocket.send, args=(fragments(name),)) for name in "abcd"]
+            for thread in threads:
+                thread.start()
+            got = [str(websocket.recv(LIMIT)) for _ in threads]
+            self.assertEqual(sorted(got), [name * 20 for name in "abcd"])
+            for thread in threads:
+                thread.join(LIMIT)
+
+    def test_in_fragments_whose_iterable_sends_by_itself_end_the_connection(self) -> None:
+        for what in ("whole", ["a", "b"]):
+            with serving() as (url, _), raddle.connect(url) as websocket:
+                def fragments() -> Any:
+                    yield "first"
+                    websocket.send(what)
+
+                with self.assertRaises(raddle.ConcurrencyError):
+                    websocket.send(fragments())
+                # Nobody waits for the rest of it.
+                with self.assertRaises(raddle.ConnectionClosedError) as caught:
+                    websocket.recv(LIMIT)
+                self.assertEqual(caught.exception.sent, Close(1011, "error in fragmented message"))
+
     def test_are_received_in_parts(self) -> None:
         def send(websocket: raddle.ServerConnection) -> None:
             websocket.send(["ab", "cd"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable
@@ -39,7 +40,7 @@ def _wait(send: Callable[[int], int]) -> int:
 
 
 def send_fragments(connection: Connection, message: object, text: bool | None) -> None:
-    """Sends what an iterable gives as the fragments of one message, each as it comes.
+    """Sends what an iterable gives as the fragments of one message, each as it comes. Those of another thread wait meanwhile.
 
     Where it raises, or gives something else, the message cannot be finished, and the connection is closed with 1011.
     """
@@ -54,19 +55,34 @@ def send_fragments(connection: Connection, message: object, text: bool | None) -
         return
     if not isinstance(first, (str, bytes, bytearray, memoryview)):
         raise TypeError(f"message must be an iterable of str or bytes-like, with {type(first).__name__} in it")
+    if connection._fragmenter == threading.get_ident():
+        # An iterable of this thread's asks for it, amid its own message.
+        raise ConcurrencyError("cannot call send while a message of fragments is being sent")
+    with connection._fragmenting:
+        connection._fragmenter = threading.get_ident()
+        try:
+            _send_all(connection, first, fragments, text)
+        finally:
+            connection._fragmenter = 0
+
+
+def _send_all(connection: Connection, first: Any, others: Iterable[Any], text: bool | None) -> None:
     of_text = isinstance(first, str)
     kind = c.TEXT if (of_text if text is None else text) else c.BINARY
-    _send(connection, kind, first, c.MORE)
+    has_begun = False
     try:
-        for fragment in fragments:
+        _send(connection, kind, first, c.MORE)
+        has_begun = True
+        for fragment in others:
             if isinstance(fragment, str) is not of_text:
                 raise TypeError("message must be an iterable of one type")
             _send(connection, kind, fragment, c.MORE)
         _send(connection, kind, b"", 0)
-    except ConcurrencyError:
-        raise
-    except BaseException:
-        abi.raddle_close(connection._conn, 1011, b"error in fragmented message")
+    except BaseException as error:
+        # Where the first one is refused nothing was sent; where a signal handler raises nobody knows.
+        if has_begun or not isinstance(error, Exception):
+            if abi.raddle_close(connection._conn, 1011, _REASON.encode()) == c.OK:
+                connection._reason = _REASON
         raise
 
 
@@ -78,3 +94,6 @@ def _send(connection: Connection, kind: int, fragment: Any, more: int) -> None:
         status = _wait(lambda how: abi.raddle_send_fragment(conn, kind | how, payload, size, more))
     if status != c.OK:
         connection._raise_for(status)
+
+
+_REASON = "error in fragmented message"
