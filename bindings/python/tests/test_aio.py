@@ -162,6 +162,22 @@ class Coroutines(unittest.IsolatedAsyncioTestCase):
         server.close()
         await server.wait_closed()
 
+    async def test_a_handler_that_is_cancelled_or_fails_by_another_connection_closes_with_1011(self) -> None:
+        async def cancelled(connection: aio.Connection) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await connection.recv()
+
+        async def of_another(connection: aio.Connection) -> None:
+            raise raddle.ConnectionClosedError(None, None)
+
+        for handler in (cancelled, of_another):
+            async with aio.serve(handler, "127.0.0.1", 0) as server:
+                with Plain(server.address) as client:
+                    self.assertEqual(await elsewhere(client.close_code), 1011)
+                    await elsewhere(lambda: client.close(1011))
+
     async def test_serve_forever_that_is_cancelled_ends_the_server(self) -> None:
         server = await aio.serve(echo, "127.0.0.1", 0)
         task = asyncio.ensure_future(server.serve_forever())

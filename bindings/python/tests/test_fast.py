@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import selectors
 import threading
 import time
 import unittest
@@ -12,6 +13,7 @@ from typing import Any, Iterator
 from plain import Plain, frame
 
 import raddle
+from raddle import _constants as c
 from raddle.fast import Closed, Connection, Drained, Opened, Request, Server, Unsent
 
 PATIENCE = 10.0
@@ -117,6 +119,84 @@ class Events(unittest.TestCase):
             self.assertLess(time.monotonic() - before, PATIENCE / 2)
             timer.join()
 
+    def test_a_server_is_closed_by_one_thread_while_another_serves(self) -> None:
+        calls: list[Any] = []
+        for pause in (0.0, 0.05):
+            with Server("127.0.0.1", 0, on_close=lambda *_: calls.append(threading.get_ident())) as server:
+                thread = threading.Thread(target=server.serve_forever)
+                thread.start()
+                until(lambda: server._serving)
+                with Plain(server.address) as client:
+                    until(lambda: server.connections)
+                    closing = threading.Timer(pause, lambda: client.close(1001) if client.receive()[0] == 8 else None)
+                    closing.start()
+                    server.close()
+                    closing.join()
+                ident = thread.ident
+                thread.join(PATIENCE)
+                self.assertFalse(thread.is_alive())
+            # The functions are called by the one thread.
+            self.assertEqual(set(calls), {ident})
+            calls.clear()
+
+    def test_what_a_function_raises_amid_a_turn_loses_no_event(self) -> None:
+        raised = [KeyboardInterrupt, SystemExit]
+
+        def on_request(request: Request) -> None:
+            request.accept()
+            if raised and seen:
+                raise raised.pop()
+
+        seen: list[Any] = []
+        server = Server("127.0.0.1", 0, on_request=on_request, on_message=lambda _, message: seen.append(message))
+        with server, Plain(server.address) as client:
+            while not server.connections:
+                server.poll(PATIENCE)
+            sent: list[str] = []
+            others = []
+            limit = time.monotonic() + PATIENCE
+            while raised and time.monotonic() < limit:
+                # A message and a request, which as a rule come in one turn.
+                sent.append(str(len(sent)))
+                client.send(sent[-1])
+                others.append(Plain(server.address))
+                time.sleep(0.02)
+                with suppress(KeyboardInterrupt, SystemExit):
+                    for _, event in server.poll(0.1):
+                        if isinstance(event, str):
+                            seen.append(event)
+            while len(seen) < len(sent) and time.monotonic() < limit:
+                seen += [event for _, event in server.poll(0.1) if isinstance(event, str)]
+            self.assertEqual((seen, raised), (sent, []))
+            for other in others:
+                other.stream.close()
+
+    def test_requests_that_come_with_a_large_message_do_not_keep_it(self) -> None:
+        requests: list[Request] = []
+        with Server("127.0.0.1", 0, on_request=requests.append, max_size=None) as server:
+            first = Plain(server.address)
+            limit = time.monotonic() + PATIENCE
+            while not requests and time.monotonic() < limit:
+                server.poll(0.1)
+            requests.pop().accept()
+            server.poll(PATIENCE)
+            second = Plain(server.address)
+            first.send(b"x" * 1_000_000)
+            time.sleep(0.3)
+            got: list[int] = []
+            watched = selectors.DefaultSelector()
+            watched.register(server.fileno(), selectors.EVENT_READ)
+            while (not got or not requests) and time.monotonic() < limit:
+                # Only as the descriptor asks for it, until nothing is given.
+                if watched.select(1):
+                    while events := server.poll(0):
+                        got += [len(event) for _, event in events if isinstance(event, bytes)]
+            self.assertEqual((got, len(requests)), ([1_000_000], 1))
+            watched.close()
+            requests.pop().refuse(403)
+            for client in (first, second):
+                client.stream.close()
+
     def test_two_threads_do_not_poll_the_same_server(self) -> None:
         with serving() as server:
             until(lambda: server._polling.locked())
@@ -190,6 +270,45 @@ class Sending(unittest.TestCase):
                 with suppress(BlockingIOError):
                     client.stream.recv(1 << 20)
             self.assertTrue(drained)
+
+    def test_a_peer_that_takes_nothing_holds_up_nobody_whoever_sends_to_it(self) -> None:
+        unsent: list[Any] = []
+        opened: list[Connection] = []
+        with serving(
+            on_open=opened.append, on_message=Connection.send, on_unsent=lambda _, event: unsent.append(event.message)
+        ) as server, Plain(server.address) as slow:
+            until(lambda: opened)
+            assert slow.status == 101
+
+            def send() -> None:
+                for _ in range(40):
+                    opened[0].send(b"x" * 100_000)
+                    for _ in range(100):
+                        opened[0].send("y" * 10_000)
+
+            sender = threading.Thread(target=send, daemon=True)
+            sender.start()
+            with Plain(server.address) as quick:
+                for number in range(20):
+                    quick.send(str(number))
+                    self.assertEqual(quick.message(), str(number))
+            sender.join(PATIENCE)
+            self.assertFalse(sender.is_alive())
+            until(lambda: unsent)
+            self.assertEqual({type(message) for message in unsent} - {str, bytes}, set())
+
+    def test_nothing_comes_behind_the_last_event_of_a_connection(self) -> None:
+        with Server("127.0.0.1", 0) as server, Plain(server.address) as client:
+            ((connection, _),) = server.poll(PATIENCE)
+            client.frame(8, b"\x03\xe8")
+            seen: list[Any] = []
+            limit = time.monotonic() + PATIENCE
+            while connection.closed is None and time.monotonic() < limit:
+                # As if the library had not taken it, in the turn that tells of the end.
+                server._outbox.unsent.append((connection.number, False, b"late", c.ERR_WOULD_BLOCK))
+                seen += [event for _, event in server.poll(0.01)]
+            self.assertIsInstance(seen[-1], Closed)
+            self.assertIn(Unsent, map(type, seen))
 
     def test_close_leaves_behind_what_was_sent(self) -> None:
         def on_message(connection: Connection, message: Any) -> None:

@@ -39,7 +39,7 @@ class Inbox:
         self.requests: List[int] = []
         self.status = c.OK
         # Pages take memory once they are used, and what is read off them is `bytes`.
-        self._bytes = mmap.mmap(-1, REGION)
+        self._bytes = mmap.mmap(-1, REGION, flags=mmap.MAP_PRIVATE)
         self._region = (ctypes.c_char * REGION).from_buffer(self._bytes)
         self._table = bytearray(MOST * ctypes.sizeof(Message))
         self._rows = (ctypes.c_char * len(self._table)).from_buffer(self._table)

@@ -25,8 +25,8 @@ class Outbox:
         # Of each message its header and its payload. One list for good, and changed in single steps: any thread may.
         self.parts: List[bytes] = []
         self.thread = 0
-        # Messages that the library has not taken: connection, kind, payload, status.
-        self.unsent: List[Tuple[int, int, bytes, int]] = []
+        # Messages that the library has not taken: connection, whether it is a text, payload, status.
+        self.unsent: List[Tuple[int, bool, bytes, int]] = []
         self._on_unsent = on_unsent
         # Held while messages are handed over, so that they keep their order. A signal handler may send amid that.
         self._lock = threading.RLock()
@@ -59,7 +59,7 @@ class Outbox:
             self.flush()
             status = abi.raddle_send(number, kind, payload, len(payload))
             if status not in (c.OK, c.ERR_CLOSED):
-                self.unsent.append((number, kind, payload, status))
+                self.unsent.append((number, kind == TEXT, payload, status))
                 self._on_unsent()
 
     def _hand_over(self) -> None:
@@ -85,7 +85,7 @@ class Outbox:
         refused = [place for place in range(count) if self._statuses[place] not in (c.OK, c.ERR_CLOSED)]
         for place in refused:
             number, kind, _ = unpack_header(taken[2 * place])
-            self.unsent.append((number, kind, taken[2 * place + 1], self._statuses[place]))
+            self.unsent.append((number, kind == TEXT, taken[2 * place + 1], self._statuses[place]))
         if refused:
             self._on_unsent()
 
@@ -93,6 +93,9 @@ class Outbox:
 _HEADER = struct.Struct("=QII")
 pack_header = _HEADER.pack
 unpack_header = _HEADER.unpack
+
+# The kinds of messages, with headers as without: whoever sends does not wait, for nobody is to wait for the one that does.
+TEXT, BINARY = c.TEXT | c.DONT_WAIT, c.BINARY | c.DONT_WAIT
 
 # Messages that one call takes; more than so many do not wait for the next poll.
 MOST = 512

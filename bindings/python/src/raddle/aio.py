@@ -129,15 +129,17 @@ class Server:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        connection = self._connections[of]
+        known = self._connections.get(of)
+        if known is None:
+            return
         if isinstance(event, (str, bytes)):
-            connection._receive(event)
+            known._receive(event)
         elif isinstance(event, Drained):
-            connection._drain()
+            known._drain()
         elif isinstance(event, Closed):
             del self._connections[of]
-            connection._end(event)
-            closing = self._closing.pop(connection, None)
+            known._end(event)
+            closing = self._closing.pop(known, None)
             if closing is not None:
                 closing.set()
         elif isinstance(event, Unsent):
@@ -147,14 +149,23 @@ class Server:
     async def _handle(self, connection: Connection) -> None:
         try:
             await self._handler(connection)
-        except ConnectionClosed:
-            # The peer has gone while the handler was at it: nobody need be told.
-            pass
+        except ConnectionClosed as closed:
+            # The peer has gone while the handler was at it: nobody need be told. Another connection is another matter.
+            if connection._closed is None or connection._closed.error.args != closed.args:
+                self._fail(connection)
+                return
         except Exception:
-            self._logger.exception("connection handler failed")
-            connection.fast.close(1011)
+            self._fail(connection)
             return
+        except asyncio.CancelledError:
+            # Nobody receives any more.
+            connection.fast.close(1011)
+            raise
         await connection.close()
+
+    def _fail(self, connection: Connection) -> None:
+        self._logger.exception("connection handler failed")
+        connection.fast.close(1011)
 
     def _end(self) -> None:
         self._loop.remove_reader(self._descriptor)

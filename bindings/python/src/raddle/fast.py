@@ -113,6 +113,8 @@ class Server:
         self._outbox = Outbox(self._wake_for_unsent)
         self._inbox = Inbox(self.handle, self._connect)
         self._polling = threading.Lock()
+        # The thread that runs `serve_forever`; 0: none.
+        self._serving = 0
         # What the last turn has found and was not given yet.
         self._given: Iterator[Tuple[Connection, Event]] = iter(())
         check(abi.raddle_server_start(self.handle))
@@ -142,9 +144,13 @@ class Server:
     def serve_forever(self) -> None:
         """Calls the functions that the server was made with, until it has ended: another thread, or one of them, calls
         :meth:`shutdown`."""
-        self._give()
-        while self._refill(None):
+        self._serving = threading.get_ident()
+        try:
             self._give()
+            while self._refill(None):
+                self._give()
+        finally:
+            self._serving = 0
 
     def flush(self) -> None:
         """Lets what was sent since the last poll leave now. Does not wait. On the thread that polls."""
@@ -226,12 +232,17 @@ class Server:
 
     def close(self, grace: float = 5.0) -> None:
         """Stops the server, carries out the closing handshakes on this thread, with the functions that the server was made
-        with, and lets go what it holds. Takes no longer than the grace; does nothing where it was called before."""
+        with, and lets go what it holds. Where another thread polls, it is left to do that, and waited for. Takes no longer than the
+        grace; does nothing where it was called before."""
         if not self.handle:
             return
         self.shutdown(grace)
         until = time.monotonic() + grace + 1
         try:
+            if self._polling.locked() or self._serving not in (0, threading.get_ident()):
+                while not self.has_ended and time.monotonic() < until:
+                    time.sleep(_TURN)
+                return
             self._give()
             while time.monotonic() < until and self._refill(until - time.monotonic()):
                 self._give()
@@ -281,13 +292,17 @@ class Server:
             while True:
                 outbox.flush()
                 happened = inbox.take(0 if outbox.unsent else _wait_ms(until))
+                # Before a function of the program is called, which may raise whatever it likes.
+                self._given = iter(happened)
                 if outbox.unsent:
                     happened.extend(self._unsent())
                 if self._on_request is not None:
                     self._decide(self._on_request)
                 if happened:
-                    self._given = iter(happened)
                     return True
+                if inbox.status == c.OK:
+                    # Requests only: the library may keep more of the turn, and its descriptor tells of a turn once.
+                    continue
                 if inbox.status == c.ERR_CLOSED or (once and inbox.status == c.ERR_INTERRUPTED):
                     return False
                 if until is not None and time.monotonic() >= until:
@@ -308,10 +323,11 @@ class Server:
     def _unsent(self) -> Iterator[Tuple[Connection, Event]]:
         unsent, connections = self._outbox.unsent, self._inbox.connections
         while unsent:
-            number, kind, payload, status = unsent.pop(0)
+            number, is_text, payload, status = unsent.pop(0)
             connection = connections.get(number)
-            if connection is not None:
-                message = payload.decode() if kind == c.TEXT else payload
+            # Nothing comes behind the last event of a connection, be it in the same turn.
+            if connection is not None and connection.closed is None:
+                message = payload.decode() if is_text else payload
                 yield connection, Unsent(message, failure(status, meaning(status)))
 
     def _connect(self, number: int) -> Connection:
@@ -336,3 +352,7 @@ def _number(connection: Connection | None) -> int:
     if not isinstance(connection, Connection):
         raise TypeError(f"but must be a Connection, not {type(connection).__name__}")
     return connection.number
+
+
+# Seconds after which who waits for the thread that polls looks again.
+_TURN = 0.01
