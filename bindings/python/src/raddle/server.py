@@ -9,7 +9,7 @@ import socket
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Callable, Optional, Sequence, Set, Type
+from typing import Any, Callable, Mapping, Optional, Sequence, Set, Type
 
 from . import _check, _settings
 from . import _constants as c
@@ -36,6 +36,9 @@ class ServerConnection(Connection):
 
     #: Who the client is, where :func:`basic_auth` has asked.
     username: str
+    #: What :func:`raddle.route` has found for its path, and what it is called with beside the connection.
+    handler: Handler
+    handler_kwargs: Mapping[str, Any]
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -85,6 +88,9 @@ class Server:
         self._connections: Set[ServerConnection] = set()
         self._threads: Set[threading.Thread] = set()
         self._is_started = False
+        self._is_stopped = False
+        # The threads that wait in `shutdown`, which is not to wait for them.
+        self._stopping: Set[threading.Thread] = set()
         # No further connection is taken, and all threads of those that were have been entered.
         self._ended = Latch()
 
@@ -96,10 +102,15 @@ class Server:
         return {connection for connection in there if connection.state is State.OPEN}
 
     def serve_forever(self) -> None:
-        """Serves until :meth:`shutdown` is called, on another thread. To be called once."""
+        """Serves until :meth:`shutdown` is called, on another thread; returns where it was called before.
+
+        :raises RuntimeError: it serves already
+        """
         with self._lock:
+            if self._is_stopped:
+                return
             if self._is_started:
-                raise RuntimeError("the server serves already, or was shut down")
+                raise RuntimeError("the server serves already")
             self._is_started = True
         try:
             check(abi.raddle_server_start(self._handle))
@@ -114,12 +125,24 @@ class Server:
     def shutdown(self, close_connections: bool = True, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Takes no more connections, closes those that are open, and waits until all handlers have returned.
 
-        May be called again, and from a handler, whose own return is not waited for.
+        May be called again, and from handlers, which it does not wait for.
 
         :param close_connections: ``False`` waits until they end by themselves
         :param code: and ``reason``: what the connections are closed with
         """
         self.logger.info("server closing")
+        me = threading.current_thread()
+        with self._lock:
+            self._is_stopped = True
+            self._stopping.add(me)
+        try:
+            self._shut_down(close_connections, code, reason)
+        finally:
+            with self._lock:
+                self._stopping.discard(me)
+        self.logger.info("server closed")
+
+    def _shut_down(self, close_connections: bool, code: int, reason: str) -> None:
         with self._lock:
             if not self._is_started:
                 self._is_started = True
@@ -138,7 +161,6 @@ class Server:
             # The library's own thread lets go of what it listens on.
             sliced(lambda ms: abi.raddle_server_join(self._handle, ms), _PATIENCE)
         self._free()
-        self.logger.info("server closed")
 
     def fileno(self) -> int:
         """The descriptor of the socket that it listens on; -1 for one that has a path, and after the shutdown."""
@@ -220,10 +242,10 @@ class Server:
             abi.raddle_close(connection._conn, code, reason)
 
     def _wait_for_handlers(self) -> bool:
-        """Waits for all handlers but that which calls this; whether there is such a one."""
+        """Waits for all handlers but those that call this; whether there is such a one."""
         while True:
             with self._lock:
-                threads = self._threads - {threading.current_thread()}
+                threads = self._threads - self._stopping
                 is_in_one = len(threads) < len(self._threads)
             if not threads:
                 return is_in_one
