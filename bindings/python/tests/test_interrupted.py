@@ -14,6 +14,7 @@ CALLS = {
     "recv_streaming": ("", "list(websocket.recv_streaming())"),
     "iteration": ("", "list(websocket)"),
     "send": ("", "[websocket.send(b'x' * 2**20) for _ in range(1000)]"),
+    "broadcast": ("", "[raddle.broadcast([websocket], b'x' * 2**20) for _ in range(1000)]"),
     "close": ("", "websocket.close()"),
     "wait_closed": ("", "websocket.wait_closed()"),
     "ping": ("", "websocket.ping().wait()"),

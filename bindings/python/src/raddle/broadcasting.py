@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import ctypes
 import sys
+import time
 from typing import Any, Iterable, List
 
 from . import _constants as c
@@ -13,7 +13,6 @@ from ._native import abi
 from ._prototypes import Message
 from ._text import payload_in
 from .connection import Connection
-from .exceptions import ConnectionClosed
 from .typing import DataLike
 
 
@@ -30,27 +29,36 @@ def broadcast(
 
     :param raise_exceptions: raise what has failed, instead of logging it
     :param text: as for :meth:`Connection.send`
-    :param kwargs: of the ``ThreadPoolExecutor`` that waits for slow connections
+    :param kwargs: of a ``ThreadPoolExecutor``, as programs give them; of no effect, as no thread is needed
     :raises TypeError: the message is neither ``str`` nor bytes-like
     """
     if isinstance(message, str):
         payload, kind = str.encode(message), c.BINARY if text is False else c.TEXT
     else:
         payload, kind = payload_in(message, "message")[0], c.TEXT if text else c.BINARY
-    receivers = list(connections)
-    statuses = _send_many(receivers, kind | c.DONT_WAIT, payload)
-    slow = [receiver for receiver, status in zip(receivers, statuses) if status == c.ERR_WOULD_BLOCK]
-    failures: List[Exception] = [
-        RuntimeError(f"failed to write message: {meaning(status)}")
-        for status in statuses
-        if status not in (c.OK, c.ERR_WOULD_BLOCK, c.ERR_CLOSED, c.ERR_HANDLE)
-    ]
-    if slow:
-        failures += _wait_for(slow, message, text, kwargs)
-    if failures and raise_exceptions:
+    unknown = sorted(set(kwargs) - {"max_workers", "thread_name_prefix", "initializer", "initargs"})
+    if unknown:
+        raise TypeError(f"broadcast() got an unexpected keyword argument {unknown[0]!r}")
+    waiting = list(connections)
+    failures: List[Exception] = []
+    pause = 0.0005
+    while waiting:
+        statuses = _send_many(waiting, kind | c.DONT_WAIT, payload)
+        for receiver, status in zip(waiting, statuses):
+            if status not in (c.OK, c.ERR_WOULD_BLOCK, c.ERR_CLOSED, c.ERR_HANDLE):
+                failure = RuntimeError(f"failed to write message: {meaning(status)}")
+                if raise_exceptions:
+                    failures.append(failure)
+                else:
+                    receiver.logger.warning("skipped broadcast: %s", failure)
+        # Whoever takes nothing at all reaches its write deadline, and is closed then.
+        waiting = [receiver for receiver, status in zip(waiting, statuses) if status == c.ERR_WOULD_BLOCK]
+        if waiting:
+            # Not inside the library, where Ctrl-C would not end it.
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+    if failures:
         _raise(failures)
-    for failure in failures:
-        receivers[0].logger.warning("skipped broadcast: %s", failure)
 
 
 def _send_many(receivers: List[Connection], kind: int, payload: bytes) -> List[int]:
@@ -63,20 +71,6 @@ def _send_many(receivers: List[Connection], kind: int, payload: bytes) -> List[i
         message.conn, message.data, message.length, message.kind = receiver._conn, data, len(payload), kind
     abi.raddle_send_many(ctypes.byref(messages), len(receivers), ctypes.byref(statuses))
     return list(statuses)
-
-
-def _wait_for(slow: List[Connection], message: DataLike, text: bool | None, options: Any) -> List[Exception]:
-    def send(connection: Connection) -> Exception | None:
-        try:
-            connection.send(message, text=text)
-        except ConnectionClosed:
-            return None
-        except Exception as error:
-            return error
-        return None
-
-    with concurrent.futures.ThreadPoolExecutor(**options) as executor:
-        return [error for error in executor.map(send, slow) if error is not None]
 
 
 def _raise(failures: List[Exception]) -> None:
