@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
+import subprocess
+import tempfile
 import threading
 import unittest
 import weakref
@@ -15,6 +17,7 @@ from programs import run, scaled
 from support import eventually, serving
 
 import raddle
+from raddle import _constants, _native, _prototypes
 
 EXITS = """
 import asyncio, sys, threading, time
@@ -130,6 +133,20 @@ interpreters.destroy(inner)
 """
 
 
+def library_of(directory: Path, version: str, lacks: str) -> Path:
+    """Compiles a library with the functions of ours, but one, that is of another version."""
+    source, path = directory / "other.c", directory / f"{version}{lacks}.so"
+    names = set(_prototypes.PROTOTYPES) - {"raddle_version_string", "raddle_check_version", lacks}
+    functions = "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(names))
+    source.write_text(
+        f'{functions}const char *raddle_version_string(void) {{ return "{version}"; }}\n'
+        f"int raddle_check_version(unsigned version, unsigned abi) {{ return {_constants.ERR_ARGUMENT}; }}\n"
+    )
+    # What cargo links with.
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(path), str(source)], check=True)
+    return path
+
+
 class Interpreters(unittest.TestCase):
     def test_exit_at_any_moment_with_the_code_that_was_asked_for(self) -> None:
         # Hostile input 321.
@@ -159,6 +176,30 @@ class Interpreters(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr.splitlines()[-1], "^ImportError: raddle 0.1.0 ")
             self.assertRegex(done.stderr, word)
+
+    def test_with_a_library_for_another_machine_say_so(self) -> None:
+        # Hostile input 331.
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "libraddle.so")
+            library = bytearray(_native.find().read_bytes())
+            # Of its header: which machine it is for (e_machine).
+            library[18:20] = b"\xff\xff"
+            path.write_bytes(library)
+            done = run("import raddle", environment={"RADDLE_LIBRARY": str(path)})
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr.splitlines()[-1], f"^ImportError: raddle [0-9.]+ cannot load {path}: ")
+
+    def test_with_an_older_or_newer_library_name_both_versions(self) -> None:
+        # Hostile input 331.
+        with tempfile.TemporaryDirectory() as directory:
+            for version, lacks in (("0.0.9", "raddle_recv_batch"), ("0.0.9", ""), ("7.0.0", "")):
+                with self.subTest(version, lacks=lacks):
+                    path = library_of(Path(directory), version, lacks)
+                    done = run("import raddle", environment={"RADDLE_LIBRARY": str(path)})
+                    self.assertEqual(done.returncode, 1)
+                    expected = f"ImportError: raddle {raddle.__version__} needs a libraddle of its version: {path} is of version {version}"
+                    said = done.stderr.splitlines()[-1]
+                    self.assertTrue(said.startswith(expected) and lacks in said, said)
 
     def test_with_another_library_name_both_versions(self) -> None:
         # Hostile input 331.
