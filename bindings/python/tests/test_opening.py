@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import socket
 import tempfile
+import threading
 import unittest
+import unittest.mock
 from typing import Any, List, Optional
 
 import raddle
+from raddle._proxies import proxy_for
 
 from support import LIMIT, echo, exchange, serving
 
@@ -178,6 +182,22 @@ class BasicAuthentication(unittest.TestCase):
             raddle.connect(url.replace("//", "//same:same@")).close()
 
 
+def answer(listener: socket.socket, response: bytes) -> None:
+    """Answers one request, with its key where the response has ACCEPT in it, and ends the stream."""
+    stream, _ = listener.accept()
+    with stream:
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += stream.recv(65536)
+        key = re.search(rb"Sec-WebSocket-Key: (.*)\r", request)
+        assert key
+        accept = base64.b64encode(hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        stream.sendall(response.replace(b"ACCEPT", b"Sec-WebSocket-Accept: " + accept))
+        stream.shutdown(socket.SHUT_WR)
+        while stream.recv(65536):
+            pass
+
+
 class Connecting(unittest.TestCase):
     def test_says_what_is_wrong(self) -> None:
         for wrong in ("http://localhost", "localhost", "ws://", "ws://localhost:99999", ""):
@@ -191,8 +211,6 @@ class Connecting(unittest.TestCase):
             raddle.connect(f"ws://127.0.0.1:{silent.getsockname()[1]}", open_timeout=0.05)
 
     def test_reads_responses_that_are_none(self) -> None:
-        import threading
-
         with socket.create_server(("127.0.0.1", 0)) as listener:
             def answer() -> None:
                 stream, _ = listener.accept()
@@ -203,6 +221,113 @@ class Connecting(unittest.TestCase):
             threading.Thread(target=answer, daemon=True).start()
             with self.assertRaises(raddle.InvalidHandshake):
                 raddle.connect(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+
+    def test_raises_what_programs_know(self) -> None:
+        up = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        cases: Any = (
+            (b"", raddle.InvalidMessage),
+            (b"SSH-2.0-hello\r\n", raddle.InvalidMessage),
+            (b"HTTP/1.1 101 Switching Protocols\r\nX: " + b"y" * 20_000, raddle.SecurityError),
+            (b"HTTP/1.1 100 Continue\r\n\r\n" * 9, raddle.SecurityError),
+            (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", raddle.InvalidUpgrade),
+            (up + b"\r\n", raddle.InvalidHeaderValue),
+            (up + b"ACCEPT\r\nSec-WebSocket-Protocol: chat\r\n\r\n", raddle.NegotiationError),
+            (up + b"ACCEPT\r\nSec-WebSocket-Extensions: x-other\r\n\r\n", raddle.NegotiationError),
+        )
+        for response, expected in cases:
+            with self.subTest(response[-60:]), socket.create_server(("127.0.0.1", 0)) as listener:
+                answering = threading.Thread(target=answer, args=(listener, response))
+                answering.start()
+                with self.assertRaises(raddle.InvalidHandshake) as caught:
+                    raddle.connect(f"ws://127.0.0.1:{listener.getsockname()[1]}/", proxy=None)
+                self.assertIs(type(caught.exception), expected)
+                answering.join(LIMIT)
+
+        def around(_: raddle.ServerConnection, request: raddle.Request) -> Decision:
+            return raddle.Response(302, "Found", raddle.Headers({"Location": request.path}))
+
+        with serving(process_request=around) as (url, _), self.assertRaises(raddle.SecurityError):
+            raddle.connect(url)
+
+    def test_goes_over_sockets_that_are_connected(self) -> None:
+        with serving() as (url, server):
+            host, port = url.rpartition("//")[2].split(":")
+            mine = socket.create_connection((host, int(port)), timeout=LIMIT)
+            name = mine.getsockname()
+            # Nothing of that name is looked up.
+            with raddle.connect("ws://no-such-name.invalid/path", sock=mine) as websocket:
+                self.assertEqual(mine.fileno(), -1)
+                self.assertEqual((websocket.local_address, websocket.remote_address), (name, (host, int(port))))
+                self.assertEqual(websocket.request.path, "/path")
+                websocket.send("over it")
+                self.assertEqual(websocket.recv(LIMIT), "over it")
+            one, other = socket.socketpair()
+            with one, other, self.assertRaises(TimeoutError):
+                raddle.connect(url, sock=one, open_timeout=0.1)
+            closed = socket.socket()
+            closed.close()
+            datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with datagrams, socket.socket() as unconnected, socket.socket() as mine:
+                wrong: Any
+                for wrong, error in ((closed, ValueError), (unconnected, OSError), (datagrams, OSError), (1, TypeError)):
+                    with self.subTest(wrong), self.assertRaisesRegex(error, "sock|[Nn]ot connected"):
+                        raddle.connect(url, sock=wrong)
+                with self.assertRaisesRegex(ValueError, "sock"):
+                    raddle.connect(url, sock=mine, path="/nowhere")
+                with self.assertRaisesRegex(ValueError, "sock"):
+                    raddle.reconnect(url, sock=mine)
+
+    def test_knows_its_own_address(self) -> None:
+        seen: List[Any] = []
+
+        def handler(websocket: raddle.ServerConnection) -> None:
+            seen.append((websocket.local_address, websocket.remote_address))
+            websocket.recv()
+
+        with serving(handler) as (url, server):
+            assert server.socket is not None
+            with raddle.connect(url) as websocket:
+                address = websocket.local_address
+                self.assertEqual(websocket.remote_address, server.socket.getsockname())
+                websocket.send("seen")
+                websocket.wait_closed(LIMIT)
+            self.assertIsNone(websocket.local_address)
+            self.assertEqual(seen, [(server.socket.getsockname(), address)])
+
+    def test_leaves_nothing_where_its_connection_cannot_be_made(self) -> None:
+        class Fails(raddle.ClientConnection):
+            def __init__(self) -> None:
+                raise KeyError("inside")
+
+        ended = threading.Event()
+
+        def handler(websocket: raddle.ServerConnection) -> None:
+            websocket.wait_closed(LIMIT)
+            ended.set()
+
+        with serving(handler) as (url, _):
+            with self.assertRaises(KeyError):
+                raddle.connect(url, create_connection=Fails)
+            self.assertTrue(ended.wait(LIMIT))
+
+    def test_goes_through_the_proxy_of_the_environment(self) -> None:
+        for variables, uri, expected in (
+            ({"http_proxy": "http://a:1"}, "ws://example.com/", "http://a:1"),
+            ({"http_proxy": "http://a:1"}, "wss://example.com/", None),
+            ({"https_proxy": "http://a:1"}, "wss://example.com/", "http://a:1"),
+            ({"socks_proxy": "socks5://a:1", "https_proxy": "http://b:2"}, "wss://example.com/", "socks5://a:1"),
+            ({"socks_proxy": "http://a:1"}, "ws://example.com/", "socks5://a:1"),
+            ({"http_proxy": "http://a:1", "no_proxy": "example.com"}, "ws://example.com/", None),
+            ({"http_proxy": "http://a:1", "no_proxy": "example.com:9001"}, "ws://example.com:9001/", None),
+            ({"http_proxy": "http://a:1", "no_proxy": "example.com:80"}, "ws://example.com/", None),
+            ({"http_proxy": "http://a:1", "no_proxy": "example.com:9001"}, "ws://example.com/", "http://a:1"),
+        ):
+            with self.subTest(variables, uri=uri), unittest.mock.patch.dict(os.environ, variables, clear=True):
+                self.assertEqual(proxy_for(uri, True), expected)
+        with unittest.mock.patch.dict(os.environ, {"http_proxy": "http://127.0.0.1:1"}, clear=True):
+            for wrong in ("ws://[::1/", "ws://localhost:99999999/"):
+                with self.assertRaises(raddle.InvalidURI):
+                    raddle.connect(wrong)
 
     def test_follows_redirects(self) -> None:
         def move(_: raddle.ServerConnection, request: raddle.Request) -> Decision:
@@ -260,19 +385,18 @@ class Connecting(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "socket")
             with raddle.unix_serve(echo, path) as server:
-                import threading
-
                 thread = threading.Thread(target=server.serve_forever)
                 thread.start()
                 with raddle.unix_connect(path) as websocket:
                     websocket.send("by a path")
                     self.assertEqual(websocket.recv(LIMIT), "by a path")
-                    self.assertEqual(websocket.remote_address, "")
+                    self.assertEqual((websocket.remote_address, websocket.local_address), ("", ""))
                 server.shutdown()
                 thread.join(LIMIT)
             self.assertFalse(os.path.exists(path))
-        with self.assertRaises(ValueError):
-            raddle.unix_connect()
+        for call in (raddle.unix_connect, raddle.unix_reconnect):
+            with self.assertRaises(ValueError):
+                call()
 
 
 if __name__ == "__main__":

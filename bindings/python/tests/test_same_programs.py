@@ -5,7 +5,6 @@ The library `websockets` has to be installed.
 
 from __future__ import annotations
 
-import inspect
 import socket
 import subprocess
 import sys
@@ -13,10 +12,6 @@ import tempfile
 import unittest
 from pathlib import Path
 from typing import Iterator, Tuple
-
-import raddle
-import websockets.sync.client
-import websockets.sync.server
 
 from support import LIMIT
 from test_tls import certificate
@@ -144,35 +139,6 @@ class TheSamePrograms(unittest.TestCase):
         finally:
             serving.kill()
             serving.communicate()
-
-
-class Signatures(unittest.TestCase):
-    def test_have_the_names_and_defaults_that_programs_know(self) -> None:
-        # docs/python.md lists these.
-        missing = {
-            "connect": {"sock", "proxy_ssl", "proxy_server_hostname", "kwargs"},
-            "serve": set(),
-        }
-        others = {"user_agent_header", "server_header"}
-        for name, theirs in (("connect", websockets.sync.client.connect), ("serve", websockets.sync.server.serve)):
-            ours = inspect.signature(getattr(raddle, name)).parameters
-            for parameter in inspect.signature(theirs).parameters.values():
-                with self.subTest(name, parameter=parameter.name):
-                    if parameter.name in missing[name]:
-                        self.assertNotIn(parameter.name, ours)
-                        continue
-                    self.assertIn(parameter.name, ours)
-                    if parameter.name not in others:
-                        self.assertEqual(ours[parameter.name].default, parameter.default)
-                        self.assertEqual(ours[parameter.name].kind, parameter.kind)
-
-    def test_of_methods_are_those_that_programs_know(self) -> None:
-        theirs = websockets.sync.server.ServerConnection
-        for name in ("recv", "recv_streaming", "send", "close", "wait_closed", "ping", "pong", "respond"):
-            with self.subTest(name):
-                expected = [(one.name, one.default) for one in inspect.signature(getattr(theirs, name)).parameters.values()]
-                ours = inspect.signature(getattr(raddle.ServerConnection, name)).parameters.values()
-                self.assertEqual([(one.name, one.default) for one in ours], expected)
 
 
 if __name__ == "__main__":

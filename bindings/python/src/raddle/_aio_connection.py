@@ -107,6 +107,11 @@ class Connection:
         return self.fast.remote_address
 
     @property
+    def local_address(self) -> Any:
+        """The address and port of this side; ``None`` for a Unix socket."""
+        return self.fast.local_address
+
+    @property
     def subprotocol(self) -> str | None:
         """The subprotocol that was agreed."""
         return self.fast.subprotocol

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import socket
+from ssl import SSLSocket
 from typing import Any, Callable, Sequence
 
 from . import _constants as c
@@ -30,7 +32,8 @@ def seconds(value: object, name: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or None, not {type(value).__name__}")
-    if not math.isfinite(value) or abs(value) > _LONGEST:
+    # In this order, as an int may be too large to be any float.
+    if not abs(value) <= _LONGEST:
         raise ValueError(f"{name} must be a number of seconds that can be waited for, not {value}")
     return float(value)
 
@@ -91,6 +94,16 @@ def deflate(compression: object) -> Deflate | None:
     if compression != "deflate":
         raise ValueError(f"compression must be 'deflate', a raddle.Deflate or None, not {compression!r}")
     return Deflate()
+
+
+def stream(sock: object, name: str) -> socket.socket:
+    """A socket without TLS on it.
+
+    :raises TypeError: it is none, or one of the standard library's ``ssl``, which keeps its keys to itself
+    """
+    if not isinstance(sock, socket.socket) or isinstance(sock, SSLSocket):
+        raise TypeError(f"{name} must be a socket.socket, not {type(sock).__name__}")
+    return sock
 
 
 def no_extensions(extensions: object) -> None:

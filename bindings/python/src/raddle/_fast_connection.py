@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 from . import _constants as c
 from ._errors import check
 from ._native import abi
-from ._outbox import LARGE, MOST, Outbox, pack_header
-from ._text import text_in, text_out
+from ._outbox import BINARY, LARGE, MOST, TEXT, Outbox, pack_header
+from ._text import payload_in, text_in, text_out
 from .events import Closed
 from .exceptions import ConnectionClosedError
 
@@ -47,11 +47,12 @@ class Connection:
         :raises UnicodeEncodeError: the text has lone surrogates
         """
         if type(message) is bytes:
-            payload, kind = message, 2
+            payload, kind = message, BINARY
         elif type(message) is str:
-            payload, kind = message.encode(), 1
+            payload, kind = message.encode(), TEXT
         else:
             payload, kind = payload_of(message)
+            kind |= c.DONT_WAIT
         number = self.number
         if not number:
             raise self._gone()
@@ -140,6 +141,15 @@ class Connection:
         return host.strip("[]"), int(port)
 
     @property
+    def local_address(self) -> Tuple[str, int] | None:
+        """The address and port of this side; ``None`` for a Unix socket."""
+        text = self._text("raddle_conn_local_address")
+        if text is None:
+            return None
+        host, _, port = text.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
     def queued(self) -> int:
         """Bytes that wait to be written, without those that the next poll hands over."""
         size = ctypes.c_size_t()
@@ -180,8 +190,6 @@ def payload_of(message: object) -> Tuple[bytes, int]:
     """Gives the bytes of a message, a copy where they could change, and its kind."""
     if isinstance(message, str):
         return str.encode(message), c.TEXT
-    if isinstance(message, bytes):
-        return message, c.BINARY
-    if isinstance(message, (bytearray, memoryview)):
-        return bytes(message), c.BINARY
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return payload_in(message, "message")[0], c.BINARY
     raise TypeError(f"message must be a str or bytes-like, not {type(message).__name__}")

@@ -29,9 +29,25 @@ def proxy_for(uri: str, proxy: Any) -> str | None:
 
 
 def _of_environment(uri: str) -> str | None:
-    parts = urllib.parse.urlsplit(uri)
-    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        # The library says what is wrong with it.
+        return None
+    if not parts.hostname:
+        return None
+    is_secure = parts.scheme.lower() == "wss"
+    # Servers that need no proxy may be named with their port.
+    if urllib.request.proxy_bypass(f"{parts.hostname}:{port or (443 if is_secure else 80)}"):
         return None
     known = urllib.request.getproxies()
-    names = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
-    return next((known[name] for name in names if known.get(name)), None)
+    names = ("wss", "socks", "https") if is_secure else ("ws", "socks", "https", "http")
+    for name in names:
+        found = known.get(name)
+        if found and name == "socks" and found.startswith("http://"):
+            # The settings of some systems name them so.
+            return "socks5h" + found[4:]
+        if found:
+            return found
+    return None

@@ -58,9 +58,7 @@ def server_config(
     at = config.value
     check(abi.raddle_server_config_engine(at, engine))
     if sock is not None:
-        if not isinstance(sock, socket.socket):
-            raise TypeError(f"sock must be a socket, not {type(sock).__name__}")
-        check(abi.raddle_server_config_listen_fd(at, sock.fileno(), tls and tls.value))
+        _named("sock", abi.raddle_server_config_listen_fd(at, _check.stream(sock, "sock").fileno(), tls and tls.value))
     elif path is not None:
         if tls is not None:
             raise ValueError("ssl cannot be had on a Unix socket")
@@ -100,6 +98,7 @@ def server_config(
 def client_settings(
     *,
     path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | None = None,
     ssl: SSLContext | None = None,
     server_hostname: str | None = None,
     origin: str | None = None,
@@ -128,7 +127,11 @@ def client_settings(
     client = Handle(abi.raddle_client_new, abi.raddle_client_free)
     at = client.value
     client_tls(ssl, at)
+    if sock is not None:
+        _named("sock", abi.raddle_client_socket(at, _check.stream(sock, "sock").fileno()))
     if path is not None:
+        if sock is not None:
+            raise ValueError("path is incompatible with sock")
         check(abi.raddle_client_unix(at, text_in(os.fspath(path), "path")))
     if server_hostname is not None:
         check(abi.raddle_client_server_name(at, text_in(server_hostname, "server_hostname")))

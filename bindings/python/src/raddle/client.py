@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
+import socket
 from typing import Any, Literal, Sequence, Type
 
 from . import _check, _settings
@@ -13,17 +13,18 @@ from ._errors import failure, last_error
 from ._handle import Handle
 from ._native import abi
 from ._proxies import proxy_for
+from ._refusals import NO_RESPONSE, refusal
 from ._text import bytes_out, text_in, text_out
 from ._wait import slice_ms
 from .connection import Connection
 from .datastructures import Headers, HeadersLike
 from .deflate import Deflate
-from .exceptions import InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI
+from .exceptions import InvalidProxyStatus, InvalidStatus, InvalidURI
 from .http11 import USER_AGENT, Request, Response, _header
 from .ssl import SSLContext
 from .typing import LoggerLike, PathLike
 
-__all__ = ["ClientConnection", "connect", "unix_connect"]
+__all__ = ["ClientConnection", "connect", "reconnect", "unix_connect", "unix_reconnect"]
 
 
 class ClientConnection(Connection):
@@ -53,6 +54,7 @@ class ClientConnection(Connection):
 def connect(
     uri: str,
     *,
+    sock: socket.socket | None = None,
     ssl: SSLContext | None = None,
     server_hostname: str | None = None,
     origin: str | None = None,
@@ -89,6 +91,7 @@ def connect(
     Times are seconds, sizes bytes; ``None``: no limit.
 
     :param uri: as ``ws://example.com/chat`` or ``wss://…``; with ``user:password@`` it says who the client is
+    :param sock: a socket that is connected already, wherever the URI leads; it is the connection's from then on, and closed here
     :param ssl: a :class:`raddle.ssl.SSLContext`; ``None``: wss is verified by the roots of the system
     :param server_hostname: whose certificate the server has to show, where it is not the URI's
     :param origin: the header ``Origin``
@@ -115,25 +118,39 @@ def connect(
     for name in ("uri", "logger", "create_connection", "legacy"):
         del options[name]
     if legacy is False:
-        from .reconnect import reconnect
-
         return reconnect(uri, logger=logger, create_connection=create_connection, **options)
     client = settings_for(uri, **options)
+    if sock is not None:
+        # The library has a descriptor of its own for it.
+        sock.close()
     conn = _attempt(client, uri, text_in(uri, "uri"))
-    connection = (create_connection or ClientConnection)._of(conn, logger, close_timeout)
+    try:
+        connection = (create_connection or ClientConnection)._of(conn, logger, close_timeout)
+    except BaseException:
+        abi.raddle_conn_free(conn)
+        raise
     if additional_headers is not None:
         connection.request.headers.update(additional_headers)
     return connection
 
 
-def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs: Any) -> Any:
+def unix_connect(
+    path: PathLike | None = None, uri: str | None = None, *, legacy: bool | None = None, **kwargs: Any
+) -> Any:
     """As :func:`connect`, to a Unix socket.
 
-    :param uri: for the request; ``ws://localhost/`` by default
+    :param uri: for the request; ``ws://localhost/`` by default, with ``ssl`` ``wss://localhost/``
     """
-    if path is None:
+    if path is None and kwargs.get("sock") is None:
         raise ValueError("path is missing")
-    return connect("ws://localhost/" if uri is None else uri, path=os.fspath(path), **kwargs)
+    return connect(unix_uri(uri, kwargs.get("ssl")), path=path, legacy=legacy, **kwargs)
+
+
+def unix_uri(uri: str | None, ssl: object) -> str:
+    """What a request to a Unix socket asks for where nobody has said it."""
+    if uri is not None:
+        return uri
+    return "ws://localhost/" if ssl is None else "wss://localhost/"
 
 
 def settings_for(
@@ -151,7 +168,8 @@ def settings_for(
     text_in(uri, "uri")
     if settings.get("ssl") is not None and not uri.lower().startswith("wss:"):
         raise ValueError("ssl argument is incompatible with a ws:// URI")
-    found = None if settings.get("path") is not None else proxy_for(uri, proxy)
+    is_given = settings.get("path") is not None or settings.get("sock") is not None
+    found = None if is_given else proxy_for(uri, proxy)
     return _settings.client_settings(proxy=found, user_agent_header=user_agent_header, **settings)
 
 
@@ -169,6 +187,11 @@ def _attempt(client: Handle, uri: str, encoded: bytes) -> int:
         if status != c.OK:
             raise _refusal(status, attempt.value, uri)
         return conn.value
+    except BaseException:
+        # A signal handler can raise when the library has connected, and before this function knows it.
+        if conn.value:
+            abi.raddle_conn_free(conn.value)
+        raise
     finally:
         attempt.free()
 
@@ -179,11 +202,13 @@ def _refusal(status: int, attempt: int, uri: str) -> Exception:
         return TimeoutError(f"timed out during opening handshake: {what}")
     if status == c.ERR_ARGUMENT:
         return InvalidURI(uri, what) if _is_wrong(uri) else ValueError(f"origin, subprotocols or additional_headers: {what}")
+    if status == c.ERR_IO and what == NO_RESPONSE:
+        return refusal(what)
     if status != c.ERR_HANDSHAKE:
         return failure(status, what)
     code = ctypes.c_uint32()
     if abi.raddle_attempt_status(attempt, ctypes.byref(code)) != c.OK:
-        return InvalidHandshake(what)
+        return refusal(what)
     headers = _headers(abi.raddle_attempt_header_at, attempt)
     body = bytes_out(abi.raddle_attempt_body, attempt) or b""
     response = Response(code.value, "", headers, body)
@@ -206,3 +231,7 @@ def _headers(function: Any, handle: int) -> Headers:
         if line is None:
             return Headers._of(items)
         items.append(_header(line.decode("iso-8859-1")))
+
+
+# Behind what it is made of.
+from .reconnect import reconnect, unix_reconnect  # noqa: E402

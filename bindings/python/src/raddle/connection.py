@@ -54,6 +54,9 @@ class Connection:
         self._is_awaited = False
         # The threads that it has to let receive.
         self._waiting: Set[int] = set()
+        # Held by the thread that sends a message in fragments, and which that is.
+        self._fragmenting = threading.Lock()
+        self._fragmenter = 0
         self._closed: Optional[ConnectionClosed] = None
         self._ended = Latch()
         self._reason = ""
@@ -137,7 +140,10 @@ class Connection:
         else:
             _sending.send_fragments(self, message, text)
             return
-        status = _send(self._at, _KINDS[kind], payload, ctypes.c_size_t(len(payload)))
+        size = len(payload)
+        # What does not leave at once is copied, where the call does not wait for it.
+        kinds = _KINDS if size < _LARGE or slice_ms() >= 0 else _WAITING
+        status = _send(self._at, kinds[kind], payload, ctypes.c_size_t(size))
         if status == c.ERR_WOULD_BLOCK:
             status = _sending.wait_and_send(self._at, kind, payload)
         if status != c.OK:
@@ -245,6 +251,18 @@ class Connection:
     def remote_address(self) -> Any:
         """The peer's address: ``(host, port)``, or with two more numbers for IPv6; ``""`` on a Unix socket."""
         return self._remote
+
+    @property
+    def local_address(self) -> Any:
+        """The address of this side, as :attr:`remote_address` is the peer's; ``None`` where the connection is not open yet, or has
+        ended."""
+        if self._closed is None:
+            try:
+                return address_of(text_out(abi.raddle_conn_local_address, self._conn))
+            except RuntimeError:
+                # It has ended meanwhile, or is not open yet.
+                pass
+        return None
 
     @property
     def subprotocol(self) -> str | None:
@@ -437,6 +455,9 @@ def _let_go(conn: int) -> None:
 _send = plain("raddle_send")
 # Waiting on the main thread would keep Ctrl-C waiting.
 _KINDS = {kind: ctypes.c_uint32(kind | c.DONT_WAIT) for kind in (c.TEXT, c.BINARY)}
+_WAITING = {kind: ctypes.c_uint32(kind) for kind in (c.TEXT, c.BINARY)}
+# Bytes from which a message is not copied to wait, but for the main thread's.
+_LARGE = 2**20
 _SLICE = ctypes.c_int64(100)
 _FOREVER = ctypes.c_int64(-1)
 

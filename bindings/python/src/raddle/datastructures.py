@@ -20,7 +20,7 @@ class Headers(MutableMapping[str, str]):
     Setting a header adds one: ``headers["Set-Cookie"] = ...`` twice gives two. Getting one that stands several times is a
     :exc:`MultipleValuesError`; :meth:`get_all` gives them all.
 
-    Values are bytes on the wire; here, each character is one byte (ISO-8859-1).
+    Values are bytes on the wire. Of those that come, each character is one byte (ISO-8859-1); those that go are sent as UTF-8.
 
     >>> headers = Headers({"Host": "example.com"})
     >>> headers["X-Room"] = "1"

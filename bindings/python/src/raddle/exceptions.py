@@ -12,11 +12,22 @@
     * :exc:`ProxyError`: :exc:`InvalidProxyMessage`, :exc:`InvalidProxyStatus`
 
   * :exc:`ProtocolError`, :exc:`InvalidState`, :exc:`ConcurrencyError`
+
+Those at the end are never raised here: they are known to programs that catch them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+__all__ = [
+    "ConcurrencyError", "ConnectionClosed", "ConnectionClosedError", "ConnectionClosedOK", "DuplicateParameter",
+    "HeaderLineTooLong", "InvalidHandshake", "InvalidHeader", "InvalidHeaderFormat", "InvalidHeaderValue", "InvalidMessage",
+    "InvalidMethod", "InvalidOrigin", "InvalidParameterName", "InvalidParameterValue", "InvalidProtocol", "InvalidProxy",
+    "InvalidProxyMessage", "InvalidProxyStatus", "InvalidState", "InvalidStatus", "InvalidURI", "InvalidUpgrade",
+    "NegotiationError", "PayloadTooBig", "ProtocolError", "ProxyError", "RequestLineTooLong", "SecurityError",
+    "StatusLineTooLong", "TooManyFragments", "TooManyHeaders", "WebSocketException",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from .frames import Close
@@ -162,13 +173,53 @@ class ProtocolError(WebSocketException, ValueError):
     """The call would break a rule of the protocol. Nothing was sent."""
 
 
-class PayloadTooBig(WebSocketException):
-    """Known to programs that catch it; a message that is too big ends the connection with 1009."""
-
-
 class InvalidState(WebSocketException, AssertionError):
     """The call does not fit where the connection stands."""
 
 
 class ConcurrencyError(WebSocketException, RuntimeError):
     """Another thread does the same on this connection right now."""
+
+
+class PayloadTooBig(WebSocketException):
+    """A message that is too big ends its connection with 1009 instead."""
+
+
+class TooManyFragments(WebSocketException):
+    """A message of too many fragments ends its connection with 1009 instead."""
+
+
+class InvalidMethod(InvalidHandshake):
+    """A client that uses another method than GET gets 405 instead."""
+
+
+class InvalidProtocol(InvalidHandshake):
+    """A client that speaks another version of HTTP gets 505 instead."""
+
+
+class RequestLineTooLong(SecurityError):
+    """A client gets 414 instead."""
+
+
+class StatusLineTooLong(SecurityError):
+    """The head of a response that is too large is a :exc:`SecurityError` itself."""
+
+
+class HeaderLineTooLong(SecurityError):
+    """As :exc:`StatusLineTooLong`; a client gets 431."""
+
+
+class TooManyHeaders(SecurityError):
+    """As :exc:`HeaderLineTooLong`."""
+
+
+class DuplicateParameter(NegotiationError):
+    """Extensions that break a rule are a :exc:`NegotiationError` themselves."""
+
+
+class InvalidParameterName(NegotiationError):
+    """As :exc:`DuplicateParameter`."""
+
+
+class InvalidParameterValue(NegotiationError):
+    """As :exc:`DuplicateParameter`."""

@@ -12,12 +12,14 @@ from . import _constants as c
 from ._errors import failure, last_error
 from ._handle import Handle
 from ._native import abi
+from ._refusals import refusal
 from ._text import text_in
 from ._wait import sliced
-from .client import ClientConnection, settings_for
-from .exceptions import InvalidHandshake, InvalidURI, ProtocolError
+from .client import ClientConnection, settings_for, unix_uri
+from .exceptions import InvalidURI, ProtocolError
+from .typing import PathLike
 
-__all__ = ["reconnect"]
+__all__ = ["reconnect", "unix_reconnect"]
 
 
 class reconnect:
@@ -51,6 +53,8 @@ class reconnect:
         self._logger = options.pop("logger", None) or logging.getLogger("raddle.client")
         self._close_timeout = options.get("close_timeout", 10)
         self._create: Type[ClientConnection] = options.pop("create_connection", None) or ClientConnection
+        if options.get("sock") is not None:
+            raise ValueError("sock serves one connection only")
         client = settings_for(uri, **options)
         try:
             self._handle = Handle(
@@ -105,10 +109,17 @@ class reconnect:
         return status
 
 
+def unix_reconnect(path: PathLike | None = None, uri: str | None = None, **options: Any) -> reconnect:
+    """As :class:`reconnect`, to a Unix socket; ``uri`` as for :func:`raddle.unix_connect`."""
+    if path is None:
+        raise ValueError("path is missing")
+    return reconnect(unix_uri(uri, options.get("ssl")), path=path, **options)
+
+
 def _given_up(status: int) -> Exception:
     what = last_error()
     if status == c.ERR_HANDSHAKE:
-        return InvalidHandshake(what)
+        return refusal(what)
     if status == c.ERR_PROTOCOL:
         return ProtocolError(what)
     if status == c.ERR_BUSY:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Union
 
-__all__ = ["Data", "DataLike", "LoggerLike", "Origin", "PathLike", "Subprotocol"]
+__all__ = ["BytesLike", "Data", "DataLike", "LoggerLike", "Origin", "PathLike", "StatusLike", "Subprotocol"]
 
 if TYPE_CHECKING:
     LoggerLike = Union[logging.Logger, logging.LoggerAdapter[Any]]
@@ -19,6 +20,10 @@ else:
 Data = Union[str, bytes]
 #: What can be sent as a message.
 DataLike = Union[str, bytes, bytearray, memoryview]
+#: Bytes that can be sent.
+BytesLike = Union[bytes, bytearray, memoryview]
+#: A status of HTTP.
+StatusLike = Union[http.HTTPStatus, int]
 #: As ``https://example.com``.
 Origin = str
 #: The name of a subprotocol (RFC 6455, section 1.9).
