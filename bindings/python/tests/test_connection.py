@@ -12,7 +12,31 @@ from typing import Any, List
 import raddle
 from raddle.frames import Close
 
+from programs import run
 from support import LIMIT, echo, eventually, serving
+
+
+CLOSED_BY_A_SIGNAL = """
+import os, signal, sys, threading, time
+import raddle
+websocket = raddle.connect(sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: websocket.close())
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+try:
+    RECEIVE
+except raddle.ConnectionClosedOK:
+    pass
+assert websocket.state is raddle.State.CLOSED
+print("ended")
+"""
+
+
+def is_held(lock: Any) -> bool:
+    """Whether another thread has a lock."""
+    if lock.acquire(False):
+        lock.release()
+        return False
+    return True
 
 
 class Messages(unittest.TestCase):
@@ -133,6 +157,66 @@ class Messages(unittest.TestCase):
                     websocket.recv(LIMIT)
                 self.assertEqual(caught.exception.sent, Close(1011, "error in fragmented message"))
 
+    def test_in_parts_are_text_or_bytes_as_asked_for(self) -> None:
+        def send(websocket: raddle.ServerConnection) -> None:
+            websocket.send([b"\xc3", b"\xa9", b"t\xc3\xa9"])
+            websocket.send(["\u00e9"])
+            websocket.send(["\u00e9"])
+            websocket.send([b"\xc3"])
+            websocket.recv()
+
+        with serving(send) as (url, _), raddle.connect(url, compression=None) as websocket:
+            self.assertEqual("".join(websocket.recv_streaming(decode=True)), "\u00e9t\u00e9")
+            self.assertEqual(b"".join(websocket.recv_streaming(decode=False)), b"\xc3\xa9")
+            self.assertEqual("".join(websocket.recv_streaming()), "\u00e9")
+            with self.assertRaises(UnicodeDecodeError):
+                list(websocket.recv_streaming(decode=True))
+            websocket.send("done")
+
+    def test_in_parts_that_nobody_asks_for_any_more_do_not_keep_a_connection_from_its_end(self) -> None:
+        more = threading.Event()
+
+        def send(websocket: raddle.ServerConnection) -> None:
+            def fragments() -> Any:
+                yield "first"
+                more.wait(LIMIT)
+                yield "second"
+
+            websocket.send(fragments())
+
+        def read(websocket: raddle.ClientConnection, parts: List[Any]) -> None:
+            parts.append(websocket.recv_streaming())
+            parts.append(next(parts[0]))
+            raise KeyError("amid it")
+
+        with serving(send) as (url, _):
+            for _ in range(2):
+                more.clear()
+                parts: List[Any] = []
+                with self.assertRaises(KeyError), raddle.connect(url, compression=None) as websocket:
+                    read(websocket, parts)
+                more.set()
+                self.assertEqual((parts[1], websocket.state), ("first", raddle.State.CLOSED))
+                with self.assertRaises(raddle.ConnectionClosed):
+                    next(parts[0])
+
+    def test_in_parts_are_for_one_who_asks(self) -> None:
+        def send(websocket: raddle.ServerConnection) -> None:
+            websocket.send(["a", "b"])
+            websocket.send("c")
+            websocket.recv()
+
+        with serving(send) as (url, _), raddle.connect(url, compression=None) as websocket:
+            parts = websocket.recv_streaming()
+            self.assertEqual(next(parts), "a")
+            for call in (websocket.recv, lambda: next(websocket.recv_streaming())):
+                with self.assertRaises(raddle.ConcurrencyError):
+                    call()
+            self.assertEqual("".join(parts), "b")
+            # Whoever leaves it has the rest passed over.
+            self.assertEqual(websocket.recv(LIMIT), "c")
+            websocket.send("done")
+
     def test_are_received_in_parts(self) -> None:
         def send(websocket: raddle.ServerConnection) -> None:
             websocket.send(["ab", "cd"])
@@ -186,7 +270,7 @@ class Receiving(unittest.TestCase):
         with serving() as (url, _), raddle.connect(url) as websocket:
             thread = threading.Thread(target=lambda: websocket.recv(LIMIT))
             thread.start()
-            eventually("the other thread receives", lambda: websocket._receiving.locked())
+            eventually("the other thread receives", lambda: is_held(websocket._receiving))
             with self.assertRaises(raddle.ConcurrencyError):
                 websocket.recv()
             with self.assertRaises(raddle.ConcurrencyError):
@@ -313,6 +397,33 @@ class Closing(unittest.TestCase):
             websocket.send("late")
             websocket.close()
             self.assertEqual(list(websocket), [f"late {number}" for number in range(5)])
+
+    def test_that_is_waited_for_loses_no_message_of_an_open_connection(self) -> None:
+        def flood(websocket: raddle.ServerConnection) -> None:
+            for number in range(5000):
+                websocket.send(str(number))
+            websocket.recv()
+
+        with serving(flood) as (url, _), raddle.connect(url) as websocket:
+            waiting = threading.Thread(target=websocket.wait_closed)
+            waiting.start()
+            self.assertEqual(websocket.recv(LIMIT), "0")
+            eventually("as much as is kept was read ahead", lambda: len(websocket._inbox) >= 1000)
+            time.sleep(0.2)
+            self.assertEqual([websocket.recv(LIMIT) for _ in range(4999)], [str(number) for number in range(1, 5000)])
+            with self.assertRaises(TimeoutError):
+                websocket.recv(0.2)
+            websocket.send("done")
+            waiting.join(LIMIT)
+            self.assertFalse(waiting.is_alive())
+            # Nobody waits any more.
+            self.assertEqual(websocket._awaiting, set())
+
+    def test_by_a_signal_handler_ends_what_it_interrupts(self) -> None:
+        for receive in ("websocket.recv()", "list(websocket)", "list(websocket.recv_streaming())", "websocket.wait_closed()"):
+            with self.subTest(receive), serving() as (url, _):
+                done = run(CLOSED_BY_A_SIGNAL.replace("RECEIVE", receive), url)
+                self.assertEqual((done.returncode, done.stdout), (0, "ended\n"), done.stderr)
 
     def test_without_a_close_is_an_error(self) -> None:
         def leave(websocket: raddle.ServerConnection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from . import _constants as c
 from ._ending import ending
 from ._errors import check, failure
 from ._native import abi, plain
+from ._parts import Parts
 from ._prototypes import Message
 from ._region import Received, copied, receive_large, region
 from ._text import payload_in, text_in, text_out
@@ -48,11 +50,13 @@ class Connection:
         # As an argument of the functions that are called for each message.
         self._at = ctypes.c_uint64(0)
         self._inbox: Deque[Received] = deque()
-        # Held by the thread that receives, and by who frees.
-        self._receiving = threading.Lock()
-        # A thread waits for the end, and receives meanwhile where nobody else does.
-        self._is_awaited = False
-        # The threads that it has to let receive.
+        # Held by the thread that receives, and by who frees. A signal handler of that thread may do either.
+        self._receiving = threading.RLock()
+        # A message that is being received in parts.
+        self._parts: Parts | None = None
+        # The threads that wait for the end, and receive meanwhile where nobody else does.
+        self._awaiting: Set[int] = set()
+        # The threads that these have to let receive.
         self._waiting: Set[int] = set()
         # Held by the thread that sends a message in fragments, and which that is.
         self._fragmenting = threading.Lock()
@@ -81,8 +85,10 @@ class Connection:
         :raises UnicodeDecodeError: ``decode=True`` and the binary message is no UTF-8
         """
         if not self._receiving.acquire(False):
-            self._await_turn("recv")
+            timeout = self._await_turn("recv", timeout)
         try:
+            if self._parts is not None:
+                raise ConcurrencyError("cannot call recv before the message that recv_streaming gives has come to its end")
             kind, payload = self._inbox.popleft() if self._inbox else self._receive(timeout)
         finally:
             self._receiving.release()
@@ -107,16 +113,17 @@ class Connection:
         :param decode: as for :meth:`recv`
         :raises ConnectionClosed: and :exc:`ConcurrencyError`, as :meth:`recv`
         """
-        if not self._receiving.acquire(False):
-            self._await_turn("recv_streaming")
+        parts = Parts(decode)
+        self._enter_parts(parts)
         try:
             more = True
             while more:
-                (kind, payload), more = (self._inbox.popleft(), False) if self._inbox else self._receive_part()
+                (kind, payload), more = self._next_part(parts)
                 if payload or not more:
-                    yield payload.decode() if ((kind == c.TEXT) if decode is None else decode) else payload
+                    yield parts.decoded(kind == c.TEXT, payload, not more)
         finally:
-            self._receiving.release()
+            if self._parts is parts:
+                self._parts = None
 
     # Sending.
 
@@ -206,20 +213,18 @@ class Connection:
         :returns: whether it has ended
         """
         until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
-        self._is_awaited = True
-        while self._closed is None:
-            turn = _TURN if until is None else max(0.0, min(_TURN, until - time.monotonic()))
-            if not self._waiting and self._receiving.acquire(False):
-                try:
-                    self._read_ahead(turn)
-                    self._forget_surplus()
-                finally:
-                    self._receiving.release()
-            else:
-                # Who receives sees the end; who has stopped receiving leaves it to this thread.
-                self._ended.wait(turn)
-            if until is not None and time.monotonic() >= until:
-                break
+        me = threading.get_ident()
+        self._awaiting.add(me)
+        try:
+            while self._closed is None:
+                turn = _TURN if until is None else max(0.0, min(_TURN, until - time.monotonic()))
+                if not self._read_for_end(turn):
+                    # Who receives sees the end; who has stopped receiving leaves it to this thread.
+                    self._ended.wait(turn)
+                if until is not None and time.monotonic() >= until:
+                    break
+        finally:
+            self._awaiting.discard(me)
         return self._closed is not None
 
     def __enter__(self) -> Any:
@@ -322,6 +327,9 @@ class Connection:
                 status = place.receive(self._at, wait)
                 if status != c.ERR_TIMEOUT and status != c.ERR_INTERRUPTED:
                     break
+                if self._inbox:
+                    # A signal handler has received meanwhile.
+                    return self._inbox.popleft()
         else:
             status = sliced(
                 lambda ms: place.receive(self._at, ctypes.c_int64(ms)), _check.seconds(timeout, "timeout")
@@ -364,16 +372,63 @@ class Connection:
         self._ended.open()
         self._free()
 
-    def _await_turn(self, what: str) -> None:
-        """Takes the lock from a thread that waits for the end; another that receives is a ConcurrencyError."""
-        if not self._is_awaited:
+    def _await_turn(self, what: str, timeout: float | None) -> float | None:
+        """Takes the lock from a thread that waits for the end, and gives what is left of the time; another that receives is a
+        ConcurrencyError."""
+        if not self._awaiting:
             raise ConcurrencyError(f"cannot call {what} while another thread is already running recv or recv_streaming")
+        until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
         me = threading.get_ident()
         self._waiting.add(me)
         try:
-            self._receiving.acquire()
+            left = -1.0 if until is None else max(0.0, until - time.monotonic())
+            if not self._receiving.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+                raise TimeoutError("timed out in recv()")
         finally:
             self._waiting.discard(me)
+        return None if until is None else max(0.0, until - time.monotonic())
+
+    def _enter_parts(self, parts: Parts) -> None:
+        """Notes that the next message is received in parts."""
+        if not self._receiving.acquire(False):
+            self._await_turn("recv_streaming", None)
+        try:
+            if self._parts is not None:
+                raise ConcurrencyError("cannot call recv_streaming before the message before has come to its end")
+            self._parts = parts
+        finally:
+            self._receiving.release()
+
+    def _next_part(self, parts: Parts) -> tuple[Received, bool]:
+        """Waits for the next part of a message, which lies with the program between two; whether more of it follows."""
+        if not self._receiving.acquire(False):
+            self._await_turn("recv_streaming", None)
+        try:
+            if self._parts is not parts:
+                if self._closed is not None:
+                    raise self._closed.again()
+                raise ConcurrencyError("the rest of the message was passed over by close or wait_closed")
+            return (self._inbox.popleft(), False) if self._inbox else self._receive_part()
+        finally:
+            self._receiving.release()
+
+    def _read_for_end(self, timeout: float) -> bool:
+        """Receives for a while, as the end comes behind all messages; ``False``: it is not for this thread to do that now."""
+        if self._waiting or not self._receiving.acquire(False):
+            return False
+        try:
+            if self._parts is not None and not self._parts.may_be_passed_over(self.state is State.CLOSED):
+                return False
+            if self.state is State.OPEN and self._is_full():
+                # As good as not received: the peer feels that, and whoever receives gets them all.
+                return False
+            self._parts = None
+            self._read_ahead(timeout)
+            if self.state is not State.OPEN:
+                self._forget_surplus()
+        finally:
+            self._receiving.release()
+        return True
 
     def _read_ahead(self, timeout: float) -> None:
         """Receives what comes within a time, for whoever receives later. Only with the lock."""
@@ -387,6 +442,10 @@ class Connection:
                 self._inbox.extendleft(reversed(before))
         except (TimeoutError, ConnectionClosed):
             pass
+
+    def _is_full(self) -> bool:
+        """Whether as many messages wait for whoever receives as are kept."""
+        return len(self._inbox) >= _KEPT or sum(len(payload) for _, payload in self._inbox) >= _KEPT_BYTES
 
     def _forget_surplus(self) -> None:
         """Drops the newest messages where nobody receives and there are too many. Only with the lock."""
@@ -409,15 +468,10 @@ class Connection:
 
     def _look_for_end(self) -> None:
         """Waits for the end of a connection that nothing can be sent on any more, without losing messages that still come."""
-        until = time.monotonic() + (_TURN if self._close_timeout is None else self._close_timeout + _TURN)
+        until = math.inf if self._close_timeout is None else time.monotonic() + self._close_timeout + _TURN
         while self._closed is None and time.monotonic() < until and len(self._inbox) < _KEPT:
-            if not self._receiving.acquire(False):
+            if not self._read_for_end(_TURN):
                 self._ended.wait(_TURN)
-                continue
-            try:
-                self._read_ahead(_TURN)
-            finally:
-                self._receiving.release()
 
     def _check(self, status: int) -> None:
         if status in (c.ERR_CLOSED, c.ERR_HANDLE):
