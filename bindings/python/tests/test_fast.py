@@ -7,6 +7,7 @@ import selectors
 import threading
 import time
 import unittest
+import warnings
 from contextlib import contextmanager, suppress
 from typing import Any, Iterator
 
@@ -220,6 +221,21 @@ class Sending(unittest.TestCase):
             self.assertTrue(busy.wait(PATIENCE))
             self.assertEqual([client.message(), client.message()], ["first", "second"])
             done.set()
+
+    def test_what_was_sent_before_a_shutdown_leaves_before_its_close(self) -> None:
+        for _ in range(10):
+            with Server("127.0.0.1", 0) as server, Plain(server.address) as client:
+                ((connection, _),) = server.poll(PATIENCE)
+                connection.send("last")
+                server.shutdown(1)
+                server.poll(0)
+                self.assertEqual(client.message(), "last")
+
+    def test_a_server_that_cannot_be_started_is_let_go(self) -> None:
+        with Server("127.0.0.1", 0) as server, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with self.assertRaises(OSError):
+                Server("127.0.0.1", server.address[1])
 
     def test_flush_lets_what_was_sent_leave_before_the_next_poll(self) -> None:
         with Server("127.0.0.1", 0) as server, Plain(server.address) as client:

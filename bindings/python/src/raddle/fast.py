@@ -117,7 +117,11 @@ class Server:
         self._serving = 0
         # What the last turn has found and was not given yet.
         self._given: Iterator[Tuple[Connection, Event]] = iter(())
-        check(abi.raddle_server_start(self.handle))
+        try:
+            check(abi.raddle_server_start(self.handle))
+        except BaseException:
+            self._free()
+            raise
 
     def poll(self, timeout: float | None = None) -> List[Tuple[Connection, Event]]:
         """Lets what was sent leave, waits until something happens, and gives what has, in the order in which it has happened to
@@ -228,7 +232,10 @@ class Server:
     def shutdown(self, grace: float = 5.0) -> None:
         """Stops the server: no new connections, Close 1001 to all, and after the grace, in seconds, those that are left are
         cut. Returns at once; whoever polls gets what is left. From any thread, again and again."""
-        check(abi.raddle_server_stop(self.handle, int(max(0.0, _check.seconds(grace, "grace")) * 1000)))
+        milliseconds = int(max(0.0, _check.seconds(grace, "grace")) * 1000)
+        # What was sent before leaves before.
+        self._outbox.flush()
+        check(abi.raddle_server_stop(self.handle, milliseconds))
 
     def close(self, grace: float = 5.0) -> None:
         """Stops the server, carries out the closing handshakes on this thread, with the functions that the server was made
