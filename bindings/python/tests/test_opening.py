@@ -16,7 +16,7 @@ from typing import Any, List, Optional
 import raddle
 from raddle._proxies import proxy_for
 
-from support import LIMIT, echo, exchange, serving
+from support import LIMIT, echo, eventually, exchange, serving
 
 Decision = Optional[raddle.Response]
 
@@ -72,9 +72,22 @@ class Requests(unittest.TestCase):
                     self.assertEqual(caught.exception.response.status_code, 500)
                     self.assertTrue(logged.records[0].exc_info)
 
+    def test_that_end_their_thread_are_told_to_the_log(self) -> None:
+        # Hostile input 319.
+        def leave(*_: Any) -> Any:
+            raise SystemExit(3)
+
+        with serving(process_request=leave) as (url, _):
+            with self.assertLogs("raddle.server", "ERROR") as logged, self.assertRaises(raddle.InvalidStatus) as caught:
+                raddle.connect(url)
+            response = caught.exception.response
+            self.assertEqual((response.status_code, response.reason_phrase), (500, "Internal Server Error"))
+            eventually("it is in the log", lambda: len(logged.records) > 0)
+
     def test_may_have_their_response_changed(self) -> None:
         def more(_: raddle.ServerConnection, request: raddle.Request, response: raddle.Response) -> Decision:
             response.headers["Set-Cookie"] = "id=1"
+            response.headers["X-Number"] = 5  # type: ignore[assignment]
             if request.path == "/no":
                 return raddle.Response(410, "Gone", raddle.Headers())
             return None
@@ -82,7 +95,7 @@ class Requests(unittest.TestCase):
         with serving(process_response=more, server_header="Test") as (url, _):
             with raddle.connect(url) as websocket:
                 headers = websocket.response.headers
-                self.assertEqual((headers["Set-Cookie"], headers["Server"]), ("id=1", "Test"))
+                self.assertEqual((headers["Set-Cookie"], headers["Server"], headers["X-Number"]), ("id=1", "Test", "5"))
             with self.assertRaises(raddle.InvalidStatus) as caught:
                 raddle.connect(url + "/no")
             self.assertEqual(caught.exception.response.status_code, 410)
@@ -351,11 +364,14 @@ class Connecting(unittest.TestCase):
             "subprotocols": [("chat", TypeError), ([1], TypeError), (["a b"], ValueError)],
             "compression": [("gzip", ValueError), (True, ValueError)],
             "extensions": [([object()], TypeError)],
+            "logger": [(3, TypeError)],
+            "create_connection": [(3, TypeError)],
         }
         own: Any = {
             raddle.connect: {
                 "origin": [(1, TypeError), ("a\0b", ValueError)], "server_hostname": [(1, TypeError)],
                 "proxy": [(1, TypeError)], "ssl": [(object(), TypeError)],
+                "source_address": [((1, 2), TypeError), (("127.0.0.1", "1"), TypeError), ("127.0.0.1", TypeError)],
                 "additional_headers": [({"A": "\x00"}, ValueError), ({"Upgrade": "x"}, ValueError)],
             },
             raddle.serve: {

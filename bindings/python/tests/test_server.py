@@ -133,6 +133,42 @@ class Shutdown(unittest.TestCase):
         # Somebody else was quicker.
         server.serve_forever()
 
+    def test_refuses_what_no_close_may_say(self) -> None:
+        with serving() as (url, server), raddle.connect(url) as websocket:
+            for code, reason, error in (
+                (999, "", ValueError), (1005, "", ValueError), ("1000", "", TypeError), (1000, "x" * 124, ValueError),
+                (1000, "a\0b", ValueError), (1000, b"x", TypeError),
+            ):  # fmt: skip
+                wrong: Any = code, reason
+                with self.subTest(wrong), self.assertRaisesRegex(error, "code|reason"):
+                    server.shutdown(True, *wrong)
+            websocket.send("still served")
+            self.assertEqual(websocket.recv(LIMIT), "still served")
+            thread = threading.Thread(target=server.shutdown)
+            thread.start()
+            with self.assertRaises(raddle.ConnectionClosedOK) as caught:
+                websocket.recv(LIMIT)
+            self.assertEqual(caught.exception.rcvd, Close(1001, ""))
+            thread.join(LIMIT)
+
+    def test_at_once_behind_serve_forever_is_no_error(self) -> None:
+        failed: List[Any] = []
+
+        def serve(server: Any) -> None:
+            try:
+                server.serve_forever()
+            except BaseException as error:
+                failed.append(error)
+
+        for _ in range(50):
+            server = raddle.serve(echo, "127.0.0.1", 0)
+            thread = threading.Thread(target=serve, args=(server,))
+            thread.start()
+            server.shutdown()
+            thread.join(LIMIT)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual(failed, [])
+
     def test_may_be_called_by_several_handlers_at_once(self) -> None:
         both = threading.Barrier(3)
 

@@ -68,6 +68,12 @@ def queue(value: object, name: str = "max_queue") -> None:
             integer(part, name, 0)
 
 
+def logger(value: object) -> None:
+    """Something that can be logged to, or ``None``."""
+    if value is not None and not (hasattr(value, "log") and hasattr(value, "error")):
+        raise TypeError(f"logger must be a logging.Logger or None, not {type(value).__name__}")
+
+
 def function(value: object, name: str) -> Callable[..., Any] | None:
     """Something that can be called, or ``None``."""
     if value is not None and not callable(value):

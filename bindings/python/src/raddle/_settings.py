@@ -153,7 +153,10 @@ def client_settings(
     if proxy is not None:
         check(abi.raddle_client_proxy(at, text_in(proxy, "proxy")))
     if source_address is not None:
-        from_host, from_port = source_address
+        if not isinstance(source_address, tuple) or len(source_address) != 2:
+            raise TypeError("source_address must be a pair of a str and an int")
+        text_in(source_address[0], "source_address")
+        from_host, from_port = source_address[0], _check.integer(source_address[1], "source_address", 0, 65535)
         address = f"[{from_host}]:{from_port}" if ":" in from_host else f"{from_host}:{from_port}"
         check(abi.raddle_client_local_address(at, text_in(address, "source_address")))
     check(abi.raddle_client_redirects(at, redirects))

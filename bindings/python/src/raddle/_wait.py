@@ -72,4 +72,4 @@ class Latch:
 _MAIN = threading.main_thread()
 
 # Seconds after which a latch is looked at again.
-_TURN = 0.5
+_TURN = 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import http.client
 import logging
 import socket
 from typing import Any, Literal, Sequence, Type
@@ -117,6 +118,8 @@ def connect(
     options = dict(locals())
     for name in ("uri", "logger", "create_connection", "legacy"):
         del options[name]
+    _check.logger(logger)
+    _check.function(create_connection, "create_connection")
     if legacy is False:
         return reconnect(uri, logger=logger, create_connection=create_connection, **options)
     client = settings_for(uri, **options)
@@ -211,7 +214,7 @@ def _refusal(status: int, attempt: int, uri: str) -> Exception:
         return refusal(what)
     headers = _headers(abi.raddle_attempt_header_at, attempt)
     body = bytes_out(abi.raddle_attempt_body, attempt) or b""
-    response = Response(code.value, "", headers, body)
+    response = Response(code.value, http.client.responses.get(code.value, ""), headers, body)
     return InvalidProxyStatus(response) if what.startswith("the proxy") else InvalidStatus(response)
 
 

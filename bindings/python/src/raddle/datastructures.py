@@ -84,9 +84,11 @@ class Headers(MutableMapping[str, str]):
     def __setitem__(self, key: str, value: str) -> None:
         if not isinstance(key, str):
             raise TypeError(f"the name of a header must be a str, not {type(key).__name__}")
-        if not _VALUE(str(value)):
-            raise InvalidHeaderValue(key, str(value))
-        self._items.append((key, value))
+        # Numbers too, as programs give them.
+        text = str(value)
+        if not _VALUE(text):
+            raise InvalidHeaderValue(key, text)
+        self._items.append((key, text))
 
     def __delitem__(self, key: str) -> None:
         if key not in self:

@@ -45,6 +45,11 @@ class State(enum.IntEnum):
     CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
 
+def may_be_sent(code: int) -> bool:
+    """Whether a Close may have a code (RFC 6455, section 7.4, and the IANA registry)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code < 5000
+
+
 def _range_of(code: int) -> str:
     if 3000 <= code < 4000:
         return "registered"

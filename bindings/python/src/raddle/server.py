@@ -17,13 +17,14 @@ from ._errors import check, last_error
 from ._handle import Handle
 from ._native import abi
 from ._opening import Opening, OriginLike, ProcessRequest, ProcessResponse, SelectSubprotocol
+from ._text import text_in
 from ._wait import Latch, sliced
 from .auth import basic_auth
 from .broadcasting import broadcast
 from .connection import Connection
 from .deflate import Deflate
-from .exceptions import ConnectionClosed
-from .frames import CloseCode, State
+from .exceptions import ConnectionClosed, ProtocolError
+from .frames import CloseCode, State, may_be_sent
 from .http11 import SERVER, Response
 from .ssl import SSLContext
 from .typing import LoggerLike, PathLike
@@ -73,6 +74,8 @@ class Server:
     ) -> None:
         #: The socket that it listens on; ``None`` for one that has a path.
         self.socket = listening
+        # For the log, also where another thread has closed the socket.
+        self._place = _name_of(listening)
         self.handler = handler
         self.logger = logger
         self._opening = opening
@@ -114,7 +117,7 @@ class Server:
             self._is_started = True
         try:
             check(abi.raddle_server_start(self._handle))
-            self.logger.info("server listening on %s", self._place())
+            self.logger.info("server listening on %s", self._place)
             # Not on this thread, which may be the main one, where it would keep Ctrl-C waiting.
             threading.Thread(target=self._take_requests, name="raddle-accept", daemon=True).start()
         except BaseException:
@@ -129,14 +132,20 @@ class Server:
 
         :param close_connections: ``False`` waits until they end by themselves
         :param code: and ``reason``: what the connections are closed with
+        :raises ProtocolError: the code may not be sent (RFC 6455, section 7.4), or the reason is too long
         """
+        number, encoded = _check.integer(code, "code", 0, 65535), text_in(reason, "reason")
+        if not may_be_sent(number):
+            raise ProtocolError(f"code may not be sent: {number}")
+        if len(encoded) > 123:
+            raise ProtocolError(f"reason has {len(encoded)} bytes, and a Close has space for 123")
         self.logger.info("server closing")
         me = threading.current_thread()
         with self._lock:
             self._is_stopped = True
             self._stopping.add(me)
         try:
-            self._shut_down(close_connections, code, reason)
+            self._shut_down(close_connections, number, reason)
         finally:
             with self._lock:
                 self._stopping.discard(me)
@@ -148,8 +157,7 @@ class Server:
                 self._is_started = True
                 self._ended.open()
         if close_connections:
-            if (code, reason) != (CloseCode.GOING_AWAY, ""):
-                self._close_all(_check.integer(code, "code", 0, 65535), reason.encode())
+            self._close_all(code, reason)
             grace = 2**40 if self._close_timeout is None else int(self._close_timeout * 1000)
             abi.raddle_server_stop(self._handle, grace)
         else:
@@ -207,7 +215,8 @@ class Server:
             connection = self._create(self)
             if self._opening.decide(connection, request):
                 self._handle_one(connection)
-        except Exception:
+        except BaseException:
+            # Of another kind too: it ends this thread, and nobody else would tell.
             self.logger.error("opening handshake failed", exc_info=True)
         finally:
             abi.raddle_request_free(request)
@@ -235,11 +244,12 @@ class Server:
                 self._connections.discard(connection)
             connection.close(code)
 
-    def _close_all(self, code: int, reason: bytes) -> None:
+    def _close_all(self, code: int, reason: str) -> None:
         with self._lock:
             there = list(self._connections)
         for connection in there:
-            abi.raddle_close(connection._conn, code, reason)
+            if abi.raddle_close(connection._conn, code, reason.encode()) == c.OK:
+                connection._reason = reason
 
     def _wait_for_handlers(self) -> bool:
         """Waits for all handlers but those that call this; whether there is such a one."""
@@ -252,14 +262,8 @@ class Server:
             for thread in threads:
                 thread.join(_TURN)
 
-    def _place(self) -> str:
-        if self.socket is None:
-            return "a Unix socket"
-        name = self.socket.getsockname()
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
-
     def __repr__(self) -> str:
-        return f"<raddle.Server on {self._place() if self.fileno() >= 0 else 'nothing'}>"
+        return f"<raddle.Server on {self._place if self.fileno() >= 0 else 'nothing'}>"
 
 
 def serve(
@@ -350,6 +354,8 @@ def serve(
         raise TypeError(f"handler must be callable, not {type(handler).__name__}")
     _check.no_extensions(extensions)
     _check.queue(max_queue)
+    _check.logger(logger)
+    _check.function(create_connection, "create_connection")
     opening = Opening(
         origins, _check.texts(subprotocols, "subprotocols"), select_subprotocol, process_request, process_response,
         server_header,
@@ -376,6 +382,13 @@ def unix_serve(handler: Handler, path: PathLike | None = None, **kwargs: Any) ->
     if path is None and kwargs.get("sock") is None:
         raise ValueError("path is missing")
     return serve(handler, path=path, **kwargs)
+
+
+def _name_of(listening: socket.socket | None) -> str:
+    if listening is None:
+        return "a Unix socket"
+    name = listening.getsockname()
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
 
 
 def _listen(
