@@ -1,7 +1,8 @@
-"""What connections are allowed: times, and memory."""
+"""What connections are allowed: times, memory, and what waits for them."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import unittest
@@ -12,7 +13,7 @@ from plain import Plain
 
 import raddle
 from raddle import _constants as c
-from raddle import _settings, fast
+from raddle import _settings, aio, fast
 from raddle._native import abi
 
 from support import LIMIT, eventually, serving
@@ -105,3 +106,64 @@ class Memory(unittest.TestCase):
                         opcode, payload = client.receive()
                     self.assertEqual((opcode, payload[:2]), (8, code.to_bytes(2, "big")))
                     closing.join()
+
+
+class WhoDoesNotKeepUp(unittest.TestCase):
+    def test_does_without_what_is_broadcast_and_that_is_counted(self) -> None:
+        with fast.Server("127.0.0.1", 0, outgoing_limit=100_000, compression=None) as server, Plain(server.address) as slow:
+            ((connection, _),) = server.poll(LIMIT)
+            connection.subscribe("news")
+            self.assertEqual(server.dropped_publications, 0)
+            self.flood(server, lambda: server.dropped_publications > 0)
+            before = server.dropped_publications
+            server.publish("news", b"x" * 50_000)
+            self.assertEqual(server.dropped_publications, before + 1)
+            # It goes on, and gets what it did get.
+            self.assertIsNone(connection.closed)
+            self.assertEqual(slow.receive(), (2, b"x" * 50_000))
+
+    def test_is_closed_where_that_is_asked_for(self) -> None:
+        for of in ("broadcast", "send"):
+            with self.subTest(of):
+                options: Any = {"outgoing_limit": 100_000, "compression": None, "when_full": "close"}
+                with fast.Server("127.0.0.1", 0, **options) as server, Plain(server.address) as slow:
+                    ((connection, _),) = server.poll(LIMIT)
+                    self.assertEqual(slow.status, 101)
+                    self.flood(server, lambda: connection.closed is not None, None if of == "broadcast" else connection)
+                    assert connection.closed is not None
+                    self.assertIsInstance(connection.closed.error, raddle.ConnectionClosedError)
+                    self.assertIn("outgoing limit", str(connection.closed.error))
+                    self.assertEqual(server.dropped_publications, 0)
+
+    def test_is_closed_for_coroutines_be_it_for_a_broadcast(self) -> None:
+        ended: list[BaseException] = []
+
+        async def wait(connection: aio.Connection) -> None:
+            try:
+                await connection.recv()
+            except raddle.ConnectionClosed as error:
+                ended.append(error)
+
+        async def main() -> None:
+            async with aio.serve(wait, "127.0.0.1", 0, outgoing_limit=100_000, compression=None) as server:
+                client = Plain(server.address)
+                until = time.monotonic() + LIMIT
+                while not ended and time.monotonic() < until:
+                    server.fast.broadcast(b"x" * 50_000)
+                    await asyncio.sleep(0.001)
+                client.stream.close()
+                self.assertEqual(server.fast.dropped_publications, 0)
+
+        asyncio.run(main())
+        self.assertIsInstance(ended[0], raddle.ConnectionClosedError)
+
+    def flood(self, server: fast.Server, is_enough: Any, to: fast.Connection | None = None) -> None:
+        """Sends to a peer that reads nothing, until it is enough."""
+        until = time.monotonic() + LIMIT
+        while not is_enough():
+            self.assertLess(time.monotonic(), until)
+            if to is None:
+                server.broadcast(b"x" * 50_000)
+            else:
+                to.send(b"x" * 50_000)
+            server.poll(0)

@@ -41,6 +41,7 @@ def set_up(
     config: int,
     identities: Tuple[int, str] | None,
     outgoing_limit: int | None,
+    when_full: str,
     asks: bool,
 ) -> None:
     """Sets what only this face has."""
@@ -53,7 +54,12 @@ def set_up(
         check(abi.raddle_server_config_identity_policy(config, _check.integer(allowed, "identities", 1), _SURPLUS[surplus]))
     if outgoing_limit is not None:
         check(abi.raddle_server_config_outgoing_limit(config, _check.integer(outgoing_limit, "outgoing_limit")))
+    if not isinstance(when_full, str) or when_full not in _WHEN_FULL:
+        raise ValueError(f"when_full must be {' or '.join(map(repr, _WHEN_FULL))}, not {when_full!r}")
+    check(abi.raddle_server_config_when_full(config, _WHEN_FULL[when_full]))
     check(abi.raddle_server_config_requests_as_events(config, int(asks)))
 
 
+# Where it has to do without, the library still takes what answers a message, and reads no more of that peer meanwhile.
+_WHEN_FULL = {"unsent": c.WHEN_FULL_BLOCK, "close": c.WHEN_FULL_CLOSE}
 _SURPLUS = {"refuse": c.SURPLUS_REFUSE, "close": c.SURPLUS_CLOSE, "replace": c.SURPLUS_REPLACE_OLDEST}

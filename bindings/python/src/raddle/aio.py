@@ -189,7 +189,7 @@ class serve:
     :param handler: a coroutine function, which is called with each :class:`Connection`
     :param max_queue: messages of a connection that wait to be received; with more, it is not read
     :param settings: as for :class:`raddle.Server`, but for the functions that begin with ``on_``, of which only ``on_request`` is
-        there
+        there; ``when_full`` is ``"close"``, so that nobody goes on with a hole in what was published or broadcast
     """
 
     def __init__(
@@ -211,6 +211,7 @@ class serve:
                 raise TypeError(f"{name} is no setting: the handler has the connection")
         self._max_queue = _check.integer(max_queue, "max_queue", 1)
         self._logger = logger or logging.getLogger("raddle.server")
+        settings.setdefault("when_full", "close")
         self._made = fast.Server(host, port, outgoing_limit=outgoing_limit, logger=self._logger, **settings)
         self._server: Server | None = None
 

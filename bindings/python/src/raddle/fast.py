@@ -66,7 +66,10 @@ class Server:
         methods of :class:`Request`, then or later. Without it, what is in order is accepted
     :param identities: how many connections an identity may have at a time, which ``Request.accept`` names, and what becomes of
         one more: ``(1, "refuse")`` with 409, ``"close"`` with Close 4409, ``"replace"`` the oldest, which gets that
-    :param outgoing_limit: bytes that may wait to be written to a peer; a message beyond is :class:`Unsent`
+    :param outgoing_limit: bytes that may wait to be written to a peer
+    :param when_full: what becomes of a message beyond: ``"unsent"``: one that is sent to it is :class:`Unsent`, one that is
+        published or broadcast passes it by, which ``dropped_publications`` counts; ``"close"``: the connection ends, which its
+        last event tells
     :param logger: where exceptions of the functions go; they close their connection with 1011, and the server serves on.
         ``KeyboardInterrupt`` and ``SystemExit`` end :meth:`serve_forever`, which can be called again
     :param settings: ``path`` of a Unix socket, ``sock``, ``ssl``, ``subprotocols``, ``compression``, ``origins``, ``hosts``,
@@ -92,6 +95,7 @@ class Server:
         on_request: Callable[[Request], object] | None = None,
         identities: Tuple[int, str] | None = None,
         outgoing_limit: int | None = None,
+        when_full: str = "unsent",
         logger: logging.Logger | None = None,
         **settings: Any,
     ) -> None:
@@ -107,7 +111,7 @@ class Server:
         )
         settings.setdefault("any_origin", False)
         config = server_config(c.ENGINE_QUEUE, host=host, port=port, **settings)
-        set_up(config.value, identities, outgoing_limit, on_request is not None)
+        set_up(config.value, identities, outgoing_limit, when_full, on_request is not None)
         check(abi.raddle_server_new(config.value, ctypes.byref(self.handle)))
         config.free()
         self._outbox = Outbox(self._wake_for_unsent)
@@ -174,7 +178,7 @@ class Server:
 
     def publish(self, topic: str, message: Message, *, but: Connection | None = None) -> None:
         """Sends a message to all connections that have subscribed to a topic, without waiting for any of them. It is encoded
-        once. From any thread.
+        once. What becomes of those that do not keep up, ``when_full`` of the server says. From any thread.
 
         :param but: a connection that does without it: the one that has said it
         """
@@ -188,6 +192,13 @@ class Server:
         payload, kind = payload_of(message)
         self._outbox.flush()
         check(abi.raddle_server_broadcast(self.handle, kind, payload, len(payload), _number(but)))
+
+    @property
+    def dropped_publications(self) -> int:
+        """Counts what was published or broadcast and did not reach a connection that did not keep up, for each of these."""
+        count = ctypes.c_uint64()
+        check(abi.raddle_server_metric(self.handle, c.METRIC_DROPPED_PUBLICATIONS, ctypes.byref(count)))
+        return count.value
 
     def subscribers(self, topic: str) -> int:
         """Counts the connections that have subscribed to a topic."""
