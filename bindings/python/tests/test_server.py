@@ -221,6 +221,14 @@ class Broadcasts(unittest.TestCase):
                 self.assertEqual([client.recv(LIMIT), client.recv(LIMIT)], ["to all", "bytes"])
             with self.assertRaisesRegex(TypeError, "message"):
                 raddle.broadcast(everybody, 1)  # type: ignore[arg-type]
+            wrong: Any
+            for wrong in (3, None, [3], "abc", [*everybody, None]):
+                with self.subTest(wrong), self.assertRaisesRegex(TypeError, "connections must be an iterable of Connection"):
+                    raddle.broadcast(wrong, "to none")
+            with self.assertRaisesRegex(ValueError, "message is not UTF-8"):
+                raddle.broadcast(everybody, b"\xff", text=True)
+            raddle.broadcast(everybody, "last")
+            self.assertEqual([client.recv(LIMIT) for client in clients], ["last"] * 9)
 
     def test_wait_for_those_that_are_slow(self) -> None:
         with serving(max_size=None) as (url, server):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from typing import Any, Iterable, List
+from collections.abc import Iterable
+from typing import Any, List
 
 from . import _constants as c
 from ._errors import meaning
@@ -30,7 +31,8 @@ def broadcast(
     :param raise_exceptions: raise what has failed, instead of logging it
     :param text: as for :meth:`Connection.send`
     :param kwargs: of a ``ThreadPoolExecutor``, as programs give them; of no effect, as no thread is needed
-    :raises TypeError: the message is neither ``str`` nor bytes-like
+    :raises TypeError: the message is neither ``str`` nor bytes-like, or something is no connection
+    :raises ValueError: the message is to be a text, and is no UTF-8
     """
     if isinstance(message, str):
         payload, kind = str.encode(message), c.BINARY if text is False else c.TEXT
@@ -39,11 +41,19 @@ def broadcast(
     unknown = sorted(set(kwargs) - {"max_workers", "thread_name_prefix", "initializer", "initargs"})
     if unknown:
         raise TypeError(f"broadcast() got an unexpected keyword argument {unknown[0]!r}")
+    if not isinstance(connections, Iterable):
+        raise TypeError(f"connections must be an iterable of Connection, not {type(connections).__name__}")
     waiting = list(connections)
+    for receiver in waiting:
+        if not isinstance(receiver, Connection):
+            raise TypeError(f"connections must be an iterable of Connection, with {type(receiver).__name__} in it")
     failures: List[Exception] = []
     pause = 0.0005
     while waiting:
         statuses = _send_many(waiting, kind | c.DONT_WAIT, payload)
+        if c.ERR_UTF8 in statuses:
+            # That is so for all, and nobody got it.
+            raise ValueError("message is not UTF-8, and cannot be sent as a text")
         for receiver, status in zip(waiting, statuses):
             if status not in (c.OK, c.ERR_WOULD_BLOCK, c.ERR_CLOSED, c.ERR_HANDLE):
                 failure = RuntimeError(f"failed to write message: {meaning(status)}")
