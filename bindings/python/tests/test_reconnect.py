@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import unittest
 from typing import Any
 
-from support import LIMIT, serving
+from support import LIMIT, eventually, serving
 
 import raddle
+from raddle._native import abi
 
 
 class Connections(unittest.TestCase):
@@ -57,6 +59,29 @@ class Connections(unittest.TestCase):
             self.assertIsNone(connections.next(LIMIT))
             server.shutdown()
             thread.join(LIMIT)
+
+    def test_stay_open_when_nothing_else_holds_what_has_made_them(self) -> None:
+        with serving() as (url, _):
+            websocket = raddle.reconnect(url).next(LIMIT)
+            assert websocket is not None
+            gc.collect()
+            # What is collected says so to its peer within no time; and this comes back from there.
+            websocket.ping().wait(LIMIT)
+            websocket.send("still here")
+            self.assertEqual(websocket.recv(LIMIT), "still here")
+            websocket.close()
+
+    def test_that_cannot_be_made_are_closed(self) -> None:
+        class Mine(raddle.ClientConnection):
+            def __init__(self) -> None:
+                raise LookupError("inside")
+
+        with serving() as (url, server):
+            connections = raddle.reconnect(url, create_connection=Mine)
+            before = abi.raddle_conn_count()
+            with self.assertRaisesRegex(LookupError, "inside"):
+                connections.next(LIMIT)
+            eventually("nothing is left", lambda: abi.raddle_conn_count() == before and not server.connections)
 
     def test_stop_from_another_thread_ends_the_wait(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:

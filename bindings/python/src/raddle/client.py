@@ -31,6 +31,9 @@ __all__ = ["ClientConnection", "connect", "reconnect", "unix_connect", "unix_rec
 class ClientConnection(Connection):
     """A connection that :func:`connect` has made."""
 
+    # What it is one of several of, and would close it when it is collected.
+    _of_several: object = None
+
     @classmethod
     def _of(
         cls,

@@ -72,14 +72,21 @@ class reconnect:
         """
         limit = None if timeout is None else _check.seconds(timeout, "timeout")
         conn = ctypes.c_uint64()
-        status = sliced(lambda ms: self._next(ms, conn), limit)
-        if status == c.ERR_CLOSED:
-            return None
-        if status == c.ERR_TIMEOUT:
-            raise TimeoutError("timed out while reconnecting")
-        if status != c.OK:
-            raise _given_up(status)
-        connection: ClientConnection = self._create._of(conn.value, self._logger, self._close_timeout, False)
+        try:
+            status = sliced(lambda ms: self._next(ms, conn), limit)
+            if status == c.ERR_CLOSED:
+                return None
+            if status == c.ERR_TIMEOUT:
+                raise TimeoutError("timed out while reconnecting")
+            if status != c.OK:
+                raise _given_up(status)
+            connection: ClientConnection = self._create._of(conn.value, self._logger, self._close_timeout, False)
+        except BaseException:
+            # A signal handler can raise when the library has connected, and so can what the program has for a connection.
+            if conn.value:
+                abi.raddle_conn_free(conn.value)
+            raise
+        connection._of_several = self
         return connection
 
     def stop(self) -> None:
