@@ -461,6 +461,24 @@ typedef struct {
     uint32_t detail;
 } raddle_message_t;
 
+// An interpreter with a lock that a thread has while it runs the language's code: CPython, for one, whose functions are named
+// here. This structure is frozen: it stays as it is in every version of this ABI.
+//
+// The functions are called on the thread that calls the library; all but `enter` with the interpreter's lock. They must not
+// call functions of this header.
+typedef struct {
+    // Lets go of the interpreter's lock, and returns what `enter` is called with: PyEval_SaveThread.
+    void *(*leave)(void);
+    // Takes the interpreter's lock: PyEval_RestoreThread. It may end the thread in place of returning.
+    void (*enter)(void *left);
+    // Makes an object of a text, UTF-8 of so many bytes: PyUnicode_FromStringAndSize.
+    void *(*text)(const char *data, ptrdiff_t length);
+    // Makes an object of so many bytes: PyBytes_FromStringAndSize.
+    void *(*binary)(const char *data, ptrdiff_t length);
+    // Makes an object of a number: PyLong_FromLong.
+    void *(*number)(long number);
+} raddle_interpreter_t;
+
 // Destroys what a program has given as its `user` pointer. Called exactly once, when the library has no use for the
 // pointer any more, on any thread. It may call any function of this header; one that it finds in use by the very call that
 // destroys is RADDLE_ERR_BUSY. NULL where nothing is to be destroyed.
@@ -1202,6 +1220,19 @@ raddle_status_t raddle_answer_later(raddle_conn_t conn);
 //
 // Returns RADDLE_OK; RADDLE_ERR_STATE where nothing waits for that; RADDLE_ERR_CLOSED. From any thread.
 raddle_status_t raddle_answered(raddle_conn_t conn);
+
+// Waits for the next message, and makes an object of it. To be called with the interpreter's lock, which is let go while it
+// waits, and not at all for a message that has come together with the one before.
+//
+// - `conn`, `timeout_ms`: as with raddle_recv
+// - `interpreter`: what makes the objects
+//
+// Returns what `text` or `binary` has made of the message, or `number` of the status in place of one, which is as with
+// raddle_recv. NULL where such a function has returned NULL: a message is not lost then, and comes with the next call. NULL, too,
+// where `interpreter` is, or one of its functions. From any thread, one at a time.
+void *raddle_recv_object(raddle_conn_t conn,
+                         int64_t timeout_ms,
+                         const raddle_interpreter_t *interpreter);
 
 // Sends many messages, as raddle_send_many does, that lie behind one another in one piece of memory: for languages in which
 // an array of pointers is dear.

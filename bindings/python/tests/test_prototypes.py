@@ -49,6 +49,15 @@ class TheMessage(unittest.TestCase):
         self.assertEqual(32, ctypes.sizeof(_prototypes.Message))
 
 
+class TheInterpreter(unittest.TestCase):
+    def test_has_the_members_of_the_header_in_their_order(self) -> None:
+        body = re.search(r"typedef struct \{([^}]*)\} raddle_interpreter_t;", without_comments(HEADER.read_text()))
+        assert body
+        members = re.findall(r"\(\*(\w+)\)", body.group(1))
+        self.assertEqual(len(members), body.group(1).count(";"))
+        self.assertEqual([(member, ctypes.c_void_p) for member in members], list(_prototypes.Interpreter._fields_))
+
+
 def declared() -> Dict[str, Tuple[str, List[str]]]:
     """The functions of the header: what each returns, and its parameters."""
     text = without_comments(HEADER.read_text())

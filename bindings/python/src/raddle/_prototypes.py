@@ -20,6 +20,18 @@ class Message(ctypes.Structure):
     ]
 
 
+class Interpreter(ctypes.Structure):
+    """``raddle_interpreter_t``: functions of the interpreter, which the library makes objects with."""
+
+    _fields_ = [
+        ("leave", ctypes.c_void_p),
+        ("enter", ctypes.c_void_p),
+        ("text", ctypes.c_void_p),
+        ("binary", ctypes.c_void_p),
+        ("number", ctypes.c_void_p),
+    ]
+
+
 STATUS = ctypes.c_int32
 CONN = ctypes.c_uint64
 POINTER = ctypes.c_void_p
@@ -114,6 +126,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "raddle_pause": (STATUS, CONN),
     "raddle_resume": (STATUS, CONN),
     "raddle_conn_is_paused": (STATUS, CONN, POINTER),
+    "raddle_recv_object": (POINTER, CONN, I64, POINTER),
     "raddle_ping_begin": (STATUS, CONN, POINTER),
     "raddle_ping_wait": (STATUS, POINTER, I64, POINTER),
     "raddle_ping_free": (STATUS, POINTER),

@@ -83,6 +83,15 @@ impl Receiving<'_> {
         Ok(self.reader.last_message().expect("one was just received"))
     }
 
+    /// Gives the next message where it has come already, or was kept: nothing is read. `None`: there is none, or the end is before
+    /// it.
+    pub(crate) fn received(&mut self) -> Option<Message<'_>> {
+        if std::mem::take(self.is_kept) {
+            return self.reader.last_message();
+        }
+        self.reader.next_received().ok().flatten()
+    }
+
     /// How the connection has ended, once its reader has seen that; noted with it.
     fn ended(&self, of: &Conn) -> Failure {
         let Some(end) = self.reader.end() else { return Failure::new(Status::RADDLE_ERR_CLOSED, "closed") };

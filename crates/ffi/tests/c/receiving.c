@@ -1,4 +1,4 @@
-/* Receiving by calls: one message, all that are there, in parts, until a signal; sending in fragments; Pings that are waited for. */
+/* Receiving by calls: one message, all that are there, as an object of an interpreter, in parts, until a signal; sending in fragments; Pings that are waited for. */
 #include "test.h"
 
 #include <pthread.h>
@@ -110,6 +110,107 @@ static void a_message_without_a_place_is_not_lost(void) {
         OK(raddle_recv_batch(pair.server, 10000, NULL, 0, messages, 4, &count));
         CHECK(count == 1 && messages[0].kind == RADDLE_BINARY && messages[0].length == 0 && messages[0].data != NULL);
     }
+    free_pair(pair);
+}
+
+/* An interpreter that counts what is asked of it. Its objects are what was made last. */
+static struct {
+    int left, entered, fails;
+    char kind;
+    char payload[64];
+    size_t length;
+    long number;
+} interpreter;
+
+static void *leave(void) {
+    CHECK(interpreter.left == interpreter.entered);
+    interpreter.left++;
+    return &interpreter.left;
+}
+
+static void enter(void *left) {
+    CHECK(left == &interpreter.left);
+    interpreter.entered++;
+}
+
+static void *make(char kind, const char *data, ptrdiff_t length) {
+    CHECK(interpreter.left == interpreter.entered);
+    CHECK(data != NULL && length >= 0 && (size_t)length < sizeof interpreter.payload);
+    if (interpreter.fails) return NULL;
+    interpreter.kind = kind;
+    memcpy(interpreter.payload, data, (size_t)length);
+    interpreter.length = (size_t)length;
+    return &interpreter;
+}
+
+static void *make_text(const char *data, ptrdiff_t length) { return make('t', data, length); }
+
+static void *make_binary(const char *data, ptrdiff_t length) { return make('b', data, length); }
+
+static void *make_number(long number) {
+    CHECK(interpreter.left == interpreter.entered);
+    interpreter.number = number;
+    return &interpreter.number;
+}
+
+static const raddle_interpreter_t functions = {leave, enter, make_text, make_binary, make_number};
+
+static void expect_object(raddle_conn_t conn, char kind, const char *text) {
+    CHECK(raddle_recv_object(conn, 10000, &functions) == &interpreter);
+    CHECK(interpreter.kind == kind && interpreter.length == strlen(text));
+    CHECK(memcmp(interpreter.payload, text, interpreter.length) == 0);
+}
+
+static void expect_number(raddle_conn_t conn, int64_t timeout_ms, long number) {
+    interpreter.number = 1;
+    CHECK(raddle_recv_object(conn, timeout_ms, &functions) == &interpreter.number);
+    CHECK(interpreter.number == number);
+}
+
+static void an_interpreter_gets_objects_and_leaves_its_lock_for_waits(void) {
+    const char *const texts[] = {"one", "", "three", NULL};
+    struct pair pair = connect_pair(NULL);
+    raddle_interpreter_t torn = functions;
+    raddle_message_t message;
+    uint16_t code = 0;
+    uint32_t cause;
+    int waits;
+    expect_number(pair.server, 0, RADDLE_ERR_TIMEOUT);
+    expect_number(pair.server, 20, RADDLE_ERR_TIMEOUT);
+    send_together(pair.client, texts);
+    expect_object(pair.server, 't', "one");
+    waits = interpreter.left;
+    CHECK(waits > 0 && waits == interpreter.entered);
+    /* Those that have come with it are there without a wait. */
+    expect_object(pair.server, 't', "");
+    expect_object(pair.server, 't', "three");
+    CHECK(interpreter.left == waits);
+    OK(raddle_send(pair.client, RADDLE_BINARY, (const uint8_t *)"four", 4));
+    expect_object(pair.server, 'b', "four");
+    CHECK(interpreter.left == waits + 1);
+    /* One that no object could be made of is not lost, whichever call comes next. */
+    send_together(pair.client, texts);
+    interpreter.fails = 1;
+    CHECK(raddle_recv_object(pair.server, 10000, &functions) == NULL);
+    CHECK(raddle_recv_object(pair.server, 10000, &functions) == NULL);
+    interpreter.fails = 0;
+    expect_object(pair.server, 't', "one");
+    interpreter.fails = 1;
+    CHECK(raddle_recv_object(pair.server, 10000, &functions) == NULL);
+    interpreter.fails = 0;
+    OK(raddle_recv(pair.server, 0, &message));
+    expect_text(&message, "");
+    /* Without a function, nothing can be said, and nothing happens. */
+    CHECK(raddle_recv_object(pair.server, 0, NULL) == NULL);
+    torn.enter = NULL;
+    CHECK(raddle_recv_object(pair.server, 0, &torn) == NULL && strstr(raddle_last_error(), "interpreter") != NULL);
+    expect_object(pair.server, 't', "three");
+    CHECK(interpreter.left == interpreter.entered);
+    expect_number(0, 0, RADDLE_ERR_HANDLE);
+    OK(raddle_close(pair.client, 3001, "done"));
+    expect_number(pair.server, 10000, RADDLE_ERR_CLOSED);
+    OK(raddle_conn_end(pair.server, &cause, &code, NULL, NULL, 0, NULL));
+    CHECK(code == 3001);
     free_pair(pair);
 }
 
@@ -309,6 +410,7 @@ int main(void) {
     a_batch_takes_what_is_there_and_waits_for_no_more();
     a_message_without_a_place_is_not_lost();
     a_batch_ends_before_the_close_and_tells_of_it_next();
+    an_interpreter_gets_objects_and_leaves_its_lock_for_waits();
     a_message_goes_and_comes_in_parts(NULL);
     the_fragments_of_two_threads_do_not_mix(NULL);
     OK(raddle_client_new(&settings));
