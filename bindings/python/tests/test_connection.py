@@ -8,8 +8,10 @@ import time
 import unittest
 import uuid
 from typing import Any, List
+from unittest import mock
 
 import raddle
+from raddle import _taking
 from raddle.frames import Close
 
 from programs import run
@@ -99,6 +101,19 @@ class Messages(unittest.TestCase):
             for number in range(5000):
                 self.assertEqual(websocket.recv(LIMIT), str(number) * (number % 50))
             websocket.send("done")
+
+    def test_come_as_they_were_sent_to_other_interpreters_as_well(self) -> None:
+        # What receives where there are no functions of CPython.
+        receive = mock.patch("raddle.connection.take", _taking._lend_and_copy)
+        with receive, serving() as (url, _), raddle.connect(url) as websocket:
+            for message in ("", "Hé", b"\x00\xff", "x" * 70_000):
+                websocket.send(message)
+                self.assertEqual(websocket.recv(), message)
+            with self.assertRaises(TimeoutError):
+                websocket.recv(0.01)
+            websocket.close()
+            with self.assertRaises(raddle.ConnectionClosedOK):
+                websocket.recv()
 
     def test_in_fragments_are_one_message(self) -> None:
         with serving() as (url, _), raddle.connect(url) as websocket:

@@ -1,6 +1,6 @@
 """Finds libraddle, loads it, and gives its functions their prototypes: ``abi.raddle_send(...)`` from then on.
 
-Every call releases the interpreter lock.
+Every call releases the interpreter lock, but for those by :func:`held`.
 """
 
 import ctypes
@@ -45,6 +45,19 @@ def plain(name: str) -> Callable[..., int]:
     return function  # type: ignore[no-any-return]
 
 
+def held(name: str, result: Any) -> Callable[..., Any]:
+    """Gives a function as :func:`plain` does, whose calls keep the interpreter lock: letting go of it and getting it back costs
+    more than a call that does not wait, and far more where others want it.
+
+    Only for calls that never wait for what a thread does that wants the interpreter lock. Those of the library itself never want
+    it, as they never run Python. Those of the program do when a call returns, and hold none of the library's locks then. So
+    whoever holds one that such a call needs is at work without the interpreter lock, and lets go of it soon.
+    """
+    function: Any = _held[name]
+    function.restype = result
+    return function  # type: ignore[no-any-return]
+
+
 def find() -> Path:
     """Says where libraddle is: where the variable ``RADDLE_LIBRARY`` says, else beside this file, as it is installed.
 
@@ -85,3 +98,4 @@ def _dotted(version: int) -> str:
 VARIABLE = "RADDLE_LIBRARY"
 
 abi = load(find())
+_held = ctypes.PyDLL(abi._name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
-def wait_and_send(at: ctypes.c_uint64, kind: int, payload: Any) -> int:
+def wait_and_send(conn: int, kind: int, payload: Any) -> int:
     """Sends a message as soon as the peer has taken enough of what was sent before; a status.
 
     The main thread does not wait inside the library, where Ctrl-C would not end it.
     """
-    return _wait(lambda how: abi.raddle_send(at.value, kind | how, payload, len(payload)))
+    return _wait(lambda how: abi.raddle_send(conn, kind | how, payload, len(payload)))
 
 
 def _wait(send: Callable[[int], int]) -> int:

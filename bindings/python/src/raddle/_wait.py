@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable
+from typing import Callable, TypeVar
 
 from . import _constants as c
 
+T = TypeVar("T")
+
+#: The main thread, as ``threading.get_ident`` names it.
+MAIN = threading.main_thread().ident
 #: No wait of the main thread is longer, in milliseconds.
 SLICE_MS = 100
 
 
 def slice_ms() -> int:
     """How long a call that waits without end may wait on this thread, in milliseconds; negative: without end."""
-    return SLICE_MS if threading.get_ident() == _MAIN.ident else -1
+    return SLICE_MS if threading.get_ident() == MAIN else -1
 
 
-def sliced(wait: Callable[[int], int], timeout: float | None) -> int:
+def sliced(wait: Callable[[int], T], timeout: float | None) -> T:
     """Calls ``wait(milliseconds)`` until its status is another than "timeout" and "interrupted", or the time is up.
 
     :param timeout: seconds; ``None``: without end; 0 or less: one look
@@ -68,8 +72,6 @@ class Latch:
                 self._lock.release()
         return self.is_open
 
-
-_MAIN = threading.main_thread()
 
 # Seconds after which a latch is looked at again.
 _TURN = 0.1

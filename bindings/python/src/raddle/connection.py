@@ -11,6 +11,7 @@ import uuid
 import warnings
 import weakref
 from collections import deque
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Deque, Iterable, Iterator, NoReturn, Optional, Set, Type, Union
 
@@ -18,12 +19,12 @@ from . import _check, _sending
 from . import _constants as c
 from ._ending import ending
 from ._errors import check, failure
-from ._native import abi, plain
+from ._native import abi, held, plain
 from ._parts import Parts
 from ._prototypes import Message
-from ._region import Received, copied, receive_large, region
+from ._taking import INTERPRETER, Received, copied, take
 from ._text import payload_in, text_in, text_out
-from ._wait import Latch, slice_ms, sliced
+from ._wait import MAIN, SLICE_MS, Latch, slice_ms, sliced
 from .exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidState, ProtocolError
 from .frames import CloseCode, State
 from .http11 import Request, Response
@@ -48,8 +49,9 @@ class Connection:
         self.response: Response | None = None
         self._conn = 0
         # As an argument of the functions that are called for each message.
-        self._at = ctypes.c_uint64(0)
-        self._inbox: Deque[Received] = deque()
+        self._at = _conn(0)
+        # What was received and is not given yet.
+        self._inbox: Deque[Data] = deque()
         # Held by the thread that receives, and by who frees. A signal handler of that thread may do either.
         self._receiving = threading.RLock()
         # A message that is being received in parts.
@@ -89,12 +91,14 @@ class Connection:
         try:
             if self._parts is not None:
                 raise ConcurrencyError("cannot call recv before the message that recv_streaming gives has come to its end")
-            kind, payload = self._inbox.popleft() if self._inbox else self._receive(timeout)
+            if timeout is not None or self._inbox:
+                message = self._inbox.popleft() if self._inbox else self._receive(timeout)
+            else:
+                found = take(self._at, _SLICE if get_ident() == MAIN else _FOREVER, INTERPRETER)
+                message = self._receive(None, found) if isinstance(found, int) else found
         finally:
             self._receiving.release()
-        if (kind == c.TEXT) if decode is None else decode:
-            return payload.decode()
-        return payload
+        return message if decode is None else _decoded(message, decode)
 
     def __iter__(self) -> Iterator[Data]:
         """Gives message by message, until the connection has ended as it should.
@@ -140,7 +144,9 @@ class Connection:
         :raises ValueError: a text is not UTF-8, or has a lone surrogate. Nothing was sent
         :raises TimeoutError: the peer did not take the message in its time; the connection has ended
         """
-        if isinstance(message, str):
+        if type(message) is bytes:
+            payload, kind = message, c.TEXT if text else c.BINARY
+        elif isinstance(message, str):
             payload, kind = str.encode(message), c.BINARY if text is False else c.TEXT
         elif isinstance(message, (bytes, bytearray, memoryview)):
             payload, kind = payload_in(message, "message")[0], c.TEXT if text else c.BINARY
@@ -148,11 +154,14 @@ class Connection:
             _sending.send_fragments(self, message, text)
             return
         size = len(payload)
-        # What does not leave at once is copied, where the call does not wait for it.
-        kinds = _KINDS if size < _LARGE or slice_ms() >= 0 else _WAITING
-        status = _send(self._at, kinds[kind], payload, ctypes.c_size_t(size))
+        if size < _SMALL:
+            status = _send_held(self._at, _KINDS[kind], payload, _SIZES[size])
+        else:
+            # What does not leave at once is copied, where the call does not wait for it.
+            kinds = _KINDS if size < _LARGE or slice_ms() >= 0 else _WAITING
+            status = _send(self._at, kinds[kind], payload, _size(size))
         if status == c.ERR_WOULD_BLOCK:
-            status = _sending.wait_and_send(self._at, kind, payload)
+            status = _sending.wait_and_send(self._conn, kind, payload)
         if status != c.OK:
             self._raise_for(status)
 
@@ -312,38 +321,26 @@ class Connection:
     def _attach(self, conn: int) -> None:
         """Takes an open connection of the library, which is freed with this object."""
         self._conn = conn
-        self._at = ctypes.c_uint64(conn)
+        self._at = _conn(conn)
         self._free = weakref.finalize(self, _let_go, conn)
         self._subprotocol = text_out(abi.raddle_conn_subprotocol, conn)
         if self._remote is None:
             self._remote = address_of(text_out(abi.raddle_conn_peer, conn))
 
-    def _receive(self, timeout: float | None) -> Received:
-        """Waits for the next message, and keeps those that have come with it. Only with the lock."""
-        place = region()
-        if timeout is None:
-            wait = _SLICE if slice_ms() >= 0 else _FOREVER
-            while True:
-                status = place.receive(self._at, wait)
-                if status != c.ERR_TIMEOUT and status != c.ERR_INTERRUPTED:
-                    break
-                if self._inbox:
-                    # A signal handler has received meanwhile.
-                    return self._inbox.popleft()
-        else:
-            status = sliced(
-                lambda ms: place.receive(self._at, ctypes.c_int64(ms)), _check.seconds(timeout, "timeout")
-            )
-        if status == c.OK:
-            self._inbox.extend(place.rest())
-            return place.first()
-        if status == c.ERR_BUFFER:
-            status, message = receive_large(self._conn)
-            if message is not None:
-                return message
-        if status == c.ERR_TIMEOUT:
+    def _receive(self, timeout: float | None, status: int = c.ERR_TIMEOUT) -> Data:
+        """Waits for the next message. Only with the lock.
+
+        :param status: what a call that was made before has come to
+        """
+        found: Union[Data, int] = status
+        if timeout is not None or status in (c.ERR_TIMEOUT, c.ERR_INTERRUPTED):
+            limit = None if timeout is None else _check.seconds(timeout, "timeout")
+            found = sliced(lambda ms: take(self._at, _milliseconds(ms), INTERPRETER), limit)
+        if not isinstance(found, int):
+            return found
+        if found == c.ERR_TIMEOUT:
             raise TimeoutError("timed out in recv()")
-        self._raise_end(status)
+        self._raise_end(found)
 
     def _receive_part(self) -> tuple[Received, bool]:
         """Waits for the next part of a message; whether more of it follows. Only with the lock."""
@@ -408,7 +405,10 @@ class Connection:
                 if self._closed is not None:
                     raise self._closed.again()
                 raise ConcurrencyError("the rest of the message was passed over by close or wait_closed")
-            return (self._inbox.popleft(), False) if self._inbox else self._receive_part()
+            if not self._inbox:
+                return self._receive_part()
+            message = self._inbox.popleft()
+            return (c.TEXT, message.encode()) if isinstance(message, str) else (c.BINARY, message), False
         finally:
             self._receiving.release()
 
@@ -432,26 +432,20 @@ class Connection:
 
     def _read_ahead(self, timeout: float) -> None:
         """Receives what comes within a time, for whoever receives later. Only with the lock."""
-        before = list(self._inbox)
-        self._inbox.clear()
         try:
-            try:
-                before.append(self._receive(timeout))
-            finally:
-                # What has come with it stands behind it.
-                self._inbox.extendleft(reversed(before))
+            self._inbox.append(self._receive(timeout))
         except (TimeoutError, ConnectionClosed):
             pass
 
     def _is_full(self) -> bool:
         """Whether as many messages wait for whoever receives as are kept."""
-        return len(self._inbox) >= _KEPT or sum(len(payload) for _, payload in self._inbox) >= _KEPT_BYTES
+        return len(self._inbox) >= _KEPT or sum(map(len, self._inbox)) >= _KEPT_BYTES
 
     def _forget_surplus(self) -> None:
         """Drops the newest messages where nobody receives and there are too many. Only with the lock."""
-        size = sum(len(payload) for _, payload in self._inbox)
+        size = sum(map(len, self._inbox))
         while self._inbox and (len(self._inbox) > _KEPT or size > _KEPT_BYTES):
-            size -= len(self._inbox.pop()[1])
+            size -= len(self._inbox.pop())
 
     def _raise_for(self, status: int) -> NoReturn:
         """Raises what a status of a call that sends stands for."""
@@ -489,6 +483,13 @@ def address_of(text: str | None) -> Any:
     return (host[1:-1], int(port), 0, 0) if host.startswith("[") else (host, int(port))
 
 
+def _decoded(message: Data, decode: bool) -> Data:
+    """A message as ``str`` or as ``bytes``, whatever it is."""
+    if isinstance(message, str):
+        return message if decode else message.encode()
+    return message.decode() if decode else message
+
+
 def _control(data: object) -> bytes:
     payload = data.encode() if isinstance(data, str) else payload_in(data, "data")[0]
     if len(payload) > 125:
@@ -506,14 +507,19 @@ def _let_go(conn: int) -> None:
         warnings.warn("a connection was left open: close it, or use `with`", ResourceWarning, stacklevel=2)
 
 
-_send = plain("raddle_send")
+# What a function is called with that takes its arguments as they are: made once where it can be.
+_conn, _milliseconds, _size = ctypes.c_uint64.from_param, ctypes.c_int64.from_param, ctypes.c_size_t.from_param
 # Waiting on the main thread would keep Ctrl-C waiting.
-_KINDS = {kind: ctypes.c_uint32(kind | c.DONT_WAIT) for kind in (c.TEXT, c.BINARY)}
-_WAITING = {kind: ctypes.c_uint32(kind) for kind in (c.TEXT, c.BINARY)}
+_KINDS = tuple(ctypes.c_uint32.from_param(kind | c.DONT_WAIT) for kind in (0, c.TEXT, c.BINARY))
+_WAITING = tuple(ctypes.c_uint32.from_param(kind) for kind in (0, c.TEXT, c.BINARY))
+_SLICE, _FOREVER = _milliseconds(SLICE_MS), _milliseconds(-1)
+
+# Bytes of a message that is compressed, copied and handed to the system sooner than other threads could make use of the time.
+_SMALL = 2048
+_SIZES = [_size(number) for number in range(_SMALL)]
 # Bytes from which a message is not copied to wait, but for the main thread's.
 _LARGE = 2**20
-_SLICE = ctypes.c_int64(100)
-_FOREVER = ctypes.c_int64(-1)
+_send, _send_held = plain("raddle_send"), held("raddle_send", ctypes.c_int32)
 
 # Seconds after which a thread that waits for the end looks whether it can see it itself.
 _TURN = 0.05
