@@ -3,6 +3,9 @@
 //! The application may compute for as long as it likes between two calls of its reader, or only ever send. Its peer gets
 //! its Pongs all the same, its Close is answered, and that it has gone is known at once. Messages wait for the reader, a few
 //! of them; what is beyond stays in the socket, where the peer feels it as back-pressure.
+//!
+//! What breaks a rule fails the connection at once where nobody has a message to answer, and else when the reader meets it: what
+//! came before it is answered first, as when the reader had been there.
 
 use std::io;
 use std::net::Shutdown;
@@ -26,7 +29,7 @@ use crate::transport::{Interest, Patience};
 
 /// Why reading ahead has stopped.
 enum Stop {
-    /// The reader is back, or will have enough to do when it is.
+    /// The reader is back, or will have enough to do when it is: messages, or what fails the connection behind them.
     Enough,
     /// The peer's Close was received.
     Close,
@@ -153,9 +156,10 @@ impl Link {
         if has_ended || self.flags.has(Flag::GivenUp) {
             return Break(Stop::Enough);
         }
-        let wanted = {
+        let (wanted, can_answer) = {
             let outgoing = self.outgoing.lock();
-            outgoing.reader_exists && self.reading_with(&outgoing) != Reading::ForClose
+            let wanted = outgoing.reader_exists && self.reading_with(&outgoing) != Reading::ForClose;
+            (wanted, wanted && !outgoing.is_closed())
         };
         loop {
             let (messages, bytes) = deputy.waiting();
@@ -165,6 +169,11 @@ impl Link {
             match deputy.receiver.advance() {
                 Ok(true) => {}
                 Ok(false) => return Continue(()),
+                Err(_) if can_answer && deputy.owes_answers() => {
+                    // The receiver gives it again to the reader.
+                    self.flags.raise(Flag::Failing);
+                    return Break(Stop::Enough);
+                }
                 Err(error) => {
                     deputy.ahead.push_back(Ahead::End(Cause::Failed(error)));
                     return Break(Stop::End(Cause::Failed(error)));

@@ -151,7 +151,10 @@ impl Driven {
         // From here on the reader is always there, and nobody goes on in its absence.
         // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
         #[allow(unsafe_code)]
-        let _ = unsafe { link.inbound.enter() };
+        let inbound = unsafe { link.inbound.enter() };
+        if let Some(inbound) = inbound {
+            inbound.is_handled = false;
+        }
         link.resume_message();
         link.flags.lower(Flag::CalledAway);
         let mut outgoing = link.outgoing.lock();
@@ -280,14 +283,15 @@ impl Driven {
             link.pause_message();
             return link.held();
         }
-        let mut seat = Seat::take(link, memory, used);
+        let mut seat = Seat::take(link, memory, used, answers);
         let read = seat.read_ahead(reading, &mut deliver).and_then(|flow| {
             if let Break(turn) = flow {
                 return Ok(turn);
             }
             // What was held back is parsed first.
-            let turn = if seat.inbound().receiver.has_frame() { Turn::Done } else { seat.receive()? };
-            Ok(match seat.parse(reading, answers, &mut deliver)? {
+            let receiver = &seat.inbound().receiver;
+            let turn = if receiver.has_frame() || receiver.has_failed() { Turn::Done } else { seat.receive()? };
+            Ok(match seat.parse(reading, &mut deliver)? {
                 // What a layer has received already, no poller would tell.
                 Parsed::All if link.transport.has_input() => Turn::More,
                 Parsed::All => turn,
@@ -418,10 +422,13 @@ struct Seat<'a> {
     /// Bytes at the start of the memory that are somebody else's.
     used: &'a mut usize,
     is_lent: bool,
+    answers: Answers,
+    /// What was delivered is answered behind this read, and the end has to wait for that.
+    leaves_answers: bool,
 }
 
 impl<'a> Seat<'a> {
-    fn take(link: &'a Arc<Link>, memory: &'a mut Vec<u8>, used: &'a mut usize) -> Self {
+    fn take(link: &'a Arc<Link>, memory: &'a mut Vec<u8>, used: &'a mut usize, answers: Answers) -> Self {
         // SAFETY: a link has one reader, whose driver has it borrowed exclusively. It has entered, and leaves only when the
         // driver lets it go.
         #[allow(unsafe_code)]
@@ -441,7 +448,7 @@ impl<'a> Seat<'a> {
         }
         link.cork.put();
         link.resume_message();
-        Self { link, place, memory, used, is_lent: false }
+        Self { link, place, memory, used, is_lent: false, answers, leaves_answers: false }
     }
 
     fn inbound(&mut self) -> &mut Inbound {
@@ -460,16 +467,22 @@ impl<'a> Seat<'a> {
                 return Ok(Break(Turn::More));
             }
             let is_last_word = matches!(self.inbound().ahead.front(), Some(Ahead::Close | Ahead::End(_)));
+            if is_last_word && self.leaves_answers {
+                return Ok(Break(Turn::More));
+            }
             if is_last_word && self.link.puts_end_off() {
                 return Ok(Break(Turn::Paused));
             }
             let Some(ahead) = self.inbound().ahead.pop_front() else { break };
             match ahead {
-                Ahead::Message(message) if deliver(Arrived::Lent(message.lend())).is_break() => {
-                    return Ok(Break(Turn::More));
+                Ahead::Message(message) => {
+                    self.leaves_answers |= self.answers == Answers::Behind;
+                    if deliver(Arrived::Lent(message.lend())).is_break() {
+                        return Ok(Break(Turn::More));
+                    }
                 }
                 // Of a message that was being read in parts: the rest is not asked for any more.
-                Ahead::Message(_) | Ahead::Part(..) => {}
+                Ahead::Part(..) => {}
                 Ahead::Close => return Err(Cause::PeerClose),
                 Ahead::End(cause) => return Err(cause),
             }
@@ -510,14 +523,13 @@ impl<'a> Seat<'a> {
     fn parse(
         &mut self,
         reading: Reading,
-        answers: Answers,
         mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
     ) -> Result<Parsed, Cause> {
-        let (link, is_lent) = (self.link, self.is_lent);
-        let Inbound { receiver, ahead } = self.inbound();
+        let (link, is_lent, answers) = (self.link, self.is_lent, self.answers);
+        let (mut leaves_answers, mut is_unanswered) = (self.leaves_answers, link.is_unanswered());
+        let Inbound { receiver, ahead, .. } = self.inbound();
         let mut parsed = Parsed::All;
         let mut left = EVENTS;
-        let (mut leaves_answers, mut is_unanswered) = (false, link.is_unanswered());
         loop {
             if let Some(hindered) = link.hindrance(reading) {
                 parsed = hindered;

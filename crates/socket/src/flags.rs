@@ -16,7 +16,7 @@ pub(crate) enum Flag {
     GivenUp = 2,
     /// A message has begun to arrive, and is not complete.
     Arriving = 4,
-    /// An event loop has the reader.
+    /// An event loop has the reader, or is about to.
     Driven = 8,
     /// The event loop drops what still comes: the connection has failed, or the peer's Close was received.
     Leaving = 16,
@@ -32,6 +32,8 @@ pub(crate) enum Flag {
     Listed = 512,
     /// The peer's last word is there, and waits until all before it is answered.
     EndWaits = 1024,
+    /// The peer has broken a rule behind messages that are not answered yet: the reader fails the connection when it gets there.
+    Failing = 2048,
 }
 
 impl Flags {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::end::SendError;
+use crate::flags::Flag;
 use crate::link::Link;
 use crate::sys;
 use crate::transport::Interest;
@@ -59,7 +60,8 @@ impl Writer {
 }
 
 impl Ping {
-    /// Waits for the Pong; without a timeout until it comes or the connection ends, which is [`SendError::Closed`].
+    /// Waits for the Pong; without a timeout until it comes or the connection ends, which is [`SendError::Closed`]: so it is
+    /// where the peer has broken a rule meanwhile, and the connection fails when the messages before that are answered.
     ///
     /// Nobody need receive meanwhile: where the reader is away, what comes is read ahead for it, within the bounds for that. Beyond
     /// them the Pong waits behind the messages. On a thread that must not wait, as in a handler of the pool, it is
@@ -71,7 +73,8 @@ impl Ping {
             if let Some(took) = outgoing.aside().pings.took(self.number) {
                 return Ok(Pong::After(took));
             }
-            if outgoing.ended || outgoing.received().is_some() {
+            // Nothing more is heard of a peer that has failed, though the connection waits for answers.
+            if outgoing.ended || outgoing.received().is_some() || self.link.flags.has(Flag::Failing) {
                 return Err(SendError::Closed);
             }
             let left = deadline.map_or(LOOK_AGAIN, |deadline| deadline.saturating_sub(sys::now()));

@@ -427,6 +427,8 @@ impl Reader {
         if link.cork.is_held() {
             link.list_cork();
         }
+        // Whoever takes messages by the batch answers them when there are no more.
+        inbound.is_handled = matches!(step, Step::Message) || until.nothing && inbound.is_handled;
         link.inbound.leave();
         if !link.listing.is_listed() {
             Attendant::get().list_reader(link);
@@ -467,6 +469,7 @@ impl Drop for Reader {
         let inbound = unsafe { link.inbound.enter() };
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
+        inbound.is_handled = false;
         inbound.receiver.shrink_with(give_back);
         let mut outgoing = link.outgoing.lock();
         outgoing.reader_exists = false;

@@ -4,12 +4,15 @@ mod common;
 
 use std::io;
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use raddle_core::{Error, OpCode};
-use raddle_socket::{Cause, CloseCode, End, Message, Options, Reader, Role, SendError, SendStatus, State, Writer};
+use raddle_socket::{
+    Cause, Close, CloseCode, End, Message, Next, Options, Reader, Role, SendError, SendStatus, State, Writer,
+};
 use rustix::net::sockopt;
 
 /// How soon the end has to be known: a reader is found to stay away in a quarter of a second, on a machine with time.
@@ -150,26 +153,131 @@ fn a_reset_is_known() {
     }
 }
 
+/// A reserved bit, and text that is none; what follows is not looked at.
+const BROKEN: [(&[u8], Error); 2] =
+    [(b"\xc1\x80\0\0\0\0", Error::ReservedBits), (b"\x81\x81\0\0\0\0\xff\x81\x80\0\0\0\0", Error::InvalidUtf8)];
+
+/// Waits for a Close that fails the connection.
+#[track_caller]
+fn expect_failure(peer: &mut Peer<UnixStream>, error: Error) {
+    let frame = peer.frame();
+    assert_eq!((frame.opcode, &frame.payload[..2]), (OpCode::Close, &error.close_code().0.to_be_bytes()[..]));
+}
+
 #[test]
-fn a_rule_that_is_broken_meanwhile_fails_the_connection_at_once() {
-    // A reserved bit, and text that is none; what follows is not looked at.
-    for (bytes, error) in
-        [(&b"\xc1\x80\0\0\0\0"[..], Error::ReservedBits), (b"\x81\x81\0\0\0\0\xff\x81\x80\0\0\0\0", Error::InvalidUtf8)]
+fn a_rule_that_is_broken_behind_messages_fails_the_connection_once_they_are_answered() {
+    // One of them is with the application, and the others wait for the reader, or there are none.
+    for (messages, (bytes, error)) in
+        [&["one", "two"][..], &[]].into_iter().flat_map(|some| BROKEN.map(|how| (some, how)))
     {
         let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
-        let start = Instant::now();
-        peer.send_all(&[text("one"), text("two")]);
-        peer.send_bytes(bytes);
-        let answer = peer.frame();
-        assert_eq!((answer.opcode, &answer.payload[..2]), (OpCode::Close, &error.close_code().0.to_be_bytes()[..]));
-        assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
-        assert_eq!(writer.send("too late"), Err(SendError::Closed));
-        // The peer is given a second to read it.
+        let frames: Vec<_> = messages.iter().map(|message| text(message)).chain([ping(b"before")]).collect();
+        let frames = frames.iter().flat_map(|frame| peer.encode(frame));
+        peer.send_bytes(&frames.chain(bytes.iter().copied()).collect::<Vec<_>>());
+        // It is parsed together with what follows it.
+        assert_eq!(peer.frame(), pong(b"before"));
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(writer.state(), State::Open);
+        assert!(writer.send("answer to first").is_ok());
+        for message in messages {
+            assert_eq!(reader.next_message(), Ok(Some(Message::Text(message))));
+            // The handler takes its time over each.
+            thread::sleep(Duration::from_millis(400));
+            assert!(writer.send(&format!("answer to {message}")).is_ok());
+        }
+        let reading = thread::spawn(move || end_after(&mut reader, &[]));
+        for message in ["first"].iter().chain(messages) {
+            assert_eq!(peer.frame(), text(&format!("answer to {message}")));
+        }
+        expect_failure(&mut peer, error);
         peer.expect_end();
-        await_closed(&writer, State::Closed);
-        let end = end_after(&mut reader, &["one", "two"]);
+        drop(peer);
+        let end = join(reading, LIMIT);
         assert_eq!((end.cause, end.received, end.sent), (Cause::Failed(error), None, Some(error.close_code())));
+        assert_eq!(writer.send("too late"), Err(SendError::Closed));
     }
+}
+
+#[test]
+fn messages_that_were_taken_together_are_answered_before_what_breaks_a_rule_behind_them() {
+    let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+    let (mut reader, writer) = connection.split();
+    peer.send_all(&[text("one"), text("two")]);
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("one"))));
+    assert_eq!(reader.next_received(), Ok(Some(Message::Text("two"))));
+    assert_eq!(reader.next_received(), Ok(None));
+    let (bytes, error) = BROKEN[0];
+    peer.send_bytes(&[&peer.encode(&ping(b"before")), bytes].concat());
+    assert_eq!(peer.frame(), pong(b"before"));
+    thread::sleep(Duration::from_millis(50));
+    assert!(writer.send("answers").is_ok());
+    assert_eq!(peer.frame(), text("answers"));
+    let reading = thread::spawn(move || end_after(&mut reader, &[]));
+    expect_failure(&mut peer, error);
+    drop(peer);
+    assert_eq!(join(reading, LIMIT).cause, Cause::Failed(error));
+}
+
+#[test]
+fn a_rule_that_is_broken_while_nobody_has_a_message_fails_the_connection_at_once() {
+    for (bytes, error) in BROKEN {
+        // A reader that has not come yet, and one that has found nothing more.
+        for has_waited in [false, true] {
+            let (connection, mut peer) = against_peer(Role::Server, options(|_| ()));
+            let (mut reader, writer) = connection.split();
+            if has_waited {
+                peer.send(text("first"));
+                assert_eq!(reader.next_message(), Ok(Some(Message::Text("first"))));
+                assert_eq!(reader.next_message_within(Duration::from_millis(5)), Ok(Next::Timeout));
+            }
+            let start = Instant::now();
+            peer.send_bytes(bytes);
+            expect_failure(&mut peer, error);
+            assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
+            assert_eq!(writer.send("too late"), Err(SendError::Closed));
+            // The peer is given a second to read it.
+            peer.expect_end();
+            await_closed(&writer, State::Closed);
+            let end = end_after(&mut reader, &[]);
+            assert_eq!((end.cause, end.received, end.sent), (Cause::Failed(error), None, Some(error.close_code())));
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_is_broken_behind_messages_fails_the_connection_at_once_where_none_can_be_answered() {
+    let (bytes, error) = BROKEN[0];
+    let with_messages = |peer: &Peer<UnixStream>| [&peer.encode(&text("one")), bytes].concat();
+    // The reader is dropped.
+    let (reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+    drop(reader);
+    let start = Instant::now();
+    peer.send_bytes(&with_messages(&peer));
+    expect_failure(&mut peer, error);
+    assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
+    peer.expect_end();
+    await_closed(&writer, State::Closed);
+    // Our Close was sent, and the peer's is waited for no more.
+    let closing = options(|options| options.close_timeout = LIMIT);
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, closing);
+    writer.close(Close::code(CloseCode::NORMAL)).expect("open");
+    assert_eq!(peer.frame(), close(1000, ""));
+    peer.send_bytes(&with_messages(&peer));
+    peer.expect_end();
+    await_closed(&writer, State::Closed);
+    assert_eq!(end_after(&mut reader, &["one"]).cause, Cause::LocalClose);
+}
+
+#[test]
+fn a_reader_that_is_dropped_before_what_breaks_a_rule_leaves_that_to_the_attendant() {
+    let (reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+    let (bytes, error) = BROKEN[0];
+    peer.send_bytes(&[&peer.encode(&ping(b"before")), bytes].concat());
+    assert_eq!(peer.frame(), pong(b"before"));
+    drop(reader);
+    expect_failure(&mut peer, error);
+    peer.expect_end();
+    await_closed(&writer, State::Closed);
 }
 
 #[test]

@@ -242,10 +242,13 @@ fn a_failure_in_what_is_read_ahead_fails_the_connection() {
     assert_eq!(reader.next_message(), Ok(Some(Message::Text("first"))));
     let mut broken = peer.encode(&binary(b"\x06\x00"));
     broken[0] |= 0x40;
-    peer.send_bytes(&broken);
+    peer.send_bytes(&[&peer.encode(&ping(b"before"))[..], &broken].concat());
+    assert_eq!(peer.frame(), pong(b"before"));
+    // The reader finds it behind what it has to answer.
+    let reading = thread::spawn(move || reader.next_message().map(drop).expect_err("it has failed"));
     assert_eq!(peer.frame().payload[..2], 1007_u16.to_be_bytes());
-    let end = reader.next_message().expect_err("it has failed");
-    assert_eq!(end.cause, Cause::Failed(raddle_core::Error::InvalidCompression));
+    drop(peer);
+    assert_eq!(join(reading, LIMIT).cause, Cause::Failed(raddle_core::Error::InvalidCompression));
 }
 
 #[test]

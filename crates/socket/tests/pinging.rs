@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::*;
-use raddle_core::OpCode;
-use raddle_socket::{Message, Pong, Role, SendError};
+use raddle_core::{Error, OpCode};
+use raddle_socket::{Cause, Message, Pong, Role, SendError};
 
 #[test]
 fn a_pong_is_waited_for_while_nobody_reads_and_no_message_is_lost() {
@@ -63,6 +63,22 @@ fn a_pong_answers_its_ping_and_those_before_it() {
     assert_eq!(pings[2].wait(None), Err(SendError::Closed));
     assert!(matches!(pings[0].wait(None), Ok(Pong::After(_))), "what is known stays known");
     assert!(matches!(writer.ask(), Err(SendError::Closed)));
+}
+
+#[test]
+fn no_pong_is_waited_for_of_a_peer_that_has_broken_a_rule() {
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Client, options(|_| ()));
+    let ping = writer.ask().expect("open");
+    let asked = peer.frame().payload;
+    peer.send_bytes(&[b"\xc1\x00", &peer.encode(&pong(&asked))[..]].concat());
+    assert_eq!(ping.wait(None), Err(SendError::Closed));
+    // The message that came before is answered all the same.
+    assert!(writer.send("answer").is_ok());
+    assert_eq!(peer.frame(), text("answer"));
+    let reading = thread::spawn(move || reader.next_message().map(drop).map_err(|end| end.cause));
+    assert_eq!(peer.frame().opcode, OpCode::Close);
+    drop(peer);
+    assert_eq!(join(reading, LIMIT), Err(Cause::Failed(Error::ReservedBits)));
 }
 
 #[test]
