@@ -78,6 +78,8 @@ struct Accepted {
     visitor: Visitor,
     slot: Option<Slot>,
     terms: Terms,
+    /// As [`Opening::for_event_loop`].
+    for_event_loop: bool,
 }
 
 impl Desk {
@@ -145,11 +147,12 @@ impl Desk {
 
     /// Has the connection opened on these terms, unless its identity has all that it is allowed.
     pub(crate) fn accept(&self, terms: Terms) -> Result<(), DecisionError> {
-        let accepted = self.admit(terms)?;
+        let mut accepted = self.admit(terms)?;
         match &self.destination {
             Destination::Waiting => self.settle(Stage::Accepted(accepted)),
             Destination::Pool(claim) => {
                 self.settle(Stage::Done);
+                accepted.for_event_loop = true;
                 if let (Some(claim), Some(connection)) = (claim.lock().take(), self.open(accepted)) {
                     claim.open(connection);
                 }
@@ -173,7 +176,7 @@ impl Desk {
     fn admit(&self, terms: Terms) -> Result<Box<Accepted>, DecisionError> {
         let visitor = *self.take().ok_or(DecisionError::TooLate)?;
         match self.shared.reserve(terms.info.identity.as_ref(), visitor.place.id) {
-            Ok(slot) => Ok(Box::new(Accepted { visitor, slot, terms })),
+            Ok(slot) => Ok(Box::new(Accepted { visitor, slot, terms, for_event_loop: false })),
             Err(surplus) => {
                 self.shared.refused(Refusal::Identity, visitor.peer);
                 self.settle(Stage::Done);
@@ -239,14 +242,15 @@ impl Desk {
 
 impl Accepted {
     fn open(self: Box<Self>, shared: &Shared) -> io::Result<Connection> {
-        let Self { visitor: Visitor { stream, peer, received, ticket, place, .. }, slot, terms } = *self;
+        let Self { visitor, slot, terms, for_event_loop } = *self;
+        let Visitor { stream, peer, received, ticket, place, .. } = visitor;
         let Terms { greeting, mut info, attachment } = terms;
         let id = place.id;
         info.id = id.get();
         info.peer = peer;
         let on_end = shared.on_end(place, ticket, slot);
         let opening = Opening::new(Role::Server, shared.options());
-        let opening = Opening { received: &received, greeting, info, on_end, attachment, ..opening };
+        let opening = Opening { received: &received, greeting, info, for_event_loop, on_end, attachment, ..opening };
         stream.open(opening, |writer| shared.opened(id, writer))
     }
 }

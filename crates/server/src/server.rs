@@ -211,10 +211,13 @@ impl Server {
         info.id = id.get();
         let (ticket, of_thread) = ticket.share();
         let on_end = shared.on_end(place, ticket, slot);
-        let opening = Opening { received, info, on_end, ..Opening::new(Role::Server, shared.options()) };
+        let engine = shared.lobby.get().and_then(|lobby| lobby.engine());
+        let for_event_loop = matches!(engine, Some(Engine::Pool(_)));
+        let opening =
+            Opening { received, info, for_event_loop, on_end, ..Opening::new(Role::Server, shared.options()) };
         let socket = Socket::tcp(stream)?;
         let connection = Connection::open_announced(socket, opening, |writer| shared.opened(id, writer))?;
-        match shared.lobby.get().and_then(|lobby| lobby.engine()) {
+        match engine {
             Some(engine) => engine.serve(shared, Some(of_thread), connection)?,
             None => shared.arrive_open(connection),
         }

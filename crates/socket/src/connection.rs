@@ -142,6 +142,9 @@ pub struct Opening<'a> {
     pub options: Arc<Options>,
     /// What the handles can tell of the connection.
     pub info: Info,
+    /// An event loop is to have the reader: nobody reads ahead before that comes, which answers what it finds in order.
+    #[doc(hidden)]
+    pub for_event_loop: bool,
     /// Called once when the connection has ended, on the thread that has found out, while handles may still be held.
     pub on_end: Option<OnEnd>,
     /// What whoever gets the connection takes with [`Writer::take_attachment`].
@@ -158,8 +161,16 @@ impl Opening<'_> {
     /// A connection of which nothing further is known.
     pub fn new(role: Role, options: impl Into<Arc<Options>>) -> Self {
         let options = options.into();
-        let (greeting, info) = (Vec::new(), Info::default());
-        Self { role, received: b"", greeting, options, info, on_end: None, attachment: None }
+        Self {
+            role,
+            received: b"",
+            greeting: Vec::new(),
+            options,
+            info: Info::default(),
+            for_event_loop: false,
+            on_end: None,
+            attachment: None,
+        }
     }
 }
 

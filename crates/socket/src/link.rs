@@ -73,6 +73,7 @@ impl Link {
     pub(crate) fn new(transport: Stream, mut opening: Opening<'_>) -> io::Result<Arc<Self>> {
         let greeting = mem::take(&mut opening.greeting);
         let (received, attachment) = (opening.received, opening.attachment.take());
+        let for_event_loop = opening.for_event_loop;
         let mut link = Self::put_together(transport, opening)?;
         let own = Arc::get_mut(&mut link).expect("nobody else has it yet");
         own.outgoing.get_mut().greet(greeting);
@@ -80,6 +81,9 @@ impl Link {
             own.outgoing.get_mut().aside().attachment = attachment;
         }
         own.hear(received);
+        if for_event_loop {
+            own.flags.raise(Flag::Driven);
+        }
         Ok(link)
     }
 
@@ -127,8 +131,10 @@ impl Link {
     pub(crate) fn begin(self: &Arc<Self>) {
         self.flush();
         self.tick(sys::now());
-        // Its owner may never read.
-        Attendant::get().list_reader(self);
+        if !self.flags.has(Flag::Driven) {
+            // Its owner may never read.
+            Attendant::get().list_reader(self);
+        }
     }
 
     /// Where it is in memory: no other connection has this number as long as there is this one.
