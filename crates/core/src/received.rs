@@ -24,6 +24,11 @@ impl Received {
         lend(self.kind, &self.bytes[self.place.clone()])
     }
 
+    /// Bytes of memory that it keeps: those of the message, and what else there is of that piece.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives the memory back.
     pub fn into_memory(self) -> Vec<u8> {
         self.bytes

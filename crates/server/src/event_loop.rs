@@ -55,7 +55,7 @@ pub struct EventLoop {
     /// The last poll was ended from outside.
     was_woken: bool,
     berths: Berths<()>,
-    /// The keys of those that have received more than was delivered in their turn.
+    /// The keys of those that have received more than was delivered in their turn, or had none in the last one, which come first.
     unfinished: Vec<usize>,
     found: Events,
     /// Somebody waits for the descriptor.
@@ -94,6 +94,8 @@ struct Record {
     used: usize,
     /// Messages that were not received there: large ones, and those that were compressed.
     apart: Vec<Received>,
+    /// Bytes of memory that these have.
+    apart_bytes: usize,
     happened: Vec<Happened>,
     /// Of these, so many were given.
     given: usize,
@@ -139,6 +141,7 @@ impl EventLoop {
                 arena: vec![0; ARENA],
                 used: 0,
                 apart: Vec::new(),
+                apart_bytes: 0,
                 happened: Vec::new(),
                 given: 0,
                 departed: Vec::new(),
@@ -307,23 +310,27 @@ impl EventLoop {
         self.unfinished.push(key);
     }
 
-    /// Waits for sockets, and reads what has arrived until the arena is full. `false`: a signal has ended the wait.
+    /// Waits for sockets, and reads what has arrived until the turn has enough. `false`: a signal has ended the wait.
     fn read(&mut self, timeout: Option<Duration>) -> bool {
         let mut found = mem::take(&mut self.found);
         let is_whole = self.home.sleep(&mut found, timeout);
         let unfinished = mem::take(&mut self.unfinished);
+        let mut passed_over = Vec::new();
+        for key in &unfinished {
+            self.attend(raddle_socket::Event { key: *key, readable: true, writable: true }, &mut passed_over);
+        }
         for event in found.iter().filter(|event| !unfinished.contains(&event.key)) {
-            self.attend(event);
+            self.attend(event, &mut passed_over);
         }
-        for key in unfinished {
-            self.attend(raddle_socket::Event { key, readable: true, writable: true });
-        }
+        // Who had no turn goes before those that had one, however much these have received.
+        passed_over.append(&mut self.unfinished);
+        self.unfinished = passed_over;
         self.found = found;
         is_whole
     }
 
-    /// Does what a connection's socket is ready for. Where the arena is full, it is found again.
-    fn attend(&mut self, event: raddle_socket::Event) {
+    /// Does what a connection's socket is ready for. It is passed over where the turn has enough.
+    fn attend(&mut self, event: raddle_socket::Event, passed_over: &mut Vec<usize>) {
         let Self { berths, home, turn, unfinished, .. } = self;
         let Some(resident) = berths.get_mut(event.key) else { return };
         let mut has_input = event.readable && resident.takes_input();
@@ -336,8 +343,8 @@ impl EventLoop {
         if !has_input {
             return;
         }
-        if turn.arena.len() - turn.used < LEAST_SPACE {
-            unfinished.push(event.key);
+        if turn.has_enough() {
+            passed_over.push(event.key);
             return;
         }
         match turn.read(resident, event.key) {
@@ -353,14 +360,20 @@ impl Record {
     fn clear(&mut self) {
         self.used = 0;
         self.apart.drain(..).for_each(|received| keep_input(received.into_memory()));
+        self.apart_bytes = 0;
         self.happened.clear();
         self.given = 0;
         self.departed.clear();
     }
 
+    /// Tells whether what more there is has to wait for the next turn.
+    fn has_enough(&self) -> bool {
+        self.arena.len() - self.used < LEAST_SPACE || self.apart_bytes >= APART
+    }
+
     /// Reads a connection, and notes the messages where they are.
     fn read(&mut self, resident: &mut Resident<()>, key: usize) -> Turn {
-        let Self { arena, used, apart, happened, .. } = self;
+        let Self { arena, used, apart, apart_bytes, happened, .. } = self;
         let Some(driven) = &mut resident.driven else { return Turn::Done };
         let (base, length, before) = (arena.as_ptr().addr(), arena.len(), happened.len());
         let mut end = *used;
@@ -379,8 +392,10 @@ impl Record {
                 }
             };
             happened.push(Happened::Message(key, Place::Apart(apart.len())));
+            *apart_bytes += received.capacity();
             apart.push(received);
-            ControlFlow::Continue(())
+            // A few bytes of what was compressed become a thousand times as many.
+            if *apart_bytes < APART { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         // What has left no message behind has left nothing behind.
         if happened.len() > before {
@@ -449,5 +464,7 @@ impl fmt::Debug for Waker {
 
 /// Bytes that a turn receives in place.
 const ARENA: usize = 256 * 1024;
+/// Bytes of memory of messages that were not received there, with which a turn ends: the last of them may be larger.
+const APART: usize = 1 << 20;
 /// With less space than this in the arena, the turn ends.
 const LEAST_SPACE: usize = 16 * 1024;

@@ -196,3 +196,56 @@ fn an_event_loop_gives_what_was_inflated() {
         join(looping, LIMIT);
     }
 }
+
+#[test]
+fn a_turn_of_the_event_loop_ends_with_what_was_inflated_in_it_and_passes_over_nobody_for_long() {
+    // On the wire half a kilobyte each: all of them are there at once.
+    const LARGE: usize = 512 * 1024;
+    const COUNT: usize = 10;
+    const FLOODING: usize = 6;
+    let _alone = ALONE.lock();
+    for deflate in [Deflate::default(), NO_TAKEOVER] {
+        let server = listening(|builder| builder.deflate(deflate));
+        let mut events = server.event_loop().expect("it starts");
+        let handle = server.clone();
+        let (opened, is_open) = std::sync::mpsc::channel();
+        let (sent, all_sent) = std::sync::mpsc::channel();
+        let client = std::thread::spawn(move || {
+            let connect = || connect_offering(&handle, Some(Deflate::default()));
+            let (flooding, modest) = ([(); FLOODING].map(|()| connect()), connect());
+            is_open.recv().expect("they are");
+            for _ in 0..COUNT {
+                for client in &flooding {
+                    client.send(&vec![0; LARGE]).expect("open");
+                }
+            }
+            modest.send("modest").expect("open");
+            sent.send(()).expect("it waits");
+            (flooding, modest)
+        });
+        let mut open = 0;
+        while open < FLOODING + 1 {
+            open += events.poll(Some(LIMIT)).filter(|event| matches!(event, Event::Open(_))).count();
+        }
+        opened.send(()).expect("it waits");
+        all_sent.recv().expect("it is");
+        let (mut turns, mut modest) = (Vec::new(), None);
+        while turns.iter().sum::<usize>() < FLOODING * COUNT * LARGE || modest.is_none() {
+            let mut bytes = 0;
+            for event in events.poll(Some(LIMIT)) {
+                match event {
+                    Event::Message(_, Message::Text(_)) => modest = Some(turns.len()),
+                    Event::Message(_, message) => bytes += message.as_bytes().len(),
+                    event => panic!("{event:?}"),
+                }
+            }
+            turns.push(bytes);
+        }
+        assert!(turns.iter().all(|bytes| *bytes <= (1 << 20) + LARGE), "{turns:?}");
+        assert!(modest.is_some_and(|turn| turn < 8), "in turn {modest:?} of {turns:?}");
+        let clients = join(client, LIMIT);
+        drop(events);
+        drop(clients);
+        finish(&server);
+    }
+}
