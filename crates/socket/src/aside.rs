@@ -1,12 +1,14 @@
 //! What the sending half of few connections has at a time: of those that wait for their peer, are amid a message, or end.
 
 use std::mem;
+use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use raddle_core::CloseCode;
 
 use crate::arriving::Arriving;
+use crate::bell::Bell;
 use crate::budget::Share;
 use crate::connection::Attachment;
 use crate::end::Cause;
@@ -37,6 +39,8 @@ pub(crate) struct Aside {
     pub(crate) arriving: Option<Arriving>,
     /// Pings whose Pongs somebody waits for.
     pub(crate) pings: Pings,
+    /// What the reader waits for that is paused, and is to be told of signals.
+    pub(crate) bell: Option<Arc<Bell>>,
     /// What of all this, and of what was received, counts in a budget.
     pub(crate) share: Share,
     /// What whoever has opened the connection has left for whoever gets it.
@@ -83,6 +87,13 @@ impl Outgoing {
     /// The message that is being received.
     pub(crate) fn arriving(&self) -> Option<&Arriving> {
         self.aside.as_ref()?.arriving.as_ref()
+    }
+
+    /// Has a paused reader look again, that does not wait for the lock's turn.
+    pub(crate) fn ring(&self) {
+        if let Some(bell) = self.aside.as_ref().and_then(|aside| aside.bell.as_ref()) {
+            bell.ring();
+        }
     }
 
     /// What counts in a budget.
@@ -167,12 +178,13 @@ impl Aside {
             postponed,
             arriving,
             pings,
+            bell,
             share,
             attachment,
         } = self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
         let is_ending = cause.is_some() || received.is_some() || sent.is_some();
-        let is_amid = amid.is_some() || arriving.is_some() || !pings.is_empty();
+        let is_amid = amid.is_some() || arriving.is_some() || !pings.is_empty() || bell.is_some();
         rest.bytes.capacity() == 0
             && share.is_empty()
             && postponed.is_empty()

@@ -11,6 +11,7 @@ mod arriving;
 mod aside;
 mod attendant;
 mod baton;
+mod bell;
 mod budget;
 mod compression;
 mod connection;

@@ -177,6 +177,7 @@ impl Link {
             // It fails where the peer has gone already, which is as good.
             let _ = self.transport.shutdown(Shutdown::Both);
             self.turn.notify_all();
+            outgoing.ring();
             if let Some(compression) = &self.compression {
                 compression.retire();
             }
@@ -237,6 +238,7 @@ impl Link {
             outgoing.aside().sent = Some(error.close_code());
         }
         self.turn.notify_all();
+        outgoing.ring();
     }
 
     /// Has the connection cut at `deadline`, or before, whatever happens until then.
@@ -347,6 +349,7 @@ impl Link {
             self.flush_locked(outgoing);
         }
         self.turn.notify_all();
+        outgoing.ring();
         let latest = sys::now().saturating_add(LINGER);
         outgoing.cut_by(latest);
         Attendant::get().schedule(self, latest);

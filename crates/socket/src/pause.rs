@@ -1,11 +1,16 @@
 //! Pausing: a peer that is not read feels that as back-pressure, until the application wants more of it.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use parking_lot::MutexGuard;
+
+use crate::bell::Bell;
+use crate::end::Cause;
 use crate::flags::Flag;
 use crate::link::Link;
 use crate::outgoing::Outgoing;
+use crate::reader::Until;
 use crate::sys;
 use crate::writer::Writer;
 
@@ -18,6 +23,14 @@ pub(crate) enum Reading {
     Paused,
     /// It is, for the peer's Close: what comes before it is dropped, for the application has paused.
     ForClose,
+}
+
+/// What has ended the wait of a reader that is paused.
+pub(crate) enum Paused {
+    /// It is no more.
+    No(Reading),
+    Timeout,
+    Signal,
 }
 
 impl Writer {
@@ -73,6 +86,7 @@ impl Link {
     pub(crate) fn go_on_reading(self: &Arc<Self>) {
         let outgoing = self.outgoing.lock();
         self.turn.notify_all();
+        outgoing.ring();
         if let Some((driver, key)) = &outgoing.driver {
             driver.input_is_wanted(*key);
         } else {
@@ -82,11 +96,11 @@ impl Link {
         }
     }
 
-    /// For the reader: waits while reading is paused, at most until `deadline`: `None`.
-    pub(crate) fn await_reading(self: &Arc<Self>, deadline: Option<Duration>) -> Option<Reading> {
+    /// For the reader: waits while reading is paused, at most as long as `until` says.
+    pub(crate) fn await_reading(self: &Arc<Self>, until: Until) -> Result<Paused, Cause> {
         let reading = self.reading();
         if reading != Reading::Paused {
-            return Some(reading);
+            return Ok(Paused::No(reading));
         }
         self.cork.pull();
         if self.cork.is_held() {
@@ -95,22 +109,41 @@ impl Link {
         // What is not read cannot be late.
         self.pause_message();
         let mut outgoing = self.outgoing.lock();
-        let mut reading = self.reading_with(&outgoing);
-        while reading == Reading::Paused {
-            let Some(deadline) = deadline else {
-                self.turn.wait(&mut outgoing);
-                reading = self.reading_with(&outgoing);
-                continue;
-            };
-            let left = deadline.saturating_sub(sys::now());
-            if left.is_zero() {
-                break;
-            }
-            self.turn.wait_for(&mut outgoing, left);
-            reading = self.reading_with(&outgoing);
+        let paused = self.wait_paused(&mut outgoing, until);
+        if outgoing.aside.as_mut().and_then(|aside| aside.bell.take()).is_some() {
+            outgoing.tidy();
         }
         drop(outgoing);
         self.resume_message();
-        (reading != Reading::Paused).then_some(reading)
+        paused.map_err(|error| Cause::Io(error.kind()))
+    }
+
+    fn wait_paused(&self, outgoing: &mut MutexGuard<'_, Outgoing>, until: Until) -> io::Result<Paused> {
+        loop {
+            let reading = self.reading_with(outgoing);
+            if reading != Reading::Paused {
+                return Ok(Paused::No(reading));
+            }
+            let left = until.latest().map(|latest| latest.saturating_sub(sys::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Paused::Timeout);
+            }
+            if !until.signal {
+                match left {
+                    Some(left) => drop(self.turn.wait_for(outgoing, left)),
+                    None => self.turn.wait(outgoing),
+                }
+                continue;
+            }
+            // A signal does not end the wait for a turn.
+            let bell = match &outgoing.aside().bell {
+                Some(bell) => Arc::clone(bell),
+                None => Arc::clone(outgoing.aside().bell.insert(Arc::new(Bell::new()?))),
+            };
+            match MutexGuard::unlocked(outgoing, || bell.wait(left)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Paused::Signal),
+                waited => waited?,
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::info::Info;
 use crate::lease::Ahead;
 use crate::link::{Link, State};
 use crate::pages::give_back;
-use crate::pause::Reading;
+use crate::pause::{Paused, Reading};
 use crate::sys;
 use crate::transport::{Interest, Patience};
 use crate::writer::Writer;
@@ -84,11 +84,11 @@ enum Step {
 
 /// What ends a wait beside what is waited for.
 #[derive(Clone, Copy)]
-struct Until {
+pub(crate) struct Until {
     /// `None`: no time.
     deadline: Option<Duration>,
     /// A signal handler that has run.
-    signal: bool,
+    pub(crate) signal: bool,
     /// Nothing is read at all.
     nothing: bool,
 }
@@ -365,8 +365,12 @@ impl Reader {
         link.resume_message();
         let mut looks = LATE_LOOKS;
         let step = loop {
-            let reading = if link.is_paused() { link.await_reading(until.latest()) } else { Some(Reading::Wanted) };
-            let Some(reading) = reading else { break Step::Timeout };
+            let paused = if link.is_paused() { link.await_reading(until)? } else { Paused::No(Reading::Wanted) };
+            let reading = match paused {
+                Paused::No(reading) => reading,
+                Paused::Timeout => break Step::Timeout,
+                Paused::Signal => break Step::Signal,
+            };
             match inbound.ahead.pop_front() {
                 Some(Ahead::Close) => return Ok(Step::Closed),
                 Some(Ahead::End(cause)) => return Err(cause),
@@ -446,7 +450,7 @@ impl Until {
     }
 
     /// When it is given up, where that is so.
-    fn latest(self) -> Option<Duration> {
+    pub(crate) fn latest(self) -> Option<Duration> {
         if self.nothing { Some(Duration::ZERO) } else { self.deadline }
     }
 

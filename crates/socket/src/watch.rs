@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::Timespec;
+
+use crate::bell::Bell;
 
 /// What a socket is watched for, or was found ready for, under the key that it was added with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +47,8 @@ unsafe impl Send for Events {}
 #[derive(Debug)]
 pub struct Watch {
     set: OwnedFd,
-    /// Written to by [`wake`](Self::wake), and never read: each write is one event.
-    bell: OwnedFd,
+    /// Rung by [`wake`](Self::wake): each time is one event.
+    bell: Bell,
 }
 
 impl Event {
@@ -104,7 +105,7 @@ impl Watch {
     /// An empty set.
     pub fn new() -> io::Result<Self> {
         let set = epoll::create(CreateFlags::CLOEXEC)?;
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let bell = Bell::new()?;
         epoll::add(&set, &bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         Ok(Self { set, bell })
     }
@@ -144,11 +145,7 @@ impl Watch {
 
     /// Ends the current wait, or the next one.
     pub fn wake(&self) {
-        match rustix::io::write(&self.bell, &1_u64.to_ne_bytes()) {
-            // Its counter is full: the thread has been woken often enough.
-            Ok(_) | Err(rustix::io::Errno::AGAIN) => {}
-            Err(error) => log::error!("a thread that waits for sockets cannot be woken: {error}"),
-        }
+        self.bell.ring();
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_socket::{Close, CloseCode, Message, Next, NextPart, Role, SendError};
+use raddle_socket::{Cause, Close, CloseCode, Message, Next, NextPart, Role, SendError};
 use rustix::net::sockopt;
 
 /// As in a program in C: the standard library has SIGPIPE ignored.
@@ -105,6 +105,42 @@ fn signals_without_restart_lose_and_double_nothing() {
     let server = thread::spawn(move || server.close(Close::code(CloseCode::NORMAL)));
     assert!(client.close(Close::code(CloseCode::NORMAL)).is_clean());
     assert!(join(server, LIMIT).is_clean());
+}
+
+#[test]
+fn a_wait_while_reading_is_paused_is_ended_by_a_signal_and_by_all_else_that_ends_it() {
+    interrupt_with(libc::SIGUSR2);
+    let (client, server) = both_ends(options(|_| ()), options(|_| ()));
+    let (mut reader, writer) = client.split();
+    writer.pause_reading();
+    let waiting = thread::spawn(move || {
+        assert_eq!(reader.next_message_or_signal(None), Ok(Next::Signal));
+        assert_eq!(reader.next_message_or_signal(Some(LIMIT)), Ok(Next::Signal));
+        assert_eq!(reader.next_part_or_signal(None), Ok(NextPart::Signal));
+        reader
+    });
+    while !waiting.is_finished() {
+        // SAFETY: the thread is not joined, so its handle is valid.
+        unsafe { libc::pthread_kill(waiting.as_pthread_t(), libc::SIGUSR2) };
+        thread::sleep(Duration::from_millis(2));
+    }
+    let mut reader = join(waiting, LIMIT);
+    assert_eq!(reader.next_message_or_signal(Some(Duration::from_millis(20))), Ok(Next::Timeout));
+    server.send("Hello").expect("open");
+    // What ends the pause ends the wait at once, and what ends the connection.
+    let waiting = thread::spawn(move || {
+        assert_eq!(reader.next_message_or_signal(None), Ok(Next::Message(Message::Text("Hello"))));
+        reader.writer().pause_reading();
+        let end = reader.next_message_or_signal(Some(LIMIT)).map(|_| ()).expect_err("it is cut");
+        (reader, end.cause)
+    });
+    thread::sleep(Duration::from_millis(50));
+    assert!(!waiting.is_finished());
+    writer.resume_reading();
+    eventually("it is paused again", || writer.is_reading_paused());
+    thread::sleep(Duration::from_millis(20));
+    writer.cut(Cause::Shutdown);
+    assert_eq!(join(waiting, LIMIT).1, Cause::Shutdown);
 }
 
 #[test]
