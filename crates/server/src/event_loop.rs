@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use raddle_core::{Received, utf8};
-use raddle_socket::{Arrived, Connection, Driven, Driver, End, Events, Message, Turn, Writer, drive_for, keep_input};
+use raddle_socket::{Arrived, Connection, Driven, End, Events, Message, Turn, Writer, drive_for, keep_input};
 
 use crate::berths::{Berths, Resident};
 use crate::farewell::after;
@@ -50,7 +50,6 @@ use crate::threads;
 pub struct EventLoop {
     shared: Arc<Shared>,
     home: Arc<Home>,
-    driver: Arc<dyn Driver>,
     woken: Arc<AtomicBool>,
     /// The last poll was ended from outside.
     was_woken: bool,
@@ -129,7 +128,6 @@ impl EventLoop {
     pub(crate) fn new(shared: Arc<Shared>, home: Arc<Home>) -> Self {
         Self {
             shared,
-            driver: Arc::clone(&home) as Arc<dyn Driver>,
             home,
             woken: Arc::default(),
             was_woken: false,
@@ -156,7 +154,7 @@ impl EventLoop {
     /// [`Waker`] or a signal has ended it, or that the server has stopped.
     pub fn poll(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_>> {
         let until = timeout.map(|timeout| after(Instant::now(), timeout));
-        drive_for(&self.driver);
+        drive_for(&*self.home);
         self.turn.clear();
         loop {
             self.perform_tasks();
@@ -210,7 +208,7 @@ impl EventLoop {
 
     /// Lets what was sent since the last poll leave now.
     pub fn flush(&mut self) {
-        drive_for(&self.driver);
+        drive_for(&*self.home);
         for task in self.home.take_tasks() {
             match task {
                 Task::Write(key) => self.write(key),

@@ -14,6 +14,7 @@ use crate::request::Request;
 
 /// An event loop, as other threads see it.
 pub(crate) struct Home {
+    id: u64,
     pub(crate) watch: Watch,
     /// `None`: the worker has left.
     tasks: Mutex<Option<Vec<Task>>>,
@@ -41,7 +42,9 @@ pub(crate) enum Task {
 
 impl Home {
     pub(crate) fn new() -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             watch: Watch::new()?,
             tasks: Mutex::new(Some(Vec::new())),
             asleep: AtomicBool::new(false),
@@ -147,6 +150,10 @@ impl fmt::Debug for Claim {
 }
 
 impl Driver for Home {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
     fn output_waits(&self, key: usize) {
         self.post(Task::OutputWaits(key));
     }

@@ -25,6 +25,9 @@ use crate::writer::Writer;
 
 /// The event loop that drives a connection; called from any thread, and never waits.
 pub trait Driver: Send + Sync {
+    /// A number that no other driver of this process has or had: an address is another's soon.
+    fn id(&self) -> u64;
+
     /// Output waits for room: has [`Driven::write`] called once the socket can be written to.
     fn output_waits(&self, key: usize);
 
@@ -83,8 +86,8 @@ pub fn drive_on_this_thread() {
 
 /// Says that this thread drives the connections of `driver` now and then: what it sends to them does not wait, and leaves when
 /// it drives them again.
-pub fn drive_for(driver: &Arc<dyn Driver>) {
-    DRIVES.set(Drives::Only(Arc::as_ptr(driver).addr()));
+pub fn drive_for(driver: &dyn Driver) {
+    DRIVES.set(Drives::Only(driver.id()));
 }
 
 /// What a thread drives.
@@ -92,8 +95,8 @@ pub fn drive_for(driver: &Arc<dyn Driver>) {
 enum Drives {
     Nothing,
     Whatever,
-    /// The connections of the driver at this address.
-    Only(usize),
+    /// The connections of the driver that has this number.
+    Only(u64),
 }
 
 impl Outgoing {
@@ -109,7 +112,7 @@ impl Outgoing {
     /// Tells whether what this thread sends leaves when it drives the connection again.
     pub(crate) fn is_left_to_this_thread(&self) -> bool {
         match (DRIVES.get(), &self.driver) {
-            (Drives::Only(address), Some((driver, _))) => Arc::as_ptr(driver).addr() == address,
+            (Drives::Only(id), Some((driver, _))) => driver.id() == id,
             _ => false,
         }
     }
@@ -680,3 +683,41 @@ fn is_nothing(error: &io::Error) -> bool {
 const LENT_SHARE: usize = 4;
 /// So many events are delivered before others have their turn: a read can bring ten thousand empty messages.
 const EVENTS: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use raddle_core::Sender;
+
+    use super::*;
+
+    /// A driver that does nothing.
+    struct Idle(u64);
+
+    impl Driver for Idle {
+        fn id(&self) -> u64 {
+            self.0
+        }
+
+        fn output_waits(&self, _key: usize) {}
+        fn output_is_ready(&self, _key: usize) {}
+        fn input_is_wanted(&self, _key: usize) {}
+        fn release(&self, _key: usize, _heir: Box<dyn FnOnce(Reader) + Send>) {}
+        fn take_back(&self, _key: usize, _reader: Reader) {}
+        fn ended(&self, _key: usize) {}
+    }
+
+    #[test]
+    fn a_thread_that_drove_a_loop_may_wait_for_another_at_the_same_address() {
+        let first = Arc::new(Idle(1));
+        let address = Arc::as_ptr(&first).addr();
+        drive_for(&*first);
+        let mut outgoing = Outgoing::new(Sender::server(), None, None);
+        outgoing.driver = Some((first as Arc<dyn Driver>, 0));
+        assert!(outgoing.is_left_to_this_thread() && !outgoing.may_wait());
+        outgoing.driver = None;
+        let second = (0..1000).map(|_| Arc::new(Idle(2))).find(|idle| Arc::as_ptr(idle).addr() == address);
+        let second = second.expect("the memory is used again");
+        outgoing.driver = Some((second as Arc<dyn Driver>, 0));
+        assert!(!outgoing.is_left_to_this_thread() && outgoing.may_wait());
+    }
+}

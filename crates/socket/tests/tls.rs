@@ -376,6 +376,10 @@ fn what_came_in_one_record_is_there_for_a_reader_that_looks_without_waiting() {
 struct Loop;
 
 impl Driver for Loop {
+    fn id(&self) -> u64 {
+        0
+    }
+
     fn output_waits(&self, _key: usize) {}
     fn output_is_ready(&self, _key: usize) {}
     fn input_is_wanted(&self, _key: usize) {}
