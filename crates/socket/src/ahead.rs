@@ -202,6 +202,7 @@ impl Link {
             Stop::Enough => {}
             Stop::Close => self.leave_after_close(),
             Stop::End(Cause::Failed(error)) => self.fail_for_reader(error),
+            Stop::End(BROKEN_LAYER) => self.leave_after_alert(),
             Stop::End(cause) => self.cut(&mut self.outgoing.lock(), cause),
         }
     }
@@ -242,7 +243,18 @@ impl Link {
         self.flush();
         self.end_by(sys::now().saturating_add(LINGER));
     }
+
+    /// Ends a connection whose layer has told the peer that it has broken its rules: the peer gets that, and not a reset.
+    pub(crate) fn leave_after_alert(self: &Arc<Self>) {
+        self.send_no_more(BROKEN_LAYER);
+        // It fails where the peer has gone already.
+        let _ = self.transport.shutdown(Shutdown::Write);
+        self.end_by(sys::now().saturating_add(LINGER));
+    }
 }
+
+/// The peer has broken the rules of a layer such as TLS, which has said so with the last word that it sends.
+pub(crate) const BROKEN_LAYER: Cause = Cause::Io(io::ErrorKind::InvalidData);
 
 /// So many messages are read ahead while the reader is away.
 const MESSAGES_AHEAD: usize = 16;

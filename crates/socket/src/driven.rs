@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use raddle_core::{Event, Memory, Message, Received};
 
+use crate::ahead::BROKEN_LAYER;
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
 use crate::flags::Flag;
@@ -359,6 +360,7 @@ impl Driven {
                 link.fail_for_reader(error);
                 self.half_close();
             }
+            BROKEN_LAYER => link.leave_after_alert(),
             cause => link.cut(&mut link.outgoing.lock(), cause),
         }
     }

@@ -241,6 +241,17 @@ impl Link {
         outgoing.ring();
     }
 
+    /// Drops what waits to be written, and has nothing further sent, not even a Close.
+    pub(crate) fn send_no_more(&self, cause: Cause) {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.aside().cause.get_or_insert(cause);
+        // It fails where one was sent already.
+        let _ = outgoing.sender.close(None);
+        outgoing.discard();
+        self.turn.notify_all();
+        outgoing.ring();
+    }
+
     /// Has the connection cut at `deadline`, or before, whatever happens until then.
     pub(crate) fn end_by(self: &Arc<Self>, deadline: Duration) {
         let mut outgoing = self.outgoing.lock();

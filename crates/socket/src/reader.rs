@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use raddle_core::{Close, Event, Message, Progress, Receiver, Role};
 
+use crate::ahead::BROKEN_LAYER;
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
 use crate::flags::Flag;
@@ -596,10 +597,14 @@ impl Link {
                 self.drain(now + LINGER);
                 Some(LINGER)
             }
+            Some(cause @ BROKEN_LAYER) => {
+                self.send_no_more(cause);
+                Some(LINGER)
+            }
             Some(_) => None,
         };
-        if matches!(cause, None | Some(Cause::Failed(_) | Cause::MessageTimeout | Cause::OverBudget)) {
-            // What the peer still sends is read, so that it gets our Close and not a reset.
+        if matches!(cause, None | Some(Cause::Failed(_) | Cause::MessageTimeout | Cause::OverBudget | BROKEN_LAYER)) {
+            // What the peer still sends is read, so that it gets our last word and not a reset.
             let _ = self.transport.shutdown(Shutdown::Write);
             self.discard(linger.unwrap_or(Duration::ZERO));
         }

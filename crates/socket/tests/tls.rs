@@ -15,7 +15,7 @@ use raddle_socket::rustls::version::{TLS12, TLS13};
 use raddle_socket::rustls::{self, ClientConnection, ServerConnection, SupportedProtocolVersion};
 use raddle_socket::{
     Cause, Close, CloseCode, Connection, Driven, Driver, Error, Event, Events, Handshake, Interest, Message, Mode,
-    Next, Options, Patience, Role, SendStatus, Socket, State, TlsStream, Transport, Turn, Watch,
+    Next, Options, Patience, Role, SendError, SendStatus, Socket, State, TlsStream, Transport, Turn, Watch,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -486,6 +486,50 @@ fn a_record_that_was_changed_ends_the_connection_behind_what_came_before_it() {
         }
     };
     assert!(told.contains("BadRecordMac") || told.contains("DecryptError"), "{told}");
+}
+
+/// Sends what cannot be decrypted, and then more and more: none of that meets a reset. The stream is ended behind it.
+fn send_on_behind_a_broken_record(raw: &mut Raw) {
+    let mut record = raw.seal(&masked("Hello"));
+    record[9] ^= 1;
+    raw.stream.write_all(&record).expect("the server reads");
+    let told = loop {
+        raw.tls.read_tls(&mut raw.stream).expect("an alert comes before the end");
+        if let Err(error) = raw.tls.process_new_packets() {
+            break error.to_string();
+        }
+    };
+    assert!(told.contains("BadRecordMac") || told.contains("DecryptError"), "{told}");
+    for _ in 0..20 {
+        raw.stream.write_all(&[7; 1 << 16]).expect("the server reads on");
+        thread::sleep(Duration::from_millis(5));
+    }
+    raw.stream.shutdown(Shutdown::Write).expect("it is open");
+}
+
+#[test]
+fn an_alert_is_not_overtaken_by_a_reset() {
+    let (mut connection, mut raw) = Raw::against(|_| ());
+    let writer = connection.writer();
+    let reading = thread::spawn(move || connection.next_message().map(drop).expect_err("it was changed"));
+    send_on_behind_a_broken_record(&mut raw);
+    assert_eq!(join(reading, LIMIT).cause, Cause::Io(ErrorKind::InvalidData));
+    assert_eq!(writer.send("too late"), Err(SendError::Closed));
+
+    let (connection, mut raw) = Raw::against(|_| ());
+    let (reader, writer) = connection.split();
+    let mut driven = Driven::new(reader, Arc::new(Loop), 7);
+    let driving = thread::spawn(move || {
+        let mut memory = vec![0; 4096];
+        while driven.writer().state() != State::Closed {
+            driven.read(&mut memory, |_, message| panic!("{message:?}"));
+            thread::sleep(Duration::from_millis(1));
+        }
+        driven.end()
+    });
+    send_on_behind_a_broken_record(&mut raw);
+    assert_eq!(join(driving, LIMIT).cause, Cause::Io(ErrorKind::InvalidData));
+    assert_eq!(writer.send("too late"), Err(SendError::Closed));
 }
 
 #[test]
