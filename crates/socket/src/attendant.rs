@@ -3,6 +3,9 @@
 //! It looks at every connection when its timer is due, writes output that a socket could not take at once when there is
 //! room again, lets corked bytes go within 5 ms, and looks after connections whose reader is away. It never waits for a
 //! single connection.
+//!
+//! A child process that `fork` makes has everything of it but the thread: the poller, which is the parent's too, and the lock of its
+//! tasks, which the thread may have held. There it is not asked for anything.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::Budget;
 use crate::flags::Flag;
+use crate::keys::FORKS;
 use crate::link::Link;
 use crate::sys;
 use crate::timers::Timers;
@@ -23,6 +27,8 @@ use crate::watch::{Event, Events, Mode, Watch};
 pub(crate) struct Attendant {
     watch: Watch,
     tasks: Mutex<Tasks>,
+    /// The value of [`FORKS`] where its thread runs.
+    forks: u32,
 }
 
 struct Tasks {
@@ -77,7 +83,9 @@ static ATTENDANT: OnceLock<Attendant> = OnceLock::new();
 pub(crate) fn attendant() -> io::Result<&'static Attendant> {
     static STARTING: Mutex<()> = Mutex::new(());
     if let Some(attendant) = ATTENDANT.get() {
-        return Ok(attendant);
+        let forked =
+            || io::Error::new(io::ErrorKind::Unsupported, "this process was forked from one that has connections");
+        return if attendant.is_here() { Ok(attendant) } else { Err(forked()) };
     }
     let _starting = STARTING.lock();
     if ATTENDANT.get().is_none() {
@@ -91,7 +99,9 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
             exceeded: Vec::new(),
             wakes: Some(Duration::ZERO),
         };
-        let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks) };
+        sys::count_forks();
+        let forks = FORKS.load(Ordering::Relaxed);
+        let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks), forks };
         // The thread waits for the place to be filled, which is done only once the thread is known to run.
         let (ready, filled) = std::sync::mpsc::channel::<()>();
         sys::spawn("raddle attendant".into(), None, move || {
@@ -117,10 +127,20 @@ impl Attendant {
         ATTENDANT.get().expect("a connection has found it")
     }
 
+    /// Tells whether its thread is of this process.
+    pub(crate) fn is_here(&self) -> bool {
+        FORKS.load(Ordering::Relaxed) == self.forks
+    }
+
+    /// What is to be done; `None`: by nobody.
+    fn tasks(&self) -> Option<MutexGuard<'_, Tasks>> {
+        self.is_here().then(|| self.tasks.lock())
+    }
+
     /// Has [`Link::tick`] called at `at`, or before.
     pub(crate) fn schedule(&self, link: &Arc<Link>, at: Duration) {
         let at = at.min(LATEST);
-        let mut tasks = self.tasks.lock();
+        let Some(mut tasks) = self.tasks() else { return };
         match link.timer.get() {
             Some(before) if before <= at => return,
             // What was set before finds that it is not the connection's any more.
@@ -132,7 +152,7 @@ impl Attendant {
 
     /// Has [`Link::flush`] called while there are corked bytes.
     pub(crate) fn list_corked(&self, link: &Arc<Link>) {
-        let mut tasks = self.tasks.lock();
+        let Some(mut tasks) = self.tasks() else { return };
         tasks.corked.push(Corked { link: Arc::downgrade(link), calm: 0 });
         let look = *tasks.look.get_or_insert_with(|| sys::now() + TICK);
         self.wake_before(tasks, look);
@@ -140,7 +160,7 @@ impl Attendant {
 
     /// Has [`Link::attend`] called when the connection's reader stays away.
     pub(crate) fn list_reader(&self, link: &Arc<Link>) {
-        let mut tasks = self.tasks.lock();
+        let Some(mut tasks) = self.tasks() else { return };
         match link.listing.0.swap(LISTED, Ordering::Relaxed) {
             UNLISTED => {
                 let visit = link.inbound.visits();
@@ -165,14 +185,14 @@ impl Attendant {
 
     /// Has [`Budget::relieve`] called at once.
     pub(crate) fn look_after(&self, budget: &Budget) {
-        let mut tasks = self.tasks.lock();
+        let Some(mut tasks) = self.tasks() else { return };
         tasks.exceeded.push(budget.clone());
         self.wake_before(tasks, Duration::ZERO);
     }
 
     fn watch(&self, link: &Arc<Link>, change: impl FnOnce(&mut Watched)) -> io::Result<()> {
         let Some(socket) = link.transport.descriptor() else { return Ok(()) };
-        let tasks = &mut *self.tasks.lock();
+        let Some(mut tasks) = self.tasks() else { return Ok(()) };
         match tasks.watched.entry(link.key()) {
             Entry::Vacant(place) => {
                 let mut watched = Watched { link: Arc::downgrade(link), input: None, output: None };
@@ -190,7 +210,7 @@ impl Attendant {
 
     /// Forgets a connection that has ended.
     pub(crate) fn forget(&self, link: &Link) {
-        let mut tasks = self.tasks.lock();
+        let Some(mut tasks) = self.tasks() else { return };
         link.listing.0.store(ENDED, Ordering::Relaxed);
         link.timer.set(None);
         let watched = tasks.watched.remove(&link.key());
@@ -205,7 +225,9 @@ impl Attendant {
     /// Forgets a connection that is being dropped, and is dead from now on.
     pub(crate) fn bury(&self, link: &Link) {
         self.forget(link);
-        self.tasks.lock().timers.give_up(|link| link.strong_count() == 0);
+        if let Some(mut tasks) = self.tasks() {
+            tasks.timers.give_up(|link| link.strong_count() == 0);
+        }
     }
 
     /// Wakes the thread, if it would sleep beyond `at`. Without the lock, which is the first thing that it takes.

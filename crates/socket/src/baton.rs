@@ -245,7 +245,7 @@ impl Link {
                 Ok(_) => {
                     if slice.is_zero() {
                         self.await_room(deadline, wait)?;
-                    } else if self.transport.descriptor().is_some() {
+                    } else if self.transport.descriptor().is_some() && Attendant::get().is_here() {
                         slice = Duration::ZERO;
                     }
                     // A reader that was there may have gone away since.

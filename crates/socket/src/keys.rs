@@ -1,7 +1,6 @@
 //! Masking keys for clients (RFC 6455, sections 5.3 and 10.3): from the operating system's generator, a fresh one a frame.
 
 use std::fmt;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use raddle_core::MaskingKeys;
@@ -20,8 +19,7 @@ pub struct RandomKeys {
 impl RandomKeys {
     /// A source that has drawn nothing yet.
     pub fn new() -> Self {
-        static WATCH: Once = Once::new();
-        WATCH.call_once(crate::sys::count_forks);
+        crate::sys::count_forks();
         Self { keys: Vec::new(), forks: 0 }
     }
 }

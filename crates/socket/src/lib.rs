@@ -3,6 +3,13 @@
 //! A [`Connection`] splits into a [`Reader`], which one thread has, and a [`Writer`], which any number of threads have.
 //! Sending needs no reader, reading needs no writer, and neither waits for the other: Pings are answered, deadlines are
 //! kept and queued output leaves without the application's help.
+//!
+//! # Processes
+//! That help comes from a thread, which a child process that `fork` makes does not have. The child makes no connections: that is an
+//! error of kind [`Unsupported`](std::io::ErrorKind::Unsupported). Of those that it has from its parent, it may send on one that no thread was using
+//! when it was forked: a [`send`](Writer::send) that has to wait for room does so, and what a [`try_send`](Writer::try_send) leaves behind leaves with the
+//! next send. It keeps no deadline but that of a send, answers nothing unless it reads, and to drop a connection there closes the
+//! descriptor and nothing else.
 
 #![deny(unsafe_code)]
 

@@ -394,7 +394,8 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let outgoing = self.outgoing.get_mut();
-        if !outgoing.ended {
+        // What a forked child lets go is its parent's.
+        if !outgoing.ended && Attendant::get().is_here() {
             // Said without waiting: nobody is left to hear the answer.
             if outgoing.sender.close(Some(Close::code(CloseCode::GOING_AWAY))).is_ok() {
                 outgoing.write_once(&*self.transport);

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::sync::Once;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -140,15 +141,18 @@ impl Drop for SignalMask {
     }
 }
 
-/// Has every `fork` of this process counted in the child.
+/// Has every `fork` of this process, from now on, counted in the child.
 #[allow(unsafe_code)]
 pub(crate) fn count_forks() {
+    static COUNTED: Once = Once::new();
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }
-    // SAFETY: `in_child` is a function that lives as long as the process, and calls nothing that is unsafe after `fork`.
-    let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    assert_eq!(result, 0, "there is memory for one more fork handler");
+    COUNTED.call_once(|| {
+        // SAFETY: `in_child` is a function that lives as long as the process, and calls nothing that is unsafe after `fork`.
+        let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        assert_eq!(result, 0, "there is memory for one more fork handler");
+    });
 }
 
 /// The longest wait where a timeout does not fit the system's type.

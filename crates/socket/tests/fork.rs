@@ -1,31 +1,83 @@
-//! A child process that `fork` makes draws masking keys of its own.
+//! A child process that `fork` makes: it draws masking keys of its own, and has no thread that helps it.
 
 mod common;
 
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
 use common::*;
-use raddle_socket::Role;
+use parking_lot::Mutex;
+use raddle_socket::{Connection, Options, Role, SendStatus, Socket};
+
+/// A child has the memory of the whole process, whatever another test is amid of.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Runs `body` in a child process, which ends with its number; not later than in 20 seconds. What that has of `value` is its own.
+fn in_child<T>(value: T, body: impl FnOnce(T) -> u8) -> (libc::pid_t, T) {
+    // SAFETY: the child uses nothing that another thread may have locked, and leaves.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "a process can be made");
+    if child == 0 {
+        // SAFETY: the signal ends the process, if nothing else does.
+        unsafe { libc::alarm(20) };
+        let number = body(value);
+        // SAFETY: ends the process at once, without the parent's exit handlers.
+        unsafe { libc::_exit(number.into()) };
+    }
+    (child, value)
+}
+
+#[track_caller]
+fn expect_success(child: libc::pid_t) {
+    let mut status = -1;
+    // SAFETY: the process was made by the test, and `status` is a place for its status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "the child has failed");
+}
+
+#[test]
+fn a_child_process_waits_for_room_by_itself_and_leaves_its_parents_connections_alone() {
+    let _alone = ALONE.lock();
+    let (connection, mut peer) = against_peer(Role::Server, options(|options| options.ping_interval = None));
+    let message = pattern(4 << 20, 1);
+    let (child, connection) = in_child(connection, |connection| {
+        let sent = connection.send(&message);
+        let refused = UnixStream::pair().and_then(|(one, _other)| {
+            Connection::new(Socket::unix(one)?, Role::Server, b"", Options::default()).map(drop)
+        });
+        let is_refused = refused.is_err_and(|error| error.kind() == io::ErrorKind::Unsupported);
+        drop(connection);
+        u8::from(sent != Ok(SendStatus::Sent)) + 2 * u8::from(!is_refused)
+    });
+    // Longer than a thread looks for room before it has the attendant do that.
+    thread::sleep(Duration::from_millis(300));
+    let mut received = Vec::new();
+    while received.len() < message.len() {
+        received.extend(peer.frame().payload);
+    }
+    assert!(received == message, "it is damaged");
+    expect_success(child);
+    peer.send(text("still there?"));
+    assert_eq!(peer.frame_within(Duration::from_millis(50)), None);
+    connection.send("still here").expect("open");
+    assert_eq!(peer.frame(), text("still here"));
+}
 
 #[test]
 fn the_masking_keys_of_a_child_process_are_its_own() {
+    let _alone = ALONE.lock();
     // Hostile input 271. The parent has drawn keys that it has not used yet, and the child has a copy of them.
     let (connection, mut peer) = against_peer(Role::Client, options(|options| options.ping_interval = None));
     connection.send("before").expect("open");
     assert_eq!(peer.frame(), text("before"));
-    // SAFETY: the child calls nothing but a send on a connection that no other thread uses, and leaves.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "a process can be made");
-    if child == 0 {
-        let sent = (0..20).all(|_| connection.send("child").is_ok());
-        // SAFETY: ends the process at once, without the parent's exit handlers.
-        unsafe { libc::_exit(i32::from(!sent)) };
-    }
+    let (child, connection) =
+        in_child(connection, |connection| u8::from(!(0..20).all(|_| connection.send("child").is_ok())));
     for _ in 0..20 {
         assert_eq!(peer.frame(), text("child"));
     }
-    let mut status = -1;
-    // SAFETY: the process was made above, and `status` is a place for its status.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(status, 0, "the child has sent its messages");
+    expect_success(child);
     for _ in 0..20 {
         connection.send("parent").expect("open");
         assert_eq!(peer.frame(), text("parent"));
