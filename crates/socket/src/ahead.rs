@@ -79,7 +79,7 @@ impl Link {
     fn deputise(self: &Arc<Self>, work: impl FnOnce(&mut Deputy) -> ControlFlow<Stop>) -> Option<ControlFlow<Stop>> {
         self.inbound.deputise(|deputy| {
             let step = work(deputy);
-            self.count_input(deputy.waiting().1 + deputy.receiver.kept());
+            self.count_input_ahead(deputy.waiting().1 + deputy.receiver.kept());
             step
         })
     }

@@ -3,7 +3,7 @@
 //! What is counted is what stays: of a message that is not complete when all was read that had arrived, of messages that wait
 //! for their reader, of output that waits for its peer. A message that passes costs nothing.
 
-use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,8 +22,13 @@ use crate::outgoing::Outgoing;
 /// The bytes that the connections which share it may have buffered together. Clones are the same budget.
 ///
 /// Where there are more, the connection that has the most is closed with 1013 (try again later), and then the next, until it
-/// is enough: within a moment, by a thread of the library. What these have counts no more, and is given back within a second.
-/// Of each connection, what it has received and what it is to send are counted in steps of 4 KiB, rounded down.
+/// is enough. What these have counts no more, and is given back within a second.
+///
+/// A thread that has received what is too much sees to that before it reads on, and others that have wait for it: so what was
+/// received passes the budget by one read of each thread that reads, which brings at most as much again as its connection has,
+/// and 256 KiB. A thread that sends, or a reader that is away, leaves it to a thread of the library, within a moment; until then
+/// what is sent is bounded by the outgoing limits. Of each connection, what it has received and what it is to send are counted in
+/// steps of 4 KiB, rounded down: less than 8 KiB of each are not counted.
 #[derive(Clone)]
 pub struct Budget {
     purse: Arc<Purse>,
@@ -33,6 +38,8 @@ struct Purse {
     limit: usize,
     used: AtomicUsize,
     holders: Mutex<Holders>,
+    /// Held by whoever has connections go: before any lock of these.
+    relief: Mutex<()>,
     /// The attendant was told to look.
     is_to_be_seen: AtomicBool,
 }
@@ -58,7 +65,8 @@ impl Budget {
     pub fn new(limit: usize) -> Self {
         let holders = Mutex::new(Holders { all: Vec::new(), sweep_at: LEAST_SWEEP });
         let is_to_be_seen = AtomicBool::new(false);
-        Self { purse: Arc::new(Purse { limit, used: AtomicUsize::new(0), holders, is_to_be_seen }) }
+        let (used, relief) = (AtomicUsize::new(0), Mutex::new(()));
+        Self { purse: Arc::new(Purse { limit, used, holders, relief, is_to_be_seen }) }
     }
 
     /// The bytes that there may be.
@@ -75,10 +83,11 @@ impl Budget {
         self.used() > self.limit()
     }
 
-    /// Counts that a connection, whose output is locked, has so many grains more or fewer.
-    fn count(&self, link: &Arc<Link>, before: u32, after: u32) {
+    /// Counts that a connection, whose output is locked, has so many grains more or fewer. `true`: these are too many.
+    fn count(&self, link: &Arc<Link>, before: u32, after: u32) -> bool {
         if after <= before {
-            return self.give_back((before - after).into());
+            self.give_back((before - after).into());
+            return false;
         }
         self.purse.used.fetch_add((after - before) as usize * GRAIN, Ordering::Relaxed);
         let is_crowded = link.flags.raise(Flag::Listed) && {
@@ -86,25 +95,43 @@ impl Budget {
             holders.all.push(Arc::downgrade(link));
             holders.all.len() >= holders.sweep_at
         };
-        if is_crowded || self.is_exceeded() {
+        if is_crowded {
             self.call();
         }
+        self.is_exceeded()
     }
 
     fn give_back(&self, grains: u64) {
         self.purse.used.fetch_sub(grains as usize * GRAIN, Ordering::Relaxed);
     }
 
-    /// Has the attendant look: whoever counts may have its connection locked, and those that go are others.
+    /// Has the attendant look, for whoever has its connection locked: those that go are others.
     fn call(&self) {
         if !self.purse.is_to_be_seen.swap(true, Ordering::SeqCst) {
             Attendant::get().look_after(self);
         }
     }
 
+    /// For whoever has received too much, and has nothing locked: has those go that have the most, before it reads on.
+    fn relieve_first(&self) {
+        let relief = self.purse.relief.lock();
+        // Another may have, meanwhile.
+        let looked_at = self.is_exceeded().then(|| self.relieve_alone());
+        drop(relief);
+        drop(looked_at);
+    }
+
     /// For the attendant: forgets those that have nothing any more, and has those go that have the most, until there is enough.
     pub(crate) fn relieve(&self) {
         self.purse.is_to_be_seen.store(false, Ordering::SeqCst);
+        let relief = self.purse.relief.lock();
+        let looked_at = self.relieve_alone();
+        drop(relief);
+        drop(looked_at);
+    }
+
+    /// Gives the connections that it has looked at, which are to be dropped without a lock: one may be the last handle.
+    fn relieve_alone(&self) -> Vec<(u64, Arc<Link>)> {
         let all = mem::take(&mut self.purse.holders.lock().all);
         let mut known = Vec::with_capacity(all.len());
         for link in all.into_iter().filter_map(|holder| holder.upgrade()) {
@@ -121,13 +148,16 @@ impl Budget {
             holders.all.extend(known.iter().filter(|(grains, _)| *grains > 0).map(|(_, link)| Arc::downgrade(link)));
             holders.sweep_at = (2 * holders.all.len()).max(LEAST_SWEEP);
         }
-        known.sort_unstable_by_key(|(grains, _)| Reverse(*grains));
-        for (grains, link) in &known {
-            if *grains == 0 || !self.is_exceeded() {
-                break;
+        let mut most: BinaryHeap<_> = known.iter().enumerate().map(|(place, (grains, _))| (*grains, place)).collect();
+        while self.is_exceeded()
+            && let Some((grains @ 1.., place)) = most.pop()
+        {
+            // Its share is of a moment ago: where it is smaller by now, another has the most.
+            if let Err(fewer) = known[place].1.give_up_for_budget(grains) {
+                most.push((fewer, place));
             }
-            link.give_up_for_budget();
         }
+        known
     }
 }
 
@@ -146,13 +176,33 @@ impl Share {
 }
 
 impl Link {
-    /// Notes that so many bytes that were received stay. By whoever parses.
+    /// Notes that so many bytes that were received stay, and has connections go where these are too many. By whoever parses, and
+    /// has nothing locked.
     #[inline]
     pub(crate) fn count_input(self: &Arc<Self>, bytes: usize) {
+        if self.count_input_only(bytes)
+            && let Some(budget) = &self.options.budget
+        {
+            budget.relieve_first();
+        }
+    }
+
+    /// As [`count_input`](Self::count_input), for a reader that is away: leaves it to the attendant to have connections go.
+    pub(crate) fn count_input_ahead(self: &Arc<Self>, bytes: usize) {
+        if self.count_input_only(bytes)
+            && let Some(budget) = &self.options.budget
+        {
+            budget.call();
+        }
+    }
+
+    #[inline]
+    fn count_input_only(self: &Arc<Self>, bytes: usize) -> bool {
+        let mut is_exceeded = false;
         if bytes >= GRAIN || self.flags.has(Flag::HoldsInput) {
             let grains = grains(bytes);
             let outgoing = &mut *self.outgoing.lock();
-            self.count(outgoing, |share| &mut share.input, grains);
+            is_exceeded = self.count(outgoing, |share| &mut share.input, grains);
             if grains > 0 {
                 self.flags.raise(Flag::HoldsInput);
             } else {
@@ -160,27 +210,38 @@ impl Link {
                 outgoing.tidy();
             }
         }
+        is_exceeded
     }
 
     /// Notes what is to be sent and stays.
     #[inline]
     pub(crate) fn count_output(self: &Arc<Self>, outgoing: &mut Outgoing) {
-        let bytes = outgoing.queued();
+        // What another thread is trying to write may come back.
+        let bytes = outgoing.queued() + outgoing.tried();
         if bytes >= GRAIN || outgoing.share().is_some_and(|share| share.output > 0) {
-            self.count(outgoing, |share| &mut share.output, grains(bytes));
+            let is_exceeded = self.count(outgoing, |share| &mut share.output, grains(bytes));
+            if is_exceeded && let Some(budget) = &self.options.budget {
+                budget.call();
+            }
         }
     }
 
     #[inline(never)]
-    fn count(self: &Arc<Self>, outgoing: &mut Outgoing, place: impl FnOnce(&mut Share) -> &mut u32, grains: u32) {
+    fn count(
+        self: &Arc<Self>,
+        outgoing: &mut Outgoing,
+        place: impl FnOnce(&mut Share) -> &mut u32,
+        grains: u32,
+    ) -> bool {
         // What a connection has that was given up does not count any more.
         if let Some(budget) = &self.options.budget
             && !outgoing.ended
             && !self.flags.has(Flag::GivenUp)
         {
             let before = mem::replace(place(&mut outgoing.aside().share), grains);
-            budget.count(self, before, grains);
+            return budget.count(self, before, grains);
         }
+        false
     }
 
     /// Counts nothing more of a connection that has ended, or is about to.
@@ -190,8 +251,13 @@ impl Link {
         }
     }
 
-    fn give_up_for_budget(self: &Arc<Self>) {
+    /// Ends a connection that has at least so many grains; `Err`: it has fewer, so many.
+    fn give_up_for_budget(self: &Arc<Self>, grains: u64) -> Result<(), u64> {
         let mut outgoing = self.outgoing.lock();
+        let has = outgoing.share().map_or(0, Share::grains);
+        if has < grains {
+            return Err(has);
+        }
         if !outgoing.ended {
             let close = Close { code: CloseCode::TRY_AGAIN, reason: "too much is buffered" };
             self.give_up(&mut outgoing, Cause::OverBudget, close);
@@ -204,6 +270,7 @@ impl Link {
                 deputy.receiver = self.new_inbound().receiver;
             });
         }
+        Ok(())
     }
 }
 
@@ -230,3 +297,31 @@ impl fmt::Debug for Budget {
 const GRAIN: usize = 4 * 1024;
 /// So many holders are not worth looking for those that are none any more.
 const LEAST_SWEEP: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use raddle_core::Role;
+
+    use super::*;
+    use crate::connection::Connection;
+    use crate::link::State;
+    use crate::options::Options;
+    use crate::transport::Socket;
+
+    #[test]
+    fn a_connection_whose_share_has_become_smaller_does_not_go_for_what_it_had() {
+        let options = Options { budget: Some(Budget::new(usize::MAX)), ..Options::default() };
+        let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+        let socket = Socket::unix(ours).expect("a socket");
+        let (_reader, writer) = Connection::new(socket, Role::Server, b"", options).expect("a connection").split();
+        let link = writer.link();
+        link.count_input(30 * GRAIN);
+        link.count_input(20 * GRAIN + 1);
+        assert_eq!(link.give_up_for_budget(30), Err(20));
+        assert_eq!(writer.state(), State::Open);
+        assert_eq!(link.give_up_for_budget(20), Ok(()));
+        assert_eq!(writer.state(), State::Closing);
+    }
+}

@@ -502,6 +502,9 @@ impl Link {
             self.note_amid_message();
         }
         self.count_input(receiver.kept());
+        if self.flags.has(Flag::GivenUp) {
+            return Err(self.given_up_for());
+        }
         // The answers leave before the thread may wait; together with those to what is known to have arrived already.
         let is_more_there = receiver.is_hungry() || self.transport.has_input();
         let hungry = until.deadline.is_none() && is_more_there && self.cork.is_held();
