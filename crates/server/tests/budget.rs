@@ -10,29 +10,7 @@ use std::time::Duration;
 
 use common::*;
 use parking_lot::Mutex;
-use raddle_server::{Budget, Builder, Cause, HandlerError, Message, Server, WhenFull, Writer};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Engine {
-    Threads,
-    Pool,
-}
-
-const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
-
-fn echoing_with(engine: Engine, set_up: impl FnOnce(Builder) -> Builder) -> Server {
-    let server = listening(|builder| set_up(builder).workers(2));
-    let answer = |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
-        writer.send(message)?;
-        Ok(())
-    };
-    match engine {
-        Engine::Pool => server.start_pool(answer),
-        Engine::Threads => server.start(echo),
-    }
-    .expect("it starts");
-    server
-}
+use raddle_server::{Budget, Builder, Cause, Message, Server, WhenFull, Writer};
 
 /// Sends a part of a message, all but the last of its bytes, and waits until the server has it. Gives what is missing.
 fn send_all_but_the_end(server: &Server, client: &mut Client, length: usize) -> Vec<u8> {
@@ -60,7 +38,7 @@ fn expect_to_be_turned_away(mut client: Client) {
 fn the_connection_that_has_the_most_goes_and_the_others_live() {
     // Hostile input 230.
     for engine in ENGINES {
-        let server = echoing_with(engine, |builder| builder.max_buffered(1_000_000));
+        let server = publishing(engine, |builder| builder.max_buffered(1_000_000));
         let mut polite = connect(&server);
         let mut clients: Vec<_> = [300_000, 200_000, 320_000, 100_000]
             .into_iter()
@@ -97,7 +75,7 @@ fn as_many_go_as_is_needed_and_the_sum_stays_within_the_budget() {
     // Hostile input 230.
     const LIMIT_OF_ALL: usize = 4 << 20;
     for engine in ENGINES {
-        let server = echoing_with(engine, |builder| builder.max_buffered(LIMIT_OF_ALL));
+        let server = publishing(engine, |builder| builder.max_buffered(LIMIT_OF_ALL));
         let mut polite = connect(&server);
         let clients: Vec<_> = (0..40)
             .map(|_| {
@@ -122,7 +100,7 @@ fn as_many_go_as_is_needed_and_the_sum_stays_within_the_budget() {
 #[test]
 fn output_that_nobody_takes_counts() {
     for engine in ENGINES {
-        let server = echoing_with(engine, |builder| {
+        let server = publishing(engine, |builder| {
             builder.max_buffered(3_000_000).with_options(|options| {
                 options.outgoing_limit = 16 << 20;
                 options.when_full = WhenFull::Fail;
@@ -203,7 +181,7 @@ fn messages_that_wait_for_a_busy_handler_count() {
 fn a_budget_may_be_of_several_servers_and_what_is_small_costs_nothing() {
     let budget = Budget::new(600_000);
     let shared = |builder: Builder| builder.with_options(|options| options.budget = Some(budget.clone()));
-    let servers = ENGINES.map(|engine| echoing_with(engine, shared));
+    let servers = ENGINES.map(|engine| publishing(engine, shared));
     let mut crowd: Vec<_> = servers.iter().flat_map(|server| (0..20).map(|_| connect(server))).collect();
     for client in &mut crowd {
         let bytes = client.encode(&binary(&[0; 5000]));
@@ -226,7 +204,7 @@ fn a_budget_may_be_of_several_servers_and_what_is_small_costs_nothing() {
 #[test]
 fn many_large_messages_pass_and_leave_nothing_counted() {
     for engine in ENGINES {
-        let server = echoing_with(engine, |builder| {
+        let server = publishing(engine, |builder| {
             builder.max_buffered(64 << 20).with_options(|options| options.ping_interval = None)
         });
         let clients: Vec<_> = (0..8)

@@ -13,15 +13,7 @@ use common::*;
 use inflate::Oracle;
 use raddle_core::handshake::Offer;
 use raddle_core::{Header, OpCode, Role, Rsv1};
-use raddle_server::{Deflate, HandlerError, Message, Server, Writer};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Engine {
-    Threads,
-    Pool,
-}
-
-const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
+use raddle_server::{Deflate, Server, Writer};
 
 /// A client that has agreed on compression, or not, and inflates by the letter.
 struct Inflating {
@@ -31,31 +23,12 @@ struct Inflating {
     writer: Writer,
 }
 
-/// A server that echoes, and publishes to `all` what begins with `all:`.
-fn publishing(engine: Engine) -> Server {
-    let server = listening(|builder| {
+/// A server that compresses, and sends fragments.
+fn compressing(engine: Engine) -> Server {
+    publishing(engine, |builder| {
         let small = builder.with_options(|options| options.fragment_size = 3000);
-        small.deflate(Deflate { level: 6, ..Deflate::default() }).workers(2)
-    });
-    let handle = server.clone();
-    let answer = move |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
-        match message {
-            Message::Text(text) if text.starts_with("all:") => handle.publish("all", text),
-            message => drop(writer.send(message)?),
-        }
-        Ok(())
-    };
-    match engine {
-        Engine::Pool => server.start_pool(answer),
-        Engine::Threads => server.start(move |mut reader, writer| {
-            while let Some(message) = reader.next_message()? {
-                answer(&writer, message)?;
-            }
-            Ok(())
-        }),
-    }
-    .expect("it starts");
-    server
+        small.deflate(Deflate { level: 6, ..Deflate::default() })
+    })
 }
 
 /// Clients of every kind, all of them subscribers.
@@ -148,7 +121,7 @@ fn json(kind: &str, index: usize) -> String {
 #[test]
 fn every_peer_inflates_what_is_sent_and_published_in_turn() {
     for engine in ENGINES {
-        let server = publishing(engine);
+        let server = compressing(engine);
         let mut members = members(&server);
         for index in 0..120 {
             for member in &members {
@@ -210,7 +183,7 @@ fn other(members: &[Inflating], sender: &Writer) -> raddle_server::ConnectionId 
 fn every_peer_inflates_what_threads_send_and_publish_at_the_same_time() {
     const EACH: usize = 300;
     for engine in ENGINES {
-        let server = publishing(engine);
+        let server = compressing(engine);
         let mut members = members(&server);
         let publishing: Vec<_> = ["left", "right"]
             .into_iter()
@@ -269,7 +242,7 @@ fn every_peer_inflates_what_threads_send_and_publish_at_the_same_time() {
 
 #[test]
 fn a_publication_is_compressed_for_windows_that_somebody_has() {
-    let server = publishing(Engine::Pool);
+    let server = compressing(Engine::Pool);
     let mut members = members(&server);
     server.publish("all", &*json("first", 30));
     for member in &mut members {

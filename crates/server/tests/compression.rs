@@ -9,19 +9,11 @@ use parking_lot::Mutex;
 use raddle_core::Role;
 use raddle_core::deflate::census;
 use raddle_core::handshake::Offer;
-use raddle_server::{Connection, Deflate, Event, HandlerError, Info, Limits, Message, Options, Server, Writer};
+use raddle_server::{Connection, Deflate, Event, Info, Limits, Message, Options, Server};
 use raddle_socket::{Opening, Socket};
 
 /// The tests look at what the whole process has, one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Engine {
-    Threads,
-    Pool,
-}
-
-const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
 
 const NO_TAKEOVER: Deflate = Deflate {
     level: 1,
@@ -32,31 +24,12 @@ const NO_TAKEOVER: Deflate = Deflate {
     client_max_window_bits: 15,
 };
 
-/// A server that echoes, and publishes what begins with `all:`.
+/// A server that compresses as this says, or does not.
 fn compressing(engine: Engine, deflate: Option<Deflate>) -> Server {
-    let server = listening(|builder| match deflate {
-        Some(deflate) => builder.deflate(deflate).workers(2),
-        None => builder.workers(2),
-    });
-    let handle = server.clone();
-    let answer = move |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
-        match message {
-            Message::Text(text) if text.starts_with("all:") => handle.publish("all", text),
-            message => drop(writer.send(message)?),
-        }
-        Ok(())
-    };
-    match engine {
-        Engine::Pool => server.start_pool(answer),
-        Engine::Threads => server.start(move |mut reader, writer| {
-            while let Some(message) = reader.next_message()? {
-                answer(&writer, message)?;
-            }
-            Ok(())
-        }),
-    }
-    .expect("it starts");
-    server
+    publishing(engine, |builder| match deflate {
+        Some(deflate) => builder.deflate(deflate),
+        None => builder,
+    })
 }
 
 /// A client that offers `deflate`.

@@ -9,39 +9,7 @@ use std::time::Duration;
 use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
-use raddle_server::{Backplane, Builder, ConnectionId, HandlerError, Message, Server, WhenFull, Writer};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Engine {
-    Threads,
-    Pool,
-}
-
-const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
-
-/// A server that echoes, and publishes to `all` what begins with `all:`.
-fn publishing(engine: Engine, set_up: impl FnOnce(Builder) -> Builder) -> Server {
-    let server = listening(|builder| set_up(builder).workers(2));
-    let handle = server.clone();
-    let answer = move |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
-        match message {
-            Message::Text(text) if text.starts_with("all:") => handle.publish("all", text),
-            message => drop(writer.send(message)?),
-        }
-        Ok(())
-    };
-    match engine {
-        Engine::Pool => server.start_pool(answer),
-        Engine::Threads => server.start(move |mut reader, writer| {
-            while let Some(message) = reader.next_message()? {
-                answer(&writer, message)?;
-            }
-            Ok(())
-        }),
-    }
-    .expect("it starts");
-    server
-}
+use raddle_server::{Backplane, ConnectionId, Message, Server, WhenFull, Writer};
 
 /// A client that the server is known to have, and the server's handle of it.
 fn member(server: &Server) -> (Client, Writer) {

@@ -12,6 +12,7 @@ mod peer;
 mod polite;
 #[path = "../../../socket/tests/common/process.rs"]
 mod process;
+mod publishing;
 #[path = "../../../socket/tests/common/wait.rs"]
 mod wait;
 
@@ -27,6 +28,7 @@ pub(crate) use looping::{beside, looping};
 pub(crate) use peer::*;
 pub(crate) use polite::Polite;
 pub(crate) use process::*;
+pub(crate) use publishing::{ENGINES, Engine, publishing};
 pub(crate) use wait::{eventually, eventually_ok, join, pattern, within};
 
 /// A client with the opening handshake behind it.
