@@ -408,3 +408,41 @@ fn a_connection_goes_to_a_thread_and_comes_back() {
     server.join(LIMIT).expect("it has ended");
     assert_eq!(happened, ["open", "closed: closed by the peer"]);
 }
+
+#[test]
+fn a_connection_that_another_thread_moves_at_once_is_told_of_all_the_same() {
+    const COUNT: usize = 100;
+    let (server, mut events) = looping(|builder| builder);
+    let moving = beside(&server, |server| {
+        for _ in 0..COUNT {
+            let mut client = connect(server);
+            let address = client.stream.local_addr().expect("connected");
+            let of_client = || server.connections().into_iter().find(|known| known.peer == Some(address));
+            let writer = || server.connection(of_client()?.id);
+            let greet = |_: &mut Reader, writer: &Writer| {
+                writer.send("moved")?;
+                Ok(())
+            };
+            // As soon as the loop has it.
+            eventually("it is moved", || writer().is_some_and(|writer| server.move_to_thread(&writer, greet).is_ok()));
+            assert_eq!(client.frame(), text("moved"));
+            say_goodbye(client);
+        }
+    });
+    let mut open = Vec::new();
+    let mut count = 0;
+    while !events.is_over() {
+        for event in events.poll(Some(LIMIT)) {
+            match event {
+                Event::Open(writer) => {
+                    count += 1;
+                    open.push(writer.info().id);
+                }
+                Event::Closed(writer, _) => open.retain(|id| *id != writer.info().id),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    join(moving, LIMIT);
+    assert_eq!((count, open), (COUNT, Vec::new()));
+}
