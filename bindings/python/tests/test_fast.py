@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import selectors
+import signal
 import threading
 import time
 import unittest
@@ -140,6 +142,72 @@ class Events(unittest.TestCase):
             self.assertEqual(set(calls), {ident})
             calls.clear()
 
+    def test_a_server_is_closed_by_a_signal_handler_amid_a_poll_of_the_same_thread(self) -> None:
+        closed: list[Any] = []
+        server = Server("127.0.0.1", 0, on_close=lambda _, event: closed.append(event))
+        before = signal.signal(signal.SIGUSR1, lambda *_: server.close())
+        try:
+            with Plain(server.address) as client:
+
+                def kill() -> None:
+                    until(lambda: server.connections and server._is_polling)
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    client.close(client.close_code())
+
+                killing = threading.Thread(target=kill)
+                killing.start()
+                server.serve_forever()
+                killing.join(PATIENCE)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        # Its closing handshake was carried out, and nothing is left to be let go.
+        self.assertEqual([event.code for event in closed], [1001])
+        self.assertFalse(server.handle)
+        self.assertTrue(server.has_ended)
+        server.close()
+
+    def test_a_server_that_is_closed_amid_a_function_of_another_thread_has_ended_for_that(self) -> None:
+        go, is_amid = threading.Event(), threading.Event()
+
+        def on_message(connection: Connection, message: Any) -> None:
+            is_amid.set()
+            go.wait(PATIENCE)
+
+        server = Server("127.0.0.1", 0, on_message=on_message)
+        raised: list[BaseException] = []
+
+        def serve() -> None:
+            try:
+                server.serve_forever()
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with Plain(server.address) as client:
+            client.send("x")
+            self.assertTrue(is_amid.wait(PATIENCE))
+            server.close(0)
+        go.set()
+        thread.join(PATIENCE)
+        self.assertFalse(thread.is_alive())
+        self.assertEqual(raised, [])
+        with self.assertRaises(RuntimeError):
+            server.poll(0)
+
+    def test_who_was_interrupted_before_a_poll_can_poll(self) -> None:
+        with Server("127.0.0.1", 0) as server, Plain(server.address) as client:
+            # As if a signal handler had raised right behind that.
+            server._begin_to_poll()
+            while not server.connections:
+                server.poll(PATIENCE)
+            server._begin_to_poll()
+            closing = threading.Timer(0.1, lambda: client.close(client.close_code()))
+            closing.start()
+            server.close()
+            closing.join()
+            self.assertTrue(server.has_ended)
+
     def test_what_a_function_raises_amid_a_turn_loses_no_event(self) -> None:
         raised = [KeyboardInterrupt, SystemExit]
 
@@ -200,7 +268,7 @@ class Events(unittest.TestCase):
 
     def test_two_threads_do_not_poll_the_same_server(self) -> None:
         with serving() as server:
-            until(lambda: server._polling.locked())
+            until(lambda: server._is_polling)
             with self.assertRaisesRegex(RuntimeError, "another thread polls"):
                 server.poll(0)
 

@@ -116,9 +116,15 @@ class Server:
         config.free()
         self._outbox = Outbox(self._wake_for_unsent)
         self._inbox = Inbox(self.handle, self._connect)
-        self._polling = threading.Lock()
+        # Guards who polls. A signal handler may close the server, on a thread that holds it.
+        self._lock = threading.RLock()
+        # The thread that polls, or is about to; 0: none.
+        self._poller = 0
+        self._is_polling = False
         # The thread that runs `serve_forever`; 0: none.
         self._serving = 0
+        # Whoever polls lets go what the server holds, when it has ended.
+        self._is_closing = False
         # What the last turn has found and was not given yet.
         self._given: Iterator[Tuple[Connection, Event]] = iter(())
         try:
@@ -144,6 +150,7 @@ class Server:
 
     def __iter__(self) -> Iterator[Tuple[Connection, Event]]:
         """Gives event after event, until the server has ended. A loop that was left can be taken up again: nothing is lost."""
+        self._check_open()
         while True:
             yield from self._given
             if not self._refill(None):
@@ -151,7 +158,11 @@ class Server:
 
     def serve_forever(self) -> None:
         """Calls the functions that the server was made with, until it has ended: another thread, or one of them, calls
-        :meth:`shutdown`."""
+        :meth:`shutdown`.
+
+        :raises RuntimeError: another thread polls, or the server was closed before
+        """
+        self._check_open()
         self._serving = threading.get_ident()
         try:
             self._give()
@@ -250,14 +261,19 @@ class Server:
 
     def close(self, grace: float = 5.0) -> None:
         """Stops the server, carries out the closing handshakes on this thread, with the functions that the server was made
-        with, and lets go what it holds. Where another thread polls, it is left to do that, and waited for. Takes no longer than the
-        grace; does nothing where it was called before."""
+        with, and lets go what it holds. Where another thread polls, it is left to do that, and waited for; where a signal handler
+        calls it amid a poll, or ``on_request`` does, the poll does that later. Takes no longer than the grace; does nothing where
+        it was called before."""
         if not self.handle:
             return
         self.shutdown(grace)
+        me = threading.get_ident()
+        if self._is_polling and self._poller == me:
+            self._is_closing = True
+            return
         until = time.monotonic() + grace + 1
         try:
-            if self._polling.locked() or self._serving not in (0, threading.get_ident()):
+            if self._is_polling or self._serving not in (0, me):
                 while not self.has_ended and time.monotonic() < until:
                     time.sleep(_TURN)
                 return
@@ -301,15 +317,22 @@ class Server:
 
         :param once: returns for :meth:`wake` too
         """
-        if not self._polling.acquire(blocking=False):
-            raise RuntimeError("another thread polls this server")
+        self._begin_to_poll()
         try:
+            # Ctrl-C may come before this. Then the same thread can begin again.
+            self._is_polling = True
             until = None if timeout is None else time.monotonic() + timeout
             inbox, outbox = self._inbox, self._outbox
             outbox.thread = threading.get_ident()
             while True:
                 outbox.flush()
-                happened = inbox.take(0 if outbox.unsent else _wait_ms(until))
+                try:
+                    happened = inbox.take(0 if outbox.unsent else _wait_ms(until))
+                except RuntimeError:
+                    # Where it was closed meanwhile it has ended; who asks for a turn of it asks for what is not there.
+                    if self.handle or once:
+                        raise
+                    return False
                 # Before a function of the program is called, which may raise whatever it likes.
                 self._given = iter(happened)
                 if outbox.unsent:
@@ -321,12 +344,27 @@ class Server:
                 if inbox.status == c.OK:
                     # Requests only: the library may keep more of the turn, and its descriptor tells of a turn once.
                     continue
+                if inbox.status == c.ERR_CLOSED and self._is_closing:
+                    self._free()
                 if inbox.status == c.ERR_CLOSED or (once and inbox.status == c.ERR_INTERRUPTED):
                     return False
                 if until is not None and time.monotonic() >= until:
                     return False
         finally:
-            self._polling.release()
+            # Without a call, as Ctrl-C comes between calls.
+            self._is_polling = False
+            self._poller = 0
+
+    def _check_open(self) -> None:
+        if not self.handle:
+            raise RuntimeError("the server was closed")
+
+    def _begin_to_poll(self) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            if self._is_polling or self._poller not in (0, me):
+                raise RuntimeError("another thread polls this server")
+            self._poller = me
 
     def _decide(self, on_request: Callable[[Request], object]) -> None:
         requests = self._inbox.requests
