@@ -140,6 +140,34 @@ class Coroutines(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(await elsewhere(slow.close_code), 1000)
             slow.stream.close()
 
+    async def test_a_peer_that_does_not_read_holds_up_no_other_server_of_the_loop(self) -> None:
+        sent: list[int] = []
+
+        async def pour(connection: aio.Connection) -> None:
+            while True:
+                await asyncio.sleep(0.001)
+                await connection.send(b"x" * 50_000)
+                sent.append(1)
+
+        def talk(client: Plain) -> float:
+            longest, before = 0.0, -1
+            # Until the peer takes no more.
+            while before != len(sent) or not sent:
+                before, begun = len(sent), time.monotonic()
+                for _ in range(100):
+                    client.send("x")
+                    assert client.message() == "x"
+                longest = max(longest, time.monotonic() - begun)
+            return longest
+
+        async with aio.serve(pour, "127.0.0.1", 0, compression=None) as one:
+            async with aio.serve(echo, "127.0.0.1", 0, compression=None, ping_interval=None) as other:
+                with Plain(one.address) as slow, Plain(other.address) as quick:
+                    quick.stream.settimeout(60)
+                    # Who waits for such a peer waits half a minute.
+                    self.assertLess(await asyncio.get_running_loop().run_in_executor(None, talk, quick), PATIENCE)
+                    slow.stream.close()
+
     async def test_closing_the_server_ends_receiving_with_connection_closed(self) -> None:
         ends: list[Any] = []
 

@@ -381,6 +381,28 @@ class Sending(unittest.TestCase):
             until(lambda: unsent)
             self.assertEqual({type(message) for message in unsent} - {str, bytes}, set())
 
+    def test_a_peer_that_takes_nothing_holds_up_no_other_server_of_the_thread(self) -> None:
+        options: Any = {"compression": None}
+        with Server("127.0.0.1", 0, **options) as one, Server("127.0.0.1", 0, **options) as other:
+            with Plain(one.address), Plain(other.address) as quick:
+                ((connection, _),) = one.poll(PATIENCE)
+                ((answering, _),) = other.poll(PATIENCE)
+                unsent: list[Any] = []
+                for size, rounds in ((10_000, 1000), (100_000, 100)):
+                    begun = time.monotonic()
+                    for number in range(rounds):
+                        # The library's thread is that of the server which was polled last.
+                        connection.send(b"x" * size)
+                        other.poll(0)
+                        if number % 100 == 0:
+                            answering.send("here")
+                            other.flush()
+                            self.assertEqual(quick.message(), "here")
+                    # Who waits for such a peer waits half a minute.
+                    self.assertLess(time.monotonic() - begun, PATIENCE)
+                    unsent += [event for _, event in one.poll(0) if isinstance(event, Unsent)]
+                self.assertTrue(unsent)
+
     def test_nothing_comes_behind_the_last_event_of_a_connection(self) -> None:
         with Server("127.0.0.1", 0) as server, Plain(server.address) as client:
             ((connection, _),) = server.poll(PATIENCE)
