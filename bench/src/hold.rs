@@ -58,8 +58,7 @@ pub fn stalled(options: &Options) -> Result<(), Box<dyn Error>> {
         let request = wire::request(16 * 1024);
         let mut streams = Vec::new();
         for _ in 0..CLIENTS {
-            let stream = Wire::WebSocket.connect(address)?;
-            process::narrow(&stream)?;
+            let stream = Wire::WebSocket.connect_narrowly(address)?;
             stream.set_nonblocking(true)?;
             streams.push((stream, 0));
         }

@@ -28,6 +28,7 @@ mod results;
 mod rounds;
 mod secure;
 mod tls;
+mod unread;
 mod wire;
 
 use std::error::Error;
@@ -55,6 +56,7 @@ bench COMMAND [OPTIONS]
   duplex       1 GiB each way on one connection of raddle's client, by two threads
   drip         an honest client beside 2,000 that drip their opening handshake; 10,000 with --tls
   stalled      an honest client beside 1,000 that never read
+  unread       1,000 subscribers of a topic beside 1,000 that never read
   churn        100,000 rounds of connecting and disconnecting
   crowd        5,000 clients that connect 64 at a time
 
@@ -85,6 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["duplex"] => duplex::run(&options),
         ["drip"] => hold::drip(&options),
         ["stalled"] => hold::stalled(&options),
+        ["unread"] => unread::run(&options),
         ["churn"] => hold::churn(),
         ["crowd"] => hold::crowd(),
         // What the other commands start.

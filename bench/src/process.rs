@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::mem;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
@@ -110,17 +110,6 @@ pub fn pin_load() {
 pub fn widen_backlog(listener: &TcpListener) -> std::io::Result<()> {
     // SAFETY: the descriptor is the listener's, which is open.
     let result = unsafe { libc::listen(listener.as_raw_fd(), 1024) };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-}
-
-/// Gives a client a small receive buffer.
-pub fn narrow(stream: &TcpStream) -> std::io::Result<()> {
-    let bytes: libc::c_int = 4096;
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the descriptor is the stream's, which is open, and the option is a number of this size.
-    let result = unsafe {
-        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const bytes).cast(), length)
-    };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 

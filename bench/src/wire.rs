@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use socket2::{Domain, Socket, Type};
+
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -31,7 +33,20 @@ impl Wire {
 
     /// Connects, and carries out the opening handshake where there is one.
     pub fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(address)?;
+        self.begin(TcpStream::connect(address)?)
+    }
+
+    /// As [`connect`](Self::connect), for a client that never reads: in small segments, and with little room for them, so that
+    /// the system soon has as much for it as it takes on either side.
+    pub fn connect_narrowly(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_recv_buffer_size(4096)?;
+        socket.set_tcp_mss(536)?;
+        socket.connect(&address.into())?;
+        self.begin(socket.into())
+    }
+
+    fn begin(self, stream: TcpStream) -> io::Result<TcpStream> {
         stream.set_nodelay(true)?;
         if self == Self::WebSocket {
             shake_hands(&stream)?;

@@ -35,6 +35,28 @@ impl Load {
         Err("messages do not reach all connections".into())
     }
 
+    /// Publishes one message after the other for `time`, a pause between them, and gives how long each has taken to reach each
+    /// connection, in µs.
+    pub fn time_deliveries(&mut self, time: Duration) -> Result<Vec<f64>, Box<dyn Error>> {
+        let mut events = Events::new();
+        let mut delays = Vec::new();
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            let start = Instant::now();
+            self.send(0, 1)?;
+            let all = delays.len() + self.clients.len();
+            while delays.len() < all {
+                self.wait(&mut events, None)?;
+                for event in events.iter() {
+                    let count = self.receive(event.key)?;
+                    delays.extend((0..count).map(|_| start.elapsed().as_secs_f64() * 1e6));
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(delays)
+    }
+
     /// Keeps messages in flight for `time`, waits for the last ones, and gives the number of deliveries. A message is in
     /// flight until it has reached all.
     pub fn publish(&mut self, time: Duration) -> Result<u64, Box<dyn Error>> {
@@ -72,3 +94,6 @@ impl Load {
         Ok(deliveries)
     }
 }
+
+/// Between messages whose way is timed: what they have left behind in the server is done with.
+const PAUSE: Duration = Duration::from_millis(2);

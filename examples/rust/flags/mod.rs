@@ -20,6 +20,7 @@ pub(crate) const FLAGS: &str = "
   --deflate                      agrees on permessage-deflate with clients that offer it
   --max-message BYTES            the largest message  [1048576]
   --max-fragments N              the most frames of one message  [16384]
+  --outgoing-limit BYTES         what may wait for a client that does not read  [1048576]
   --subprotocol NAME             a supported subprotocol (repeatable)
   --origin ORIGIN                a page that may connect (repeatable)  [the same host]
   --max-connections N            at a time  [4096]
@@ -155,6 +156,10 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Option<Command>, Box<dyn Er
             "max-fragments" => {
                 let count = parsed(&name, &value)?;
                 builder.with_options(|options| options.limits.fragments = count)
+            }
+            "outgoing-limit" => {
+                let bytes = parsed(&name, &value)?;
+                builder.with_options(|options| options.outgoing_limit = bytes)
             }
             "subprotocol" => builder.subprotocol(value.string()?),
             "origin" => {
