@@ -43,11 +43,26 @@ class Results:
 
     def check(self, name: str, command: list[str], refused: str | None = None) -> None:
         """Runs a client, which has to succeed, or to fail with these words."""
+        self._await(name, self._start(command), refused)
+
+    def check_together(self, commands: list[tuple[str, list[str]]]) -> None:
+        """Runs clients at the same time, each of which has to succeed."""
+        started = [(name, self._start(command)) for name, command in commands]
+        for name, process in started:
+            self._await(name, process)
+
+    @staticmethod
+    def _start(command: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def _await(self, name: str, process: subprocess.Popen[str], refused: str | None = None) -> None:
+        code: int | None = None
         try:
-            done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
-            said, code = done.stdout + done.stderr, done.returncode
+            said, _ = process.communicate(timeout=PATIENCE)
+            code = process.returncode
         except subprocess.TimeoutExpired as late:
-            said, code = f"not within {late.timeout} s", None
+            process.kill()
+            said = f"not within {late.timeout} s\n{process.communicate()[0]}"
         passed = code == 0 if refused is None else code == 1 and refused in said
         self.passed += passed
         self.failed += not passed
@@ -129,6 +144,23 @@ def compressed(results: Results, interop: str, echo_server: list[str]) -> None:
                 results.check(f"raddle's client, {name}'s server, deflate", [interop, "client", "--deflate", url])
 
 
+def published(results: Results, interop: str) -> None:
+    """Subscribers of a server that sends to each and publishes to all in turn, compressed: each gets every message."""
+    flags = {"deflate": ["--deflate"], "window of 9": ["--deflate", "--window", "9"]}
+    flags |= {"no context": ["--deflate", "--no-takeover"], "plain": []}
+    clients = [("raddle", [interop, "subscriber"])]
+    clients += [(name, [*client[:-1], "subscriber"]) for name, client, _ in PEERS if name in DEFLATING]
+    for engine in ("threads", "pool"):
+        subscribers = [(name, client, kind) for name, client in clients for kind in flags]
+        with serving([interop, "publisher", "--engine", engine, str(len(subscribers))]) as url:
+            results.check_together(
+                [
+                    (f"{name}'s client, publications of raddle's server ({engine}), {kind}", [*client, url, *flags[kind]])
+                    for name, client, kind in subscribers
+                ]
+            )
+
+
 def encrypted(results: Results, interop: str, echo_server: list[str]) -> None:
     """Over TLS, with a certificate that is its own authority."""
     with tempfile.TemporaryDirectory() as directory:
@@ -207,6 +239,7 @@ def main() -> int:
     results = Results()
     both_directions(results, arguments.interop, echo_server)
     compressed(results, arguments.interop, echo_server)
+    published(results, arguments.interop)
     encrypted(results, arguments.interop, echo_server)
     through_proxies(results, arguments.interop, echo_server)
     print(f"{results.passed} passed, {results.failed} failed")

@@ -1,4 +1,4 @@
-// Node's `ws`, as a client of an echo server and as one: `client URL`, `server`.
+// Node's `ws`, as a client of an echo server and as one, and as a subscriber: `client URL`, `server`, `subscriber URL`.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -12,11 +12,12 @@ const binaries = [0, 1, 256, 65_535, 65_536, 1 << 20].map((length) => Buffer.fro
 const [CODE, REASON] = [4321, "that is all"];
 
 const [, , role, url] = process.argv;
-const flag = (name) => {
+const value = (name) => {
     const at = process.argv.indexOf(name);
-    return at < 0 ? undefined : readFileSync(process.argv[at + 1]);
+    return at < 0 ? undefined : process.argv[at + 1];
 };
-const [ca, cert, key] = ["--ca", "--cert", "--key"].map(flag);
+const file = (name) => value(name) && readFileSync(value(name));
+const [ca, cert, key] = ["--ca", "--cert", "--key"].map(file);
 const perMessageDeflate = process.argv.includes("--deflate");
 
 if (role === "server") {
@@ -29,6 +30,32 @@ if (role === "server") {
     });
     await once(server, "listening");
     console.log(`listening on ${https ? "wss" : "ws"}://127.0.0.1:${server.address().port}`);
+} else if (role === "subscriber") {
+    const rounds = 300;
+    const text = (kind, index) => `{"${kind}":${index},"name":"name ${index % 7}"}`.repeat(1 + ((index * 7) % 41));
+    const offer = {
+        serverMaxWindowBits: Number(value("--window") ?? 15),
+        serverNoContextTakeover: process.argv.includes("--no-takeover"),
+    };
+    const socket = new WebSocket(url, { perMessageDeflate: perMessageDeflate && offer, handshakeTimeout: 10_000 });
+    const received = { own: 0, shared: 0, echo: 0 };
+    socket.on("message", (data) => {
+        const message = data.toString();
+        const kind = message.split('"')[1];
+        assert.equal(message, text(kind, received[kind]));
+        received[kind] += 1;
+        if (kind === "echo" && received.echo < rounds) {
+            socket.send(text(kind, received.echo));
+        }
+        if (Object.values(received).every((count) => count === rounds)) {
+            socket.close(CODE, REASON);
+        }
+    });
+    await once(socket, "open");
+    assert.equal(socket.extensions, perMessageDeflate ? "permessage-deflate" : "");
+    const closed = once(socket, "close", { signal: AbortSignal.timeout(60_000) });
+    socket.send(text("echo", 0));
+    assert.equal((await closed)[0], CODE);
 } else {
     const socket = new WebSocket(url, { ca, perMessageDeflate, handshakeTimeout: 10_000 });
     await once(socket, "open");

@@ -1,4 +1,4 @@
-"""Python's `websockets`, as a client of an echo server and as one: `client URL`, `server`."""
+"""Python's `websockets`, as a client of an echo server and as one, and as a subscriber: `client URL`, `server`, `subscriber URL`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 from typing import Any
 
 from websockets.exceptions import ConnectionClosedError
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
-from exchange import CODE, MESSAGES, REASON
+from exchange import CODE, KINDS, MESSAGES, REASON, ROUNDS, text
 
 
 def client(url: str, deflate: bool) -> None:
@@ -33,6 +34,25 @@ def client(url: str, deflate: bool) -> None:
             assert closed.rcvd is not None and closed.rcvd.code == CODE, closed
         else:
             raise AssertionError("it is not closed")
+
+
+def subscribe(url: str, deflate: bool, window: str | None, takeover: bool) -> None:
+    offer = ClientPerMessageDeflateFactory(
+        server_no_context_takeover=not takeover, server_max_window_bits=int(window) if window else None
+    )
+    with opened(url, ssl=None, compression=None, extensions=[offer] if deflate else None) as connection:
+        agreed = [(extension.name, extension.remote_max_window_bits) for extension in connection.protocol.extensions]  # type: ignore[attr-defined]
+        assert agreed == ([("permessage-deflate", int(window or 15))] if deflate else []), agreed
+        received = dict.fromkeys(KINDS, 0)
+        connection.send(text("echo", 0))
+        while set(received.values()) != {ROUNDS}:
+            message = connection.recv(timeout=10)
+            kind = message.split('"')[1]  # type: ignore[arg-type, union-attr]
+            assert message == text(kind, received[kind]), f"message {received[kind]} of kind {kind} differs"
+            received[kind] += 1
+            if kind == "echo" and received[kind] < ROUNDS:
+                connection.send(text(kind, received[kind]))
+        connection.close(CODE, REASON)
 
 
 def opened(url: str, ssl: ssl.SSLContext | None, **options: Any) -> ClientConnection:
@@ -59,6 +79,9 @@ def main() -> None:
     deflate = "--deflate" in sys.argv
     if sys.argv[1] == "client":
         client(sys.argv[2], deflate)
+        return
+    if sys.argv[1] == "subscriber":
+        subscribe(sys.argv[2], deflate, flag("--window"), "--no-takeover" not in sys.argv)
         return
     context = None
     if certificate := flag("--cert"):

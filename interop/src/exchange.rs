@@ -14,6 +14,15 @@ pub fn messages() -> Vec<Sent> {
     texts.map(Sent::Text).into_iter().chain(binaries.map(Sent::Binary)).collect()
 }
 
+/// A text of a kind that subscribers get: of all sizes, and alike near and far.
+pub fn text(kind: &str, index: usize) -> String {
+    format!("{{\"{kind}\":{index},\"name\":\"name {}\"}}", index % 7).repeat(1 + index * 7 % 41)
+}
+
+/// The kinds of those texts: what each gets for itself, what all get, and what comes back; and how many there are of each.
+pub const KINDS: [&str; 3] = ["own", "shared", "echo"];
+pub const ROUNDS: usize = 300;
+
 /// The end of every exchange.
 pub const CODE: u16 = 4321;
 pub const REASON: &str = "that is all";
