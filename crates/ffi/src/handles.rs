@@ -4,12 +4,14 @@
 //! is stale, forged, of another kind or freed twice is found out, and never followed. The count begins at random, so that one
 //! of another process, or of another copy of the library in this one, is found out as well.
 
+use std::cell::UnsafeCell;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::{mem, ptr, thread};
+use std::{hint, mem, ptr, thread};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::fork;
 use crate::status::{Failure, Status};
@@ -52,9 +54,18 @@ pub(crate) enum Missing {
 }
 
 struct Slot<T> {
-    held: Mutex<Held<T>>,
-    /// The generation that one thread has to itself, with the lock; 0: whoever has the lock is done in a moment.
-    in_use: AtomicU32,
+    /// What the lock is: [`FREE`], taken [for a moment](BRIEFLY), or by one thread for as long as it likes, which is the generation
+    /// that it has to itself. A lock of one exchange, where any other takes two: a program asks several times for each message.
+    holder: AtomicU32,
+    held: UnsafeCell<Held<T>>,
+}
+
+// SAFETY: `held` is reached through a `Lock` only, which one thread has at a time.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+/// The lock of a slot.
+struct Lock<'a, T> {
+    slot: &'a Slot<T>,
 }
 
 struct Held<T> {
@@ -97,7 +108,7 @@ impl<T> Table<T> {
         };
         let (chunk, place) = chunk_of(index);
         let slots = self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| Slot::vacant()).collect());
-        let held = &mut *slots[place].held.lock();
+        let held = &mut *slots[place].lock();
         held.generation += 1;
         held.is_poisoned = false;
         held.value = Some(value);
@@ -107,16 +118,16 @@ impl<T> Table<T> {
     /// Looks at what an id names, for a moment: with the lock of its slot.
     pub(crate) fn find<R>(&self, id: u64, look: impl FnOnce(&T) -> R) -> Result<R, Missing> {
         let (slot, generation) = self.slot(id)?;
-        let held = slot.held.lock();
+        let held = slot.lock();
         Ok(look(held.of(generation)?))
     }
 
     /// Has what an id names to itself for one call. Whoever comes meanwhile finds it [busy](Missing::Busy).
     pub(crate) fn use_alone<R>(&self, id: u64, act: impl FnOnce(&mut T) -> Result<R, Failure>) -> Result<R, Failure> {
         let (slot, generation) = self.slot(id)?;
-        let mut held = slot.lock(generation)?;
+        let held = slot.try_lock(generation)?;
         held.of(generation)?;
-        let mut used = Used::new(&mut held, &slot.in_use, generation);
+        let mut used = Used::new(held, generation);
         let result = act(used.held.value.as_mut().ok_or(Missing::Gone)?);
         used.is_whole = true;
         result
@@ -125,7 +136,7 @@ impl<T> Table<T> {
     /// Takes what an id names out of the table, in pieces or not: the id names nothing any more.
     pub(crate) fn take(&self, id: u64) -> Result<T, Missing> {
         let (slot, generation) = self.slot(id)?;
-        let mut held = slot.lock(generation)?;
+        let mut held = slot.try_lock(generation)?;
         match held.of(generation) {
             Ok(_) | Err(Missing::Poisoned) => {}
             Err(missing) => return Err(missing),
@@ -142,7 +153,7 @@ impl<T> Table<T> {
     /// Has every later look-up find what an id names in pieces, until it is taken.
     pub(crate) fn poison(&self, id: u64) {
         if let Ok((slot, generation)) = self.slot(id) {
-            let mut held = slot.held.lock();
+            let mut held = slot.lock();
             held.is_poisoned |= held.generation == generation;
         }
     }
@@ -154,7 +165,7 @@ impl<T> Table<T> {
         for index in 0..used {
             let (chunk, place) = chunk_of(index);
             let Some(slots) = self.chunks[chunk].get() else { break };
-            let held = slots[place].held.lock();
+            let held = slots[place].lock();
             if held.value.as_ref().is_some_and(&wanted) {
                 ids.push(self.id(index, held.generation));
             }
@@ -209,24 +220,68 @@ impl<T> Table<Arc<T>> {
 
 impl<T> Slot<T> {
     fn vacant() -> Self {
-        let held = Mutex::new(Held { generation: before_first(), is_poisoned: false, value: None });
-        Self { held, in_use: AtomicU32::new(0) }
+        let held = Held { generation: before_first(), is_poisoned: false, value: None };
+        Self { holder: AtomicU32::new(FREE), held: UnsafeCell::new(held) }
+    }
+
+    /// The lock of the slot, where nobody has that; otherwise who has.
+    fn lock_at_once(&self) -> Result<Lock<'_, T>, u32> {
+        self.holder.compare_exchange(FREE, BRIEFLY, Ordering::Acquire, Ordering::Relaxed)?;
+        Ok(Lock { slot: self })
+    }
+
+    /// The lock of the slot, whoever has it before.
+    fn lock(&self) -> Lock<'_, T> {
+        let mut tries = 0;
+        loop {
+            match self.lock_at_once() {
+                Ok(lock) => return lock,
+                Err(_) => give_way(&mut tries),
+            }
+        }
     }
 
     /// The lock of the slot, for whoever has an id of this generation.
-    fn lock(&self, generation: u32) -> Result<MutexGuard<'_, Held<T>>, Missing> {
+    fn try_lock(&self, generation: u32) -> Result<Lock<'_, T>, Missing> {
+        let mut tries = 0;
         loop {
-            if let Some(held) = self.held.try_lock() {
-                return Ok(held);
-            }
-            match self.in_use.load(Ordering::Relaxed) {
-                0 => thread::yield_now(),
-                used if used == generation => return Err(Missing::Busy),
-                used if used < generation => return Err(Missing::Never),
+            match self.lock_at_once() {
+                Ok(lock) => return Ok(lock),
+                Err(FREE | BRIEFLY) => give_way(&mut tries),
+                Err(used) if used == generation => return Err(Missing::Busy),
+                Err(used) if used < generation => return Err(Missing::Never),
                 // The slot was filled again, and an id of before is stale, whoever uses the slot.
-                _ => return Err(Missing::Gone),
+                Err(_) => return Err(Missing::Gone),
             }
         }
+    }
+}
+
+/// Lets whoever has a lock for a moment be done with it.
+fn give_way(tries: &mut u32) {
+    *tries += 1;
+    if *tries < 100 { hint::spin_loop() } else { thread::yield_now() }
+}
+
+impl<T> Deref for Lock<'_, T> {
+    type Target = Held<T>;
+
+    fn deref(&self) -> &Held<T> {
+        // SAFETY: whoever has the lock is alone.
+        unsafe { &*self.slot.held.get() }
+    }
+}
+
+impl<T> DerefMut for Lock<'_, T> {
+    fn deref_mut(&mut self) -> &mut Held<T> {
+        // SAFETY: whoever has the lock is alone, and has it borrowed exclusively here.
+        unsafe { &mut *self.slot.held.get() }
+    }
+}
+
+impl<T> Drop for Lock<'_, T> {
+    fn drop(&mut self) {
+        self.slot.holder.store(FREE, Ordering::Release);
     }
 }
 
@@ -260,22 +315,22 @@ impl<T> Drop for Poison<'_, T> {
 
 /// What a slot holds, in use by one thread. Dropped by a panic, before it is whole again, it is poisoned.
 struct Used<'a, T> {
-    held: &'a mut Held<T>,
-    in_use: &'a AtomicU32,
+    held: Lock<'a, T>,
     is_whole: bool,
 }
 
 impl<'a, T> Used<'a, T> {
-    fn new(held: &'a mut Held<T>, in_use: &'a AtomicU32, generation: u32) -> Self {
-        in_use.store(generation, Ordering::Relaxed);
-        Self { held, in_use, is_whole: false }
+    fn new(held: Lock<'a, T>, generation: u32) -> Self {
+        held.slot.holder.store(generation, Ordering::Relaxed);
+        Self { held, is_whole: false }
     }
 }
 
 impl<T> Drop for Used<'_, T> {
     fn drop(&mut self) {
-        self.held.is_poisoned |= !self.is_whole;
-        self.in_use.store(0, Ordering::Relaxed);
+        if !self.is_whole {
+            self.held.is_poisoned = true;
+        }
     }
 }
 
@@ -332,6 +387,10 @@ fn chunk_of(index: u32) -> (usize, usize) {
     (chunk, position - (FIRST << chunk))
 }
 
+/// Nobody has the lock of a slot. No generation, as none is above [`LAST_GENERATION`].
+const FREE: u32 = u32::MAX;
+/// Somebody has it for a moment.
+const BRIEFLY: u32 = u32::MAX - 1;
 /// Slots of the first chunk.
 const FIRST: usize = 32;
 const CHUNKS: usize = 24;
@@ -383,7 +442,7 @@ mod tests {
         let table = Table::new(Kind::Server);
         let first = table.insert(1).expect("a slot");
         table.take(first).expect("its value");
-        table.chunks[0].get().expect("the first chunk")[0].held.lock().generation = LAST_GENERATION - 1;
+        table.chunks[0].get().expect("the first chunk")[0].lock().generation = LAST_GENERATION - 1;
         let last = table.insert(2).expect("a slot");
         assert_eq!(last & INDEX, 0);
         table.take(last).expect("its value");

@@ -1,7 +1,7 @@
 //! What a call has come to: a failure in, a status and its text out.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char};
 use std::fmt::{self, Display, Write as _};
 use std::io;
@@ -75,6 +75,9 @@ pub extern "C" fn raddle_strerror(status: i32) -> *const c_char {
 /// valid until the next call of this thread that fails. Other threads have their own. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_last_error() -> *const c_char {
+    if let Some(text) = UNWRITTEN.take() {
+        write_down(text);
+    }
     LAST.with(|last| last.as_ptr().cast_const().cast())
 }
 
@@ -106,13 +109,24 @@ impl Failure {
 
     /// Keeps the text for [`raddle_last_error`], and gives the status.
     pub(crate) fn note(self) -> Status {
-        LAST.with_borrow_mut(|last| {
-            last.fill(0);
-            // A text that is too long is cut.
-            let _ = Line::new(last).write_str(&self.text);
-        });
+        match self.text {
+            // Written down when somebody asks: that there is no more, for example, is met with each read, and asked for by nobody.
+            Cow::Borrowed(text) => UNWRITTEN.set(Some(text)),
+            Cow::Owned(text) => {
+                UNWRITTEN.set(None);
+                write_down(&text);
+            }
+        }
         self.status
     }
+}
+
+fn write_down(text: &str) {
+    LAST.with_borrow_mut(|last| {
+        last.fill(0);
+        // A text that is too long is cut.
+        let _ = Line::new(last).write_str(text);
+    });
 }
 
 impl From<SendError> for Failure {
@@ -173,13 +187,6 @@ impl<'a> Line<'a> {
 
 impl fmt::Write for Line<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly all texts are, and the failure of a call that asks whether there is more is met with each read.
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-        if is_plain && let Some(space) = self.bytes[..LONGEST - 1].get_mut(self.length..self.length + text.len()) {
-            space.copy_from_slice(text.as_bytes());
-            self.length += text.len();
-            return Ok(());
-        }
         for character in text.chars() {
             let character = if character.is_control() { '\u{fffd}' } else { character };
             // One byte stays for the end of the text.
@@ -194,6 +201,8 @@ impl fmt::Write for Line<'_> {
 }
 
 thread_local! {
+    /// What comes in the place of `LAST`.
+    static UNWRITTEN: Cell<Option<&'static str>> = const { Cell::new(None) };
     static LAST: RefCell<[u8; LONGEST]> = const { RefCell::new([0; LONGEST]) };
 }
 
@@ -229,6 +238,7 @@ mod tests {
     use super::*;
 
     fn last_error() -> String {
+        raddle_last_error();
         let bytes = LAST.with_borrow(|last| *last);
         CStr::from_bytes_until_nul(&bytes).expect("it has an end").to_str().expect("UTF-8").to_owned()
     }

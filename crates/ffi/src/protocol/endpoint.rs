@@ -13,15 +13,16 @@ use super::sending::Compression;
 use super::settings::Settings;
 
 /// A protocol object.
+// What only few connections have, or only at their beginning, is apart: each message finds the rest in as few places as can be.
 pub(crate) struct Endpoint {
-    pub(super) settings: Settings,
+    pub(super) settings: Box<Settings>,
     pub(super) stage: Stage,
     pub(super) sender: Sender,
     pub(super) output: Output,
     /// What the peer has said in its opening handshake, until the step behind the event that tells of its end.
     pub(super) peer: Option<Peer>,
     pub(super) agreement: Agreement,
-    pub(super) compression: Option<Compression>,
+    pub(super) compression: Option<Box<Compression>>,
     pub(super) keys: Option<GivenKeys>,
     keepalive: Option<Keepalive>,
     /// Bytes have come since the time was last told.
@@ -32,12 +33,18 @@ pub(crate) struct Endpoint {
 
 /// How far the connection has come.
 pub(super) enum Stage {
-    Opening(Opening),
+    Opening(Box<Opening>),
     /// The opening handshake is done, and nobody was told yet.
     Opened(Box<Receiver>),
     Open(Box<Receiver>),
     /// It was refused, or broken off, before it was open. What still comes is dropped here.
-    Refused(Fault, Vec<u8>),
+    Refused(Box<(Fault, Vec<u8>)>),
+}
+
+impl Stage {
+    pub(super) fn refused(fault: Fault) -> Self {
+        Self::Refused(Box::new((fault, Vec::new())))
+    }
 }
 
 /// What has ended the connection without a Close of the peer. Final: nothing is parsed after it.
@@ -96,8 +103,8 @@ pub(crate) struct Silent;
 impl Endpoint {
     pub(super) fn new(settings: Settings, opening: Opening, sender: Sender) -> Self {
         Self {
-            settings,
-            stage: Stage::Opening(opening),
+            settings: Box::new(settings),
+            stage: Stage::Opening(Box::new(opening)),
             sender,
             output: Output::default(),
             peer: None,
@@ -115,7 +122,8 @@ impl Endpoint {
         let space = match &mut self.stage {
             Stage::Opening(opening) => opening.space(),
             Stage::Opened(receiver) | Stage::Open(receiver) => receiver.space(),
-            Stage::Refused(_, dropped) => {
+            Stage::Refused(refused) => {
+                let (_, dropped) = &mut **refused;
                 dropped.resize(DROPPED, 0);
                 &mut dropped[..]
             }
@@ -158,7 +166,7 @@ impl Endpoint {
         let receiver = match &mut self.stage {
             Stage::Opening(_) => return self.advance_opening(),
             Stage::Opened(_) => return Ok(self.announce()),
-            Stage::Refused(fault, _) => return Err(fault.clone()),
+            Stage::Refused(refused) => return Err(refused.0.clone()),
             Stage::Open(receiver) => receiver,
         };
         self.peer = None;
@@ -182,7 +190,7 @@ impl Endpoint {
 
     /// Tells of the open connection.
     pub(super) fn announce(&mut self) -> Found {
-        let opened = std::mem::replace(&mut self.stage, Stage::Refused(Fault::Answered, Vec::new()));
+        let opened = std::mem::replace(&mut self.stage, Stage::refused(Fault::Answered));
         self.stage = match opened {
             Stage::Opened(receiver) => Stage::Open(receiver),
             other => other,

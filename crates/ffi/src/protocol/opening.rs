@@ -78,7 +78,9 @@ impl Endpoint {
     /// The request that waits for a decision.
     pub(crate) fn request(&self) -> Option<&Request> {
         match (&self.stage, &self.peer) {
-            (Stage::Opening(Opening { step: Step::Decision, .. }), Some(Peer::Client(request))) => Some(request),
+            (Stage::Opening(opening), Some(Peer::Client(request))) if matches!(opening.step, Step::Decision) => {
+                Some(request)
+            }
             _ => None,
         }
     }
@@ -135,7 +137,7 @@ impl Endpoint {
                     if let ClientError::Refused(refusal) = &error {
                         self.peer = Some(Peer::server(refusal.status, refusal.headers()));
                     }
-                    self.stage = Stage::Refused(Fault::Response(error.clone()), Vec::new());
+                    self.stage = Stage::refused(Fault::Response(error.clone()));
                     Err(Fault::Response(error))
                 }
             },
@@ -166,7 +168,7 @@ impl Endpoint {
     fn refuse(&mut self, response: &Response, fault: Fault) -> Fault {
         self.lent = 0;
         self.output = Output::beginning_with(response.encode());
-        self.stage = Stage::Refused(fault.clone(), Vec::new());
+        self.stage = Stage::refused(fault.clone());
         fault
     }
 
@@ -177,7 +179,7 @@ impl Endpoint {
         let mut receiver = Box::new(Receiver::new(role, self.settings.limits).with_deflate(agreed));
         receiver.feed(&opening.received[head_len..opening.filled]);
         self.lent = 0;
-        self.compression = agreed.map(|deflate| Compression::new(deflate, role));
+        self.compression = agreed.map(|deflate| Box::new(Compression::new(deflate, role)));
         self.stage = Stage::Opened(receiver);
     }
 }

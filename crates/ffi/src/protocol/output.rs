@@ -83,8 +83,12 @@ impl Output {
 
     /// Takes `count` bytes off what [`pieces`](Self::pieces) gave, over all of them.
     pub(super) fn written(&mut self, sender: &mut Sender, mut count: usize) -> Result<(), TooMany> {
-        if count > self.left() {
+        let left = self.left();
+        if count > left {
             return Err(TooMany);
+        }
+        if count == left {
+            sender.taken_written();
         }
         while count > 0 {
             let rest = self.bytes.len() - self.written;
@@ -107,9 +111,6 @@ impl Output {
                 self.lent.pop_front();
             }
         }
-        if self.left() == 0 {
-            sender.taken_written();
-        }
         Ok(())
     }
 
@@ -128,6 +129,9 @@ impl Output {
 
     /// Bytes that were taken and not written, with the payloads between them.
     fn left(&self) -> usize {
+        if self.lent.is_empty() {
+            return self.bytes.len() - self.written;
+        }
         let due = self.lent.iter().take_while(|lent| lent.place <= self.end);
         self.bytes.len() - self.written + due.map(|lent| lent.piece.length).sum::<usize>()
     }

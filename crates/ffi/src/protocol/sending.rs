@@ -65,7 +65,7 @@ impl Endpoint {
                 false => Fragmented::Lent(Compressor::lend(&compression.deflate, compression.role)),
             };
         }
-        let Compression { deflate, role, own, message } = compression;
+        let Compression { deflate, role, own, message } = &mut **compression;
         let compressor = match message {
             _ if self.sender.is_closed() => None,
             Fragmented::None => None,
