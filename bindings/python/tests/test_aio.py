@@ -8,6 +8,7 @@ import threading
 import time
 import unittest
 from typing import Any, Callable, TypeVar
+from unittest import mock
 
 from plain import Plain, frame
 
@@ -167,6 +168,24 @@ class Coroutines(unittest.IsolatedAsyncioTestCase):
                     # Who waits for such a peer waits half a minute.
                     self.assertLess(await asyncio.get_running_loop().run_in_executor(None, talk, quick), PATIENCE)
                     slow.stream.close()
+
+    async def test_an_event_that_cannot_be_given_ends_its_connection_and_no_other_is_lost(self) -> None:
+        class Failing(aio.Connection):
+            def _receive(self, message: Any) -> None:
+                if message == "fail":
+                    raise MemoryError
+                super()._receive(message)
+
+        with mock.patch.object(aio, "Connection", Failing), self.assertLogs("raddle.server", logging.ERROR) as logs:
+            async with aio.serve(echo, "127.0.0.1", 0) as server:
+                with Plain(server.address) as failing, Plain(server.address) as other:
+                    await self.until(lambda: len(server.connections) == 2)
+                    # The loop finds both together, as a rule.
+                    failing.send("fail")
+                    other.send("here")
+                    self.assertEqual(await elsewhere(other.message), "here")
+                    self.assertEqual(await elsewhere(failing.close_code), 1006)
+        self.assertIn("MemoryError", logs.output[0])
 
     async def test_closing_the_server_ends_receiving_with_connection_closed(self) -> None:
         ends: list[Any] = []

@@ -105,7 +105,12 @@ class Server:
     def _take(self) -> None:
         events = self.fast.poll(0)
         for connection, event in events:
-            self._give(connection, event)
+            try:
+                self._give(connection, event)
+            except Exception:
+                # What comes behind it, of other connections, is given all the same.
+                self._logger.exception("an event cannot be given to its connection, which is cut: %r", event)
+                connection.cut()
         if self.fast.has_ended:
             self._end()
         elif events and not self._will_take:
