@@ -4,6 +4,7 @@ mod executor;
 mod fastwebsockets;
 pub mod launch;
 pub mod provision;
+mod raw;
 mod raw_epoll;
 mod raw_threads;
 mod raw_tls;

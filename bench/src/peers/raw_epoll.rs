@@ -4,57 +4,28 @@ use std::error::Error;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
 
 use super::Task;
+use super::raw::{self, Connections, written};
 use crate::wire;
 
 pub fn serve(listener: &TcpListener, task: Task) -> Result<(), Box<dyn Error>> {
-    listener.set_nonblocking(true)?;
-    let set = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(&set, listener, EventData::new_u64(listener.as_raw_fd() as u64), EventFlags::IN)?;
-    // By their descriptors.
-    let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut space = vec![0; 256 * 1024];
-    let mut events = Vec::with_capacity(1024);
-    loop {
-        events.clear();
-        match epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            result => result?,
-        };
-        for event in &events {
-            let key = event.data.u64() as usize;
-            if key == listener.as_raw_fd() as usize {
-                while let Ok((stream, _)) = listener.accept() {
-                    stream.set_nonblocking(true)?;
-                    stream.set_nodelay(true)?;
-                    let key = stream.as_raw_fd() as usize;
-                    epoll::add(&set, &stream, EventData::new_u64(key as u64), EventFlags::IN)?;
-                    if connections.len() <= key {
-                        connections.resize_with(key + 1, || None);
-                    }
-                    connections[key] = Some(Connection { stream, received: Vec::new(), unsent: Vec::new() });
-                }
-                continue;
-            }
-            let Some(connection) = connections.get_mut(key).and_then(Option::as_mut) else { continue };
-            let outcome = match (task, connection.unsent.is_empty()) {
-                (_, false) => connection.resume(&set),
-                (Task::Echo, true) => connection.echo(&set, &mut space),
-                (Task::Publish, true) => match connection.messages(&mut space) {
-                    Ok(messages) => publish(&set, &mut connections, &messages),
-                    Err(error) => Err(error),
-                },
-            };
-            if outcome.is_err() {
-                connections[key] = None;
+    let mut space = vec![0; raw::SHARED_SPACE];
+    let open = |stream| Ok(Connection { stream, received: Vec::new(), unsent: Vec::new() });
+    raw::with_epoll(listener, open, |set, connections, key| {
+        let Some(connection) = &mut connections[key] else { return Ok(()) };
+        match task {
+            _ if !connection.unsent.is_empty() => connection.resume(set),
+            Task::Echo => connection.echo(set, &mut space),
+            Task::Publish => {
+                let messages = connection.messages(&mut space)?;
+                publish(set, connections, &messages)
             }
         }
-    }
+    })
 }
 
 struct Connection {
@@ -95,23 +66,18 @@ impl Connection {
         let waits = !self.unsent.is_empty();
         let sent = if waits { 0 } else { written(self.stream.write(bytes))? };
         self.unsent.extend_from_slice(&bytes[sent..]);
-        if waits || sent == bytes.len() { Ok(()) } else { self.wait_for(set, EventFlags::OUT) }
+        if waits || sent == bytes.len() { Ok(()) } else { raw::wait_for(set, &self.stream, EventFlags::OUT) }
     }
 
     fn resume(&mut self, set: &OwnedFd) -> io::Result<()> {
         let count = written(self.stream.write(&self.unsent))?;
         self.unsent.drain(..count);
-        if self.unsent.is_empty() { self.wait_for(set, EventFlags::IN) } else { Ok(()) }
-    }
-
-    fn wait_for(&self, set: &OwnedFd, interest: EventFlags) -> io::Result<()> {
-        let data = EventData::new_u64(self.stream.as_raw_fd() as u64);
-        Ok(epoll::modify(set, &self.stream, data, interest)?)
+        if self.unsent.is_empty() { raw::wait_for(set, &self.stream, EventFlags::IN) } else { Ok(()) }
     }
 }
 
 /// Sends each message to each connection, with one write.
-fn publish(set: &OwnedFd, connections: &mut [Option<Connection>], mut messages: &[u8]) -> io::Result<()> {
+fn publish(set: &OwnedFd, connections: &mut Connections<Connection>, mut messages: &[u8]) -> io::Result<()> {
     while let Some(length) = wire::frame_length(messages) {
         let (message, rest) = messages.split_at(length);
         for place in connections.iter_mut() {
@@ -122,11 +88,4 @@ fn publish(set: &OwnedFd, connections: &mut [Option<Connection>], mut messages: 
         messages = rest;
     }
     Ok(())
-}
-
-fn written(result: io::Result<usize>) -> io::Result<usize> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        result => result,
-    }
 }

@@ -3,66 +3,45 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::thread;
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustls::{ServerConfig, ServerConnection};
+
+use super::raw;
 
 /// A thread a connection.
 pub fn serve_threads(listener: &TcpListener, config: &Arc<ServerConfig>) -> Result<(), Box<dyn Error>> {
-    loop {
-        let (stream, _) = listener.accept()?;
-        let mut session = Session::new(stream, config)?;
-        thread::Builder::new().spawn(move || {
-            let mut space = Space::new();
+    raw::with_threads(
+        listener,
+        |stream| Session::new(stream, config),
+        |mut session| {
+            let mut space = Space::new(raw::SPACE);
             while session.echo(&mut space).is_ok() {}
-        })?;
-    }
+        },
+    )
 }
 
 /// One thread for all, with epoll.
 pub fn serve_epoll(listener: &TcpListener, config: &Arc<ServerConfig>) -> Result<(), Box<dyn Error>> {
-    listener.set_nonblocking(true)?;
-    let set = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(&set, listener, EventData::new_u64(listener.as_raw_fd() as u64), EventFlags::IN)?;
-    // By their descriptors.
-    let mut sessions: Vec<Option<Session>> = Vec::new();
-    let mut space = Space::new();
-    let mut events = Vec::with_capacity(1024);
-    loop {
-        events.clear();
-        match epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            result => result?,
-        };
-        for event in &events {
-            let key = event.data.u64() as usize;
-            if key == listener.as_raw_fd() as usize {
-                while let Ok((stream, _)) = listener.accept() {
-                    stream.set_nonblocking(true)?;
-                    let key = stream.as_raw_fd() as usize;
-                    epoll::add(&set, &stream, EventData::new_u64(key as u64), EventFlags::IN)?;
-                    if sessions.len() <= key {
-                        sessions.resize_with(key + 1, || None);
-                    }
-                    sessions[key] = Some(Session::new(stream, config)?);
-                }
-                continue;
-            }
-            let Some(session) = sessions.get_mut(key).and_then(Option::as_mut) else { continue };
+    let mut space = Space::new(raw::SHARED_SPACE);
+    raw::with_epoll(
+        listener,
+        |stream| Session::new(stream, config),
+        |set, sessions, key| {
+            let Some(session) = &mut sessions[key] else { return Ok(()) };
             let waited = session.tls.wants_write();
-            let outcome = if waited { session.write() } else { session.echo(&mut space) };
-            let waits = session.tls.wants_write();
-            if outcome.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
-                sessions[key] = None;
-            } else if waits != waited {
-                let interest = if waits { EventFlags::OUT } else { EventFlags::IN };
-                epoll::modify(&set, &session.stream, EventData::new_u64(key as u64), interest)?;
+            match if waited { session.write() } else { session.echo(&mut space) } {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
             }
-        }
-    }
+            match session.tls.wants_write() {
+                waits if waits == waited => Ok(()),
+                true => raw::wait_for(set, &session.stream, EventFlags::OUT),
+                false => raw::wait_for(set, &session.stream, EventFlags::IN),
+            }
+        },
+    )
 }
 
 struct Session {
@@ -77,16 +56,15 @@ struct Space {
 }
 
 impl Space {
-    fn new() -> Self {
+    fn new(bytes: usize) -> Self {
         // A record may have begun before.
-        Self { records: vec![0; 64 * 1024], bytes: vec![0; 128 * 1024] }
+        Self { records: vec![0; bytes], bytes: vec![0; bytes + MOST_OF_RECORD] }
     }
 }
 
 impl Session {
-    fn new(stream: TcpStream, config: &Arc<ServerConfig>) -> Result<Self, Box<dyn Error>> {
-        stream.set_nodelay(true)?;
-        let mut tls = ServerConnection::new(Arc::clone(config))?;
+    fn new(stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Self> {
+        let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
         tls.set_buffer_limit(None);
         Ok(Self { tls, stream })
     }
@@ -119,3 +97,6 @@ impl Session {
         Ok(())
     }
 }
+
+/// Bytes in a record, at most (RFC 8446, section 5.1).
+const MOST_OF_RECORD: usize = 16 * 1024;
