@@ -209,7 +209,7 @@ impl Transport for TlsStream {
             match self.receive_records(space, patience)? {
                 Some(taken) => return Ok(taken),
                 // A peer that sends records with nothing in them keeps nobody here.
-                None if patience == Patience::DontWait => return Err(io::ErrorKind::WouldBlock.into()),
+                None if patience != Patience::Block => return Err(io::ErrorKind::WouldBlock.into()),
                 None => {}
             }
         }

@@ -113,6 +113,23 @@ fn a_time_out_is_kept_though_bytes_arrive() {
 }
 
 #[test]
+fn a_message_that_comes_soon_is_waited_for_within_the_read() {
+    let (mut connection, mut peer, seen) = against_peer_observed(Role::Server, options(|_| ()));
+    // Where the machine is busy, it may not come soon.
+    eventually("nobody has waited before the read", || {
+        let before = seen.waits();
+        peer.send(text("soon"));
+        assert_eq!(connection.next_message_within(LIMIT), Ok(Next::Message(Message::Text("soon"))));
+        seen.waits() == before
+    });
+    // And what does not come is waited for no longer than was said.
+    let start = Instant::now();
+    assert_eq!(connection.next_message_within(Duration::from_millis(150)), Ok(Next::Timeout));
+    let took = start.elapsed();
+    assert!((Duration::from_millis(150)..Duration::from_secs(3)).contains(&took), "{took:?}");
+}
+
+#[test]
 fn a_message_comes_whole_wherever_it_is_cut() {
     for role in ROLES {
         let (mut connection, mut peer) = against_peer(role, options(|_| ()));

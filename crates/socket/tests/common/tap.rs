@@ -22,6 +22,8 @@ struct State {
     writes: Vec<Write>,
     /// Reads that the attendant has made.
     ahead: usize,
+    /// Waits, without those within a read.
+    waits: usize,
     /// Whoever writes waits.
     held: bool,
     waiting: usize,
@@ -56,6 +58,11 @@ impl Seen {
     /// How often the attendant has read for a reader that was away.
     pub(crate) fn reads_ahead(&self) -> usize {
         self.state.lock().ahead
+    }
+
+    /// How often somebody has waited apart from reading.
+    pub(crate) fn waits(&self) -> usize {
+        self.state.lock().waits
     }
 
     pub(crate) fn forget(&self) {
@@ -106,6 +113,7 @@ impl Transport for Tap {
     }
 
     fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<Readiness> {
+        self.seen.state.lock().waits += 1;
         self.socket.wait(interest, timeout)
     }
 
