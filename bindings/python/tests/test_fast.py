@@ -12,6 +12,7 @@ import unittest
 import warnings
 from contextlib import contextmanager, suppress
 from typing import Any, Iterator
+from unittest import mock
 
 from plain import Plain, frame
 
@@ -194,6 +195,31 @@ class Events(unittest.TestCase):
         self.assertEqual(raised, [])
         with self.assertRaises(RuntimeError):
             server.poll(0)
+
+    def test_events_of_a_turn_are_kept_from_who_is_interrupted_amid_it(self) -> None:
+        with Server("127.0.0.1", 0) as server, Plain(server.address) as client:
+            while not server.connections:
+                server.poll(PATIENCE)
+            take = server._inbox.take
+            interrupted: list[int] = []
+
+            def take_and_raise(timeout_ms: int) -> Any:
+                found = take(timeout_ms)
+                if found and len(interrupted) < 5:
+                    # As a signal handler does that comes behind the call, and before the result has a name.
+                    interrupted.append(1)
+                    raise KeyboardInterrupt
+                return found
+
+            with mock.patch.object(server._inbox, "take", take_and_raise):
+                client.stream.sendall(b"".join(frame(2, b"%d" % number) for number in range(50)))
+                got: list[int] = []
+                limit = time.monotonic() + PATIENCE
+                while len(got) < 50 and time.monotonic() < limit:
+                    with suppress(KeyboardInterrupt):
+                        got += [int(event) for _, event in server.poll(0.1) if isinstance(event, bytes)]
+            self.assertEqual(got, list(range(50)))
+            self.assertTrue(interrupted)
 
     def test_who_was_interrupted_before_a_poll_can_poll(self) -> None:
         with Server("127.0.0.1", 0) as server, Plain(server.address) as client:

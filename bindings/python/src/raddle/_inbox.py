@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 from . import _constants as c
 from ._ending import ending
@@ -23,17 +23,22 @@ from .exceptions import ConnectionClosedError
 
 Happened = Tuple[Connection, Event]
 
+#: The events of a turn, and the one iterator that gives them.
+Turn = Tuple[List[Happened], Iterator[Happened]]
+
 
 class Inbox:
     """The events of one server, for one thread at a time.
 
-    ``connections`` are those whose last event was not given in a turn before this one, by their ids.
+    ``connections`` are those whose last event was not given in a turn before this one, by their ids. ``turn`` is what was found
+    until somebody takes it, by setting it to ``None``.
     """
 
     def __init__(self, server: ctypes.c_void_p, connect: Callable[[int], Connection]) -> None:
         self.connections: Dict[int, Connection] = {}
         self._server = server
         self._connect = connect
+        self.turn: Turn | None = None
         self._departed: List[int] = []
         # Handles of requests to be decided on.
         self.requests: List[int] = []
@@ -46,23 +51,29 @@ class Inbox:
         # Events that are in the table, and were not read off it.
         self._count = ctypes.c_size_t()
 
-    def take(self, timeout_ms: int) -> List[Happened]:
-        """Waits for events and gives them, or none, which ``status`` gives the cause of: ``ERR_TIMEOUT``, ``ERR_INTERRUPTED`` by
-        a wake or a signal, or ``ERR_CLOSED`` where the server has ended.
+    def take(self, timeout_ms: int) -> Turn | None:
+        """Waits for events and gives them, again where nobody has taken them, or ``None``, which ``status`` gives the cause of:
+        ``ERR_TIMEOUT``, ``ERR_INTERRUPTED`` by a wake or a signal, or ``ERR_CLOSED`` where the server has ended.
 
         :raises RuntimeError: the server was freed
         """
-        # Otherwise Ctrl-C has come when the library had given them, and before they were read off.
-        if not self._count.value:
-            self._let_go()
-            wait, count = ctypes.c_int64(timeout_ms), ctypes.byref(self._count)
-            self.status = _poll_batch(self._server, wait, self._region, _REGION, self._rows, _MOST, count)
-            if self.status in (c.ERR_TIMEOUT, c.ERR_INTERRUPTED, c.ERR_CLOSED):
-                return []
-            check(self.status)
-        happened = self._read()
+        # Ctrl-C can come at any point, and each event is given once all the same: `turn` and `_count` say how far this has come.
+        if self.turn is None:
+            if not self._count.value and not self._poll(timeout_ms):
+                return None
+            happened = self._read()
+            self.turn = (happened, iter(happened))
         self._count.value = 0
-        return happened
+        return self.turn
+
+    def _poll(self, timeout_ms: int) -> bool:
+        self._let_go()
+        wait, count = ctypes.c_int64(timeout_ms), ctypes.byref(self._count)
+        self.status = _poll_batch(self._server, wait, self._region, _REGION, self._rows, _MOST, count)
+        if self.status in (c.ERR_TIMEOUT, c.ERR_INTERRUPTED, c.ERR_CLOSED):
+            return False
+        check(self.status)
+        return True
 
     def _read(self) -> List[Happened]:
         """Makes objects of the events in the table."""

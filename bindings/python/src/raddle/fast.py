@@ -142,10 +142,11 @@ class Server:
         """
         limit = None if timeout is None else _check.seconds(timeout, "timeout")
         # A loop may have been left amid a turn.
-        left = list(self._given)
+        left = [*self._given]
         if not left:
             self._refill(limit, once=True)
-            left = list(self._given)
+            # Without a call, behind which Ctrl-C could come, and take them along.
+            left = [*self._given]
         return left
 
     def __iter__(self) -> Iterator[Tuple[Connection, Event]]:
@@ -327,14 +328,16 @@ class Server:
             while True:
                 outbox.flush()
                 try:
-                    happened = inbox.take(0 if outbox.unsent else _wait_ms(until))
+                    turn = inbox.take(0 if outbox.unsent else _wait_ms(until))
                 except RuntimeError:
                     # Where it was closed meanwhile it has ended; who asks for a turn of it asks for what is not there.
                     if self.handle or once:
                         raise
                     return False
-                # Before a function of the program is called, which may raise whatever it likes.
-                self._given = iter(happened)
+                happened: List[Tuple[Connection, Event]] = []
+                # Before a function of the program is called, which may raise whatever it likes, as a signal handler may.
+                happened, self._given = turn or (happened, iter(happened))
+                inbox.turn = None
                 if outbox.unsent:
                     happened.extend(self._unsent())
                 if self._on_request is not None:
