@@ -11,6 +11,7 @@ from typing import Any, Callable, TypeVar
 from unittest import mock
 
 from plain import Plain, frame
+from programs import scaled
 
 import raddle
 from raddle import aio
@@ -234,6 +235,28 @@ class Coroutines(unittest.IsolatedAsyncioTestCase):
             await asyncio.wait_for(task, PATIENCE)
         with self.assertRaises(RuntimeError):
             server.fast.broadcast("x")
+
+    async def test_no_wake_up_is_lost(self) -> None:
+        # There is no timer, and one thing in the air at a time: what does not wake the loop is not answered in ten seconds.
+        rounds = scaled(2000)
+
+        async with aio.serve(echo, "127.0.0.1", 0) as server:
+
+            def talk() -> None:
+                with Plain(server.address) as client:
+                    for number in range(rounds):
+                        message = f"message {number}"
+                        # A coroutine's answer, and what another thread has for all and for one.
+                        if number % 3 == 0:
+                            client.send(message)
+                        elif number % 3 == 1:
+                            server.fast.broadcast(message)
+                        else:
+                            server.fast.connections[0].send(message)
+                        assert client.message() == message
+                    client.close()
+
+            await asyncio.get_running_loop().run_in_executor(None, talk)
 
     async def test_the_loop_goes_on_while_nothing_comes(self) -> None:
         async with aio.serve(echo, "127.0.0.1", 0) as server:
