@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import unittest
+import unittest.mock
 from typing import Any, Callable, TypeVar
 from unittest import mock
 
@@ -187,6 +188,21 @@ class Coroutines(unittest.IsolatedAsyncioTestCase):
                     self.assertEqual(await elsewhere(other.message), "here")
                     self.assertEqual(await elsewhere(failing.close_code), 1006)
         self.assertIn("MemoryError", logs.output[0])
+
+    async def test_sending_goes_on_where_what_seemed_to_wait_has_left_by_itself(self) -> None:
+        async def handler(connection: aio.Connection) -> None:
+            for _ in range(4):
+                await connection.send(b"x" * 40_000)
+
+        # As it is while a thread of the library writes.
+        queued = unittest.mock.PropertyMock(side_effect=[10**6, 10**6, 0, 0, 0])
+        with unittest.mock.patch.object(raddle.fast.Connection, "queued", queued):
+            async with aio.serve(handler, "127.0.0.1", 0) as server:
+                with Plain(server.address) as client:
+                    for _ in range(4):
+                        self.assertEqual(len(await elsewhere(client.message)), 40_000)
+                    self.assertEqual(await elsewhere(client.close_code), 1000)
+                    await elsewhere(client.close)
 
     async def test_closing_the_server_ends_receiving_with_connection_closed(self) -> None:
         ends: list[Any] = []

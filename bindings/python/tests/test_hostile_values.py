@@ -217,8 +217,10 @@ class Many(unittest.TestCase):
                         websocket.send(message)
                     if [websocket.recv(timeout=30) for _ in sent] != sent:
                         wrong.append(number)
+            done.append(number)
 
         wrong: list[int] = []
+        done: list[int] = []
         with raddle.Server("127.0.0.1", 0, on_message=raddle.fast.Connection.send) as server:
             serving_thread = threading.Thread(target=server.serve_forever)
             serving_thread.start()
@@ -229,7 +231,7 @@ class Many(unittest.TestCase):
                 thread.join()
             server.shutdown(1)
             serving_thread.join()
-        self.assertEqual(wrong, [])
+        self.assertEqual((wrong, sorted(done)), ([], list(range(16))))
 
     def test_functions_run_on_the_threads_of_the_program(self) -> None:
         # Hostile input 334: their thread-local values are there.

@@ -78,11 +78,12 @@ class Requests(unittest.TestCase):
             raise SystemExit(3)
 
         with serving(process_request=leave) as (url, _):
-            with self.assertLogs("raddle.server", "ERROR") as logged, self.assertRaises(raddle.InvalidStatus) as caught:
-                raddle.connect(url)
+            with self.assertLogs("raddle.server", "ERROR") as logged:
+                with self.assertRaises(raddle.InvalidStatus) as caught:
+                    raddle.connect(url)
+                eventually("it is in the log", lambda: len(logged.records) > 0)
             response = caught.exception.response
             self.assertEqual((response.status_code, response.reason_phrase), (500, "Internal Server Error"))
-            eventually("it is in the log", lambda: len(logged.records) > 0)
 
     def test_may_have_their_response_changed(self) -> None:
         def more(_: raddle.ServerConnection, request: raddle.Request, response: raddle.Response) -> Decision:

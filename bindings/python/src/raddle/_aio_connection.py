@@ -79,6 +79,7 @@ class Connection:
             self._server.flush()
             if self.fast.queued > HIGH_WATER:
                 self._has_room.clear()
+                self._look_later(0.01)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Carries out the closing handshake, and waits until the connection has ended. Messages that come meanwhile can be
@@ -127,6 +128,19 @@ class Connection:
 
     def _drain(self) -> None:
         self._has_room.set()
+
+    def _look_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._look, seconds)
+
+    def _look(self, seconds: float) -> None:
+        """Lets who sends go on where there is room. What a thread of the library was just writing counts as waiting, and where it has
+        not had to wait no event tells that it has left."""
+        if self._closed is not None or self._has_room.is_set():
+            return
+        if self.fast.queued <= HIGH_WATER:
+            self._has_room.set()
+        else:
+            self._look_later(min(2 * seconds, 1.0))
 
     def _end(self, closed: Closed) -> None:
         self._closed = closed
