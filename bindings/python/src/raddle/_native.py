@@ -98,4 +98,5 @@ def _dotted(version: int) -> str:
 VARIABLE = "RADDLE_LIBRARY"
 
 abi = load(find())
-_held = ctypes.PyDLL(abi._name)
+# PyPy has no such calls, and nothing to keep by them.
+_held = getattr(ctypes, "PyDLL", ctypes.CDLL)(str(find()))
