@@ -214,6 +214,11 @@ impl Receiver {
         self.is_compressed()
     }
 
+    /// Tells whether the message that is lent is most of what is held: [`take_message`](Self::take_message) moves less than it gives.
+    pub fn is_mostly_message(&self) -> bool {
+        self.buffer.message().len() >= self.buffer.unread().len()
+    }
+
     /// Tells whether another whole frame, or a header that breaks a rule, is already there: whether
     /// [`advance`](Self::advance) has something to do before it needs more bytes.
     pub fn has_frame(&self) -> bool {

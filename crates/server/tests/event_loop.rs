@@ -152,6 +152,34 @@ fn messages_of_every_size_come_whole_however_they_are_cut() {
 }
 
 #[test]
+fn many_empty_messages_of_one_read_take_few_polls() {
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        let one = client.encode(&text(""));
+        client.send_bytes(&one.repeat(10_000));
+        for _ in 0..10_000 {
+            assert_eq!(client.frame(), text(""));
+        }
+        say_goodbye(client);
+    });
+    let (mut polls, mut messages) = (0, 0);
+    while !events.is_over() {
+        let before = messages;
+        for event in events.poll(Some(LIMIT)) {
+            if let Event::Message(connection, message) = event {
+                connection.send(message).expect("there is room");
+                messages += 1;
+            }
+        }
+        polls += usize::from(messages > before);
+    }
+    join(client, LIMIT);
+    // About a thousand a turn; each system call of the client may bring fewer.
+    assert!(messages == 10_000 && polls < 100, "{messages} in {polls} polls");
+}
+
+#[test]
 fn a_corked_answer_leaves_though_nobody_polls_and_a_flush_lets_it_leave() {
     let (server, mut events) = looping(|builder| builder);
     let client = beside(&server, |server| {

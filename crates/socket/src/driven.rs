@@ -507,6 +507,11 @@ impl<'a> Seat<'a> {
         let space = receiver.space();
         let size = space.len();
         match self.link.transport.receive(space, Patience::DontWait) {
+            Ok(0) if self.leaves_answers => {
+                // Of what was received before the connection was driven.
+                self.inbound().ahead.push_back(Ahead::End(Cause::EndOfStream));
+                Ok(Turn::More)
+            }
             Ok(0) if self.link.puts_end_off() => {
                 self.inbound().ahead.push_back(Ahead::End(Cause::EndOfStream));
                 Ok(Turn::Paused)
@@ -569,7 +574,7 @@ impl<'a> Seat<'a> {
                 link.note_message_complete();
                 leaves_answers |= answers == Answers::Behind;
                 // What is answered behind the read has to stay until then.
-                let is_apart = leaves_answers && (!is_lent || receiver.is_inflated());
+                let is_apart = leaves_answers && (receiver.is_inflated() || !is_lent && receiver.is_mostly_message());
                 let taken = if is_apart { receiver.take_message() } else { None };
                 let arrived = match taken {
                     Some(received) => Arrived::Apart(received),
