@@ -123,7 +123,7 @@ fn output_that_nobody_takes_counts() {
         }
         let used = server.metrics().buffered_bytes;
         assert!((2_780_000..3_000_000).contains(&used), "{used}");
-        while writers[2].queued() < 800_000 && writers[1].state() == raddle_socket::State::Open {
+        while writers[2].queued() < 1_300_000 && writers[1].state() == raddle_socket::State::Open {
             writers[2].send(&[7; 20_000]).expect("there is room");
         }
         eventually("the largest goes", || server.metrics().ended.get(&Cause::OverBudget) == Some(&1));
