@@ -23,9 +23,9 @@ use crate::lease::{Ahead, Deputy};
 use crate::link::Link;
 use crate::outgoing::Outgoing;
 use crate::pause::Reading;
-use crate::reader::LINGER;
 use crate::sys;
 use crate::transport::{Interest, Patience};
+use crate::winding_up::LINGER;
 
 /// Why reading ahead has stopped.
 enum Stop {

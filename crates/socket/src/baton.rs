@@ -9,7 +9,7 @@ use raddle_core::Data;
 
 use crate::aside::Unwritten;
 use crate::attendant::Attendant;
-use crate::driven::keep_memory;
+use crate::drives::keep_memory;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;

@@ -1,26 +1,22 @@
 //! A connection whose receiving half is driven by an event loop: what has arrived goes in, messages come out, nothing waits.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::net::Shutdown;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use raddle_core::{Event, Memory, Message, Received};
+use raddle_core::{Message, Received};
 
 use crate::ahead::BROKEN_LAYER;
 use crate::attendant::Attendant;
 use crate::end::{Cause, End};
 use crate::flags::Flag;
-use crate::lease::{Ahead, Inbound};
 use crate::link::Link;
-use crate::outgoing::Outgoing;
 use crate::pause::Reading;
 use crate::reader::Reader;
-use crate::spares;
+use crate::seat::{Answers, Parsed, Seat};
 use crate::transport::Patience;
 use crate::writer::Writer;
 
@@ -79,46 +75,6 @@ pub enum Turn {
     Paused,
 }
 
-/// Says that this thread drives connections, and has nothing else to do: what it sends never waits, as with
-/// [`Writer::try_send`], for it would wait for itself.
-pub fn drive_on_this_thread() {
-    DRIVES.set(Drives::Whatever);
-}
-
-/// Says that this thread drives the connections of `driver` now and then: what it sends to them does not wait, and leaves when
-/// it drives them again.
-pub fn drive_for(driver: &dyn Driver) {
-    DRIVES.set(Drives::Only(driver.id()));
-}
-
-/// What a thread drives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Drives {
-    Nothing,
-    Whatever,
-    /// The connections of the driver that has this number.
-    Only(u64),
-}
-
-impl Outgoing {
-    /// Tells whether this thread may wait for the peer.
-    pub(crate) fn may_wait(&self) -> bool {
-        match DRIVES.get() {
-            Drives::Nothing => true,
-            Drives::Whatever => false,
-            Drives::Only(_) => !self.is_left_to_this_thread(),
-        }
-    }
-
-    /// Tells whether what this thread sends leaves when it drives the connection again.
-    pub(crate) fn is_left_to_this_thread(&self) -> bool {
-        match (DRIVES.get(), &self.driver) {
-            (Drives::Only(id), Some((driver, _))) => driver.id() == id,
-            _ => false,
-        }
-    }
-}
-
 impl Writer {
     /// The event loop that has the reader, and the key of the connection there, for whoever has it [released](Driver::release):
     /// once, until the reader has come back. `None`: no event loop has it, or another has asked before.
@@ -134,15 +90,6 @@ impl Writer {
         self.link().flags.lower(Flag::CalledAway);
     }
 }
-
-/// Keeps the memory of what was written to one connection for the next, where this thread drives many.
-pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) {
-    if DRIVES.get() != Drives::Nothing {
-        spares::keep_output(memory, written);
-    }
-}
-
-thread_local!(static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) });
 
 impl Driven {
     /// Takes a connection from its reader. From now on `driver` is told of what it needs, under `key`.
@@ -397,249 +344,14 @@ impl Driven {
     }
 }
 
-/// When the messages of a read are answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answers {
-    /// While they are delivered.
-    Within,
-    /// When the read has returned.
-    Behind,
-}
-
-/// How far a connection was parsed.
-enum Parsed {
-    /// All that was complete was delivered.
-    All,
-    /// There is more, and others have waited long enough.
-    Enough,
-    /// The rest has to wait until there is room for the answers.
-    Held,
-    /// The rest has to wait until the application wants it.
-    Paused,
-}
-
-/// The reader's place, with memory that is lent to it, for one read.
-struct Seat<'a> {
-    link: &'a Arc<Link>,
-    /// There, as long as the seat is taken.
-    place: &'a mut Option<Box<Inbound>>,
-    memory: &'a mut Vec<u8>,
-    /// Bytes at the start of the memory that are somebody else's.
-    used: &'a mut usize,
-    is_lent: bool,
-    answers: Answers,
-    /// What was delivered is answered behind this read, and the end has to wait for that.
-    leaves_answers: bool,
-}
-
-impl<'a> Seat<'a> {
-    fn take(link: &'a Arc<Link>, memory: &'a mut Vec<u8>, used: &'a mut usize, answers: Answers) -> Self {
-        // SAFETY: a link has one reader, whose driver has it borrowed exclusively. It has entered, and leaves only when the
-        // driver lets it go.
-        #[allow(unsafe_code)]
-        let place = unsafe { link.inbound.stay() };
-        if place.is_none() {
-            *place = Some(match spares::inbound() {
-                Some(mut spare) if link.info.deflate.is_none() => {
-                    spare.receiver.renew(link.role, link.options.limits);
-                    spare
-                }
-                Some(mut spare) => {
-                    *spare = link.new_inbound();
-                    spare
-                }
-                None => Box::new(link.new_inbound()),
-            });
-        }
-        link.cork.put();
-        link.resume_message();
-        Self { link, place, memory, used, is_lent: false, answers, leaves_answers: false }
-    }
-
-    fn inbound(&mut self) -> &mut Inbound {
-        self.place.as_deref_mut().expect("the seat is taken")
-    }
-
-    /// Delivers what was received before the connection was driven.
-    fn read_ahead(
-        &mut self,
-        reading: Reading,
-        mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<Turn>, Cause> {
-        while !self.link.flags.has(Flag::Abandoned) {
-            let is_hindered = reading == Reading::Wanted && self.link.is_paused();
-            if is_hindered || self.link.flags.has(Flag::CalledAway) {
-                return Ok(Break(Turn::More));
-            }
-            let is_last_word = matches!(self.inbound().ahead.front(), Some(Ahead::Close | Ahead::End(_)));
-            if is_last_word && self.leaves_answers {
-                return Ok(Break(Turn::More));
-            }
-            if is_last_word && self.link.puts_end_off() {
-                return Ok(Break(Turn::Paused));
-            }
-            let Some(ahead) = self.inbound().ahead.pop_front() else { break };
-            match ahead {
-                Ahead::Message(message) => {
-                    self.leaves_answers |= self.answers == Answers::Behind;
-                    if deliver(Arrived::Lent(message.lend())).is_break() {
-                        return Ok(Break(Turn::More));
-                    }
-                }
-                // Of a message that was being read in parts: the rest is not asked for any more.
-                Ahead::Part(..) => {}
-                Ahead::Close => return Err(Cause::PeerClose),
-                Ahead::End(cause) => return Err(cause),
-            }
-        }
-        Ok(Continue(()))
-    }
-
-    fn receive(&mut self) -> Result<Turn, Cause> {
-        let receiver = &mut self.place.as_deref_mut().expect("the seat is taken").receiver;
-        // A message that is larger goes on in memory of its own, and is not moved with every read.
-        if receiver.held() <= (self.memory.len() - *self.used) / LENT_SHARE {
-            receiver.lend_behind(mem::take(self.memory), *self.used);
-            self.is_lent = true;
-        } else if let Some(memory) = receiver.lacks().and_then(spares::input) {
-            receiver.lend(memory);
-        }
-        let space = receiver.space();
-        let size = space.len();
-        match self.link.transport.receive(space, Patience::DontWait) {
-            Ok(0) if self.leaves_answers => {
-                // Of what was received before the connection was driven.
-                self.inbound().ahead.push_back(Ahead::End(Cause::EndOfStream));
-                Ok(Turn::More)
-            }
-            Ok(0) if self.link.puts_end_off() => {
-                self.inbound().ahead.push_back(Ahead::End(Cause::EndOfStream));
-                Ok(Turn::Paused)
-            }
-            Ok(0) => Err(Cause::EndOfStream),
-            // Given up meanwhile: what came behind our last word is not the peer's, where there is TLS.
-            Ok(_) if self.link.flags.has(Flag::GivenUp) => Ok(Turn::More),
-            Ok(count) => {
-                receiver.filled(count);
-                self.link.counters.heard(count);
-                Ok(if count == size { Turn::Full } else { Turn::Done })
-            }
-            Err(error) if is_nothing(&error) => Ok(Turn::Done),
-            Err(error) => Err(Cause::Io(error.kind())),
-        }
-    }
-
-    /// Delivers what is complete.
-    fn parse(
-        &mut self,
-        reading: Reading,
-        mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
-    ) -> Result<Parsed, Cause> {
-        let (link, is_lent, answers) = (self.link, self.is_lent, self.answers);
-        let (mut leaves_answers, mut is_unanswered) = (self.leaves_answers, link.is_unanswered());
-        let Inbound { receiver, ahead, .. } = self.inbound();
-        let mut parsed = Parsed::All;
-        let mut left = EVENTS;
-        loop {
-            if let Some(hindered) = link.hindrance(reading) {
-                parsed = hindered;
-                break;
-            }
-            if leaves_answers && receiver.is_before_close() {
-                parsed = Parsed::Enough;
-                break;
-            }
-            if is_unanswered && receiver.is_before_close() && link.puts_end_off() {
-                parsed = Parsed::Paused;
-                break;
-            }
-            match receiver.advance() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) if leaves_answers => {
-                    ahead.push_back(Ahead::End(Cause::Failed(error)));
-                    parsed = Parsed::Enough;
-                    break;
-                }
-                Err(error) if is_unanswered && link.puts_end_off() => {
-                    ahead.push_back(Ahead::End(Cause::Failed(error)));
-                    parsed = Parsed::Paused;
-                    break;
-                }
-                Err(error) => return Err(Cause::Failed(error)),
-            }
-            if receiver.is_whole_message() {
-                link.counters.message();
-                // The one behind it has a time of its own.
-                link.note_message_complete();
-                leaves_answers |= answers == Answers::Behind;
-                // What is answered behind the read has to stay until then.
-                let is_apart = leaves_answers && (receiver.is_inflated() || !is_lent && receiver.is_mostly_message());
-                let taken = if is_apart { receiver.take_message() } else { None };
-                let arrived = match taken {
-                    Some(received) => Arrived::Apart(received),
-                    None => Arrived::Lent(receiver.message().expect("it is one, and was not taken")),
-                };
-                if deliver(arrived).is_break() {
-                    parsed = Parsed::Enough;
-                    break;
-                }
-                is_unanswered = link.is_unanswered();
-            } else {
-                let event = receiver.event().expect("advance() has returned true");
-                link.react(&event);
-                match event {
-                    Event::Close(_) => return Err(Cause::PeerClose),
-                    Event::Ping(_) => link.flush_full_cork(),
-                    _ => {}
-                }
-            }
-            if link.flags.has(Flag::Overfull) && !link.make_room() {
-                parsed = Parsed::Held;
-                break;
-            }
-            left = left.saturating_sub(1);
-            if left == 0 && receiver.has_frame() {
-                parsed = Parsed::Enough;
-                break;
-            }
-        }
-        if receiver.is_amid_message() {
-            link.note_amid_message();
-            // What is not read cannot be late.
-            if matches!(parsed, Parsed::Held | Parsed::Paused) {
-                link.pause_message();
-            }
-        } else {
-            link.note_message_complete();
-        }
-        Ok(parsed)
-    }
-}
-
 impl Link {
-    /// Why nothing more is parsed; `None`: it is.
-    #[inline]
-    fn hindrance(&self, reading: Reading) -> Option<Parsed> {
-        if !self.flags.has_any([Flag::Abandoned, Flag::Paused, Flag::CalledAway]) {
-            None
-        } else if self.flags.has(Flag::Abandoned) {
-            // Nothing more of a connection that the application has cut, be it while a message was delivered.
-            Some(Parsed::All)
-        } else if reading == Reading::Wanted && self.is_paused() {
-            Some(Parsed::Paused)
-        } else {
-            self.flags.has(Flag::CalledAway).then_some(Parsed::Enough)
-        }
-    }
-
     /// Why nothing is read: because the peer does not take what waits for it, or because another thread is amid a message.
     fn held(&self) -> Turn {
         if self.outgoing.lock().has_postponed() { Turn::Paused } else { Turn::Held }
     }
 
     /// Writes what waits beyond the limit. `false`: the peer does not take it.
-    fn make_room(self: &Arc<Self>) -> bool {
+    pub(crate) fn make_room(self: &Arc<Self>) -> bool {
         self.flush();
         let outgoing = self.outgoing.lock();
         let has_room = outgoing.queued() <= self.options.outgoing_limit && !outgoing.has_postponed();
@@ -648,24 +360,6 @@ impl Link {
             self.flags.lower(Flag::Overfull);
         }
         has_room
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        self.link.cork.pull();
-        let inbound = self.place.as_deref_mut().expect("the seat is taken");
-        if self.is_lent {
-            *self.used = inbound.receiver.end();
-            *self.memory = inbound.receiver.reclaim();
-        } else if inbound.receiver.held() == 0 {
-            spares::keep_input(inbound.receiver.reclaim());
-        }
-        self.link.count_input(inbound.receiver.kept());
-        // What is torn stays with its connection, and else nothing does.
-        if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
-            spares::keep_inbound(spare);
-        }
     }
 }
 
@@ -682,49 +376,6 @@ impl fmt::Debug for Driven {
     }
 }
 
-fn is_nothing(error: &io::Error) -> bool {
+pub(crate) fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// What a connection keeps between two reads is moved to memory that is lent, where it takes no more than this share of it.
-const LENT_SHARE: usize = 4;
-/// So many events are delivered before others have their turn: a read can bring ten thousand empty messages.
-const EVENTS: u32 = 1024;
-
-#[cfg(test)]
-mod tests {
-    use raddle_core::Sender;
-
-    use super::*;
-
-    /// A driver that does nothing.
-    struct Idle(u64);
-
-    impl Driver for Idle {
-        fn id(&self) -> u64 {
-            self.0
-        }
-
-        fn output_waits(&self, _key: usize) {}
-        fn output_is_ready(&self, _key: usize) {}
-        fn input_is_wanted(&self, _key: usize) {}
-        fn release(&self, _key: usize, _heir: Box<dyn FnOnce(Reader) + Send>) {}
-        fn take_back(&self, _key: usize, _reader: Reader) {}
-        fn ended(&self, _key: usize) {}
-    }
-
-    #[test]
-    fn a_thread_that_drove_a_loop_may_wait_for_another_at_the_same_address() {
-        let first = Arc::new(Idle(1));
-        let address = Arc::as_ptr(&first).addr();
-        drive_for(&*first);
-        let mut outgoing = Outgoing::new(Sender::server(), None, None);
-        outgoing.driver = Some((first as Arc<dyn Driver>, 0));
-        assert!(outgoing.is_left_to_this_thread() && !outgoing.may_wait());
-        outgoing.driver = None;
-        let second = (0..1000).map(|_| Arc::new(Idle(2))).find(|idle| Arc::as_ptr(idle).addr() == address);
-        let second = second.expect("the memory is used again");
-        outgoing.driver = Some((second as Arc<dyn Driver>, 0));
-        assert!(!outgoing.is_left_to_this_thread() && outgoing.may_wait());
-    }
 }

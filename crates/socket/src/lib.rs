@@ -24,6 +24,7 @@ mod compression;
 mod connection;
 mod cork;
 mod driven;
+mod drives;
 mod end;
 mod flags;
 mod fragments;
@@ -38,6 +39,7 @@ mod pause;
 mod pinging;
 mod publication;
 mod reader;
+mod seat;
 mod spares;
 mod stream;
 mod sys;
@@ -50,6 +52,7 @@ mod transport;
 mod turn;
 mod unanswered;
 mod watch;
+mod winding_up;
 mod writer;
 
 #[doc(hidden)]
@@ -57,7 +60,9 @@ pub use attendant::prepare;
 pub use budget::Budget;
 pub use connection::{Attachment, Connection, OnEnd, Opening};
 #[doc(hidden)]
-pub use driven::{Arrived, Driven, Driver, Turn, drive_for, drive_on_this_thread};
+pub use driven::{Arrived, Driven, Driver, Turn};
+#[doc(hidden)]
+pub use drives::{drive_for, drive_on_this_thread};
 pub use end::{Cause, End, SendError, SendStatus};
 pub use info::{Agreed, Info};
 pub use keys::RandomKeys;

@@ -22,9 +22,9 @@ use crate::keys::RandomKeys;
 use crate::lease::{Inbound, Lease};
 use crate::options::Options;
 use crate::outgoing::Outgoing;
-use crate::reader::LINGER;
 use crate::stream::Stream;
 use crate::sys;
+use crate::winding_up::LINGER;
 use crate::writer::Traffic;
 
 /// One connection.
