@@ -9,7 +9,7 @@ use crate::outgoing::Outgoing;
 use crate::spares;
 
 /// Says that this thread drives connections, and has nothing else to do: what it sends never waits, as with
-/// [`Writer::try_send`], for it would wait for itself.
+/// [`Writer::try_send`](crate::Writer::try_send), for it would wait for itself.
 pub fn drive_on_this_thread() {
     DRIVES.set(Drives::Whatever);
 }
