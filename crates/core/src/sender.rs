@@ -325,6 +325,11 @@ impl Memory {
         *self.output = Output { bytes: written, written: 0 };
     }
 
+    /// Bytes that it has room for.
+    pub fn capacity(&self) -> usize {
+        self.output.bytes.capacity()
+    }
+
     /// Gives up what it is, for the bytes that it consists of.
     pub fn into_bytes(self) -> Vec<u8> {
         self.output.bytes

@@ -314,9 +314,12 @@ impl Driven {
 
     /// Ends the sending side once our last word is written, so that the peer can go.
     fn half_close(&self) {
+        if !self.is_leaving() {
+            return;
+        }
         let link = self.link();
         let outgoing = link.outgoing.lock();
-        if self.is_leaving() && !outgoing.ended && outgoing.is_written() {
+        if !outgoing.ended && outgoing.is_written() {
             // It fails where the peer has gone already.
             let _ = link.transport.shutdown(Shutdown::Write);
         }

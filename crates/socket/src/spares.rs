@@ -11,7 +11,7 @@ use crate::pages::give_back;
 
 /// Memory for output that this thread has written before, and that its processor still has at hand.
 pub(crate) fn output() -> Memory {
-    SPARES.with(|spares| spares.output.take()).unwrap_or_default()
+    SPARES.with(|spares| spares.outputs.borrow_mut().pop()).unwrap_or_default()
 }
 
 /// Memory for `more` bytes behind those of `output`.
@@ -29,13 +29,17 @@ pub(crate) fn make_room(output: &mut Vec<u8>, more: usize) {
 pub(crate) fn keep_output(memory: Option<Memory>, mut written: Vec<u8>) {
     written.clear();
     SPARES.with(|spares| {
-        let mut memory = memory.or_else(|| spares.output.take()).unwrap_or_default();
+        let outputs = &mut spares.outputs.borrow_mut();
+        let mut memory = memory.or_else(|| outputs.pop()).unwrap_or_default();
         if written.capacity() <= SMALL {
             memory.hold(written);
         } else {
             keep(&mut spares.large_output.borrow_mut(), written);
         }
-        spares.output.set(Some(memory));
+        // More than one are in use where a message goes to many connections, and all of them are written behind it.
+        if outputs.is_empty() || outputs.len() < MOST_OUTPUTS && memory.capacity() <= SMALL_OUTPUT {
+            outputs.push(memory);
+        }
     });
 }
 
@@ -63,12 +67,16 @@ pub(crate) fn keep_inbound(inbound: Box<Inbound>) {
 
 /// Tells whether this thread keeps large pieces, which it gives back by [`drop_large_spares`] when it has nothing to do.
 pub fn has_large_spares() -> bool {
-    SPARES.with(|spares| !spares.large_output.borrow().is_empty() || !spares.large_input.borrow().is_empty())
+    SPARES.with(|spares| {
+        let has_outputs = spares.outputs.borrow().len() > 1;
+        has_outputs || !spares.large_output.borrow().is_empty() || !spares.large_input.borrow().is_empty()
+    })
 }
 
 /// Gives the large pieces that this thread keeps to the system.
 pub fn drop_large_spares() {
     SPARES.with(|spares| {
+        spares.outputs.replace_with(|outputs| outputs.pop().into_iter().collect());
         for pieces in [&spares.large_output, &spares.large_input] {
             pieces.take().into_iter().for_each(give_back);
         }
@@ -78,7 +86,8 @@ pub fn drop_large_spares() {
 #[derive(Default)]
 struct Spares {
     inbound: Cell<Option<Box<Inbound>>>,
-    output: Cell<Option<Memory>>,
+    /// The one that was used last is the last.
+    outputs: RefCell<Vec<Memory>>,
     large_output: RefCell<Vec<Vec<u8>>>,
     large_input: RefCell<Vec<Vec<u8>>>,
 }
@@ -102,3 +111,6 @@ fn keep(pieces: &mut Vec<Vec<u8>>, piece: Vec<u8>) {
 const SMALL: usize = 256 * 1024;
 /// Bytes of large pieces that a thread keeps for output, and as many for input.
 const MOST: usize = 32 << 20;
+/// So many pieces of memory for output a thread keeps, of this capacity in bytes at most.
+const MOST_OUTPUTS: usize = 4096;
+const SMALL_OUTPUT: usize = 16 * 1024;
