@@ -242,6 +242,11 @@ impl Driven {
             // What was held back is parsed first.
             let receiver = &seat.inbound().receiver;
             let turn = if receiver.has_frame() || receiver.has_failed() { Turn::Done } else { seat.receive()? };
+            if turn == Turn::Paused {
+                // The end of the stream is put off. What it has cut short is not late.
+                link.pause_message();
+                return Ok(turn);
+            }
             Ok(match seat.parse(reading, &mut deliver)? {
                 // What a layer has received already, no poller would tell.
                 Parsed::All if link.transport.has_input() => Turn::More,

@@ -245,6 +245,10 @@ impl Link {
     pub(crate) fn send_no_more(&self, cause: Cause) {
         let mut outgoing = self.outgoing.lock();
         outgoing.aside().cause.get_or_insert(cause);
+        if outgoing.queued() > 0 {
+            // A Close that waits to be written is not sent either.
+            outgoing.aside().sent = None;
+        }
         // It fails where one was sent already.
         let _ = outgoing.sender.close(None);
         outgoing.discard();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
@@ -136,14 +137,23 @@ impl Link {
                 continue;
             }
             // A signal does not end the wait for a turn.
-            let bell = match &outgoing.aside().bell {
-                Some(bell) => Arc::clone(bell),
-                None => Arc::clone(outgoing.aside().bell.insert(Arc::new(Bell::new()?))),
-            };
-            match MutexGuard::unlocked(outgoing, || bell.wait(left)) {
+            let mut bell = outgoing.aside().bell.clone();
+            if bell.is_none() {
+                // `None` then too: there is no descriptor left.
+                bell = Bell::new().ok().map(Arc::new);
+                outgoing.aside().bell.clone_from(&bell);
+            }
+            let waited = MutexGuard::unlocked(outgoing, || match bell {
+                Some(bell) => bell.wait(left),
+                None => sys::pause(left.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)),
+            });
+            match waited {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Paused::Signal),
                 waited => waited?,
             }
         }
     }
 }
+
+/// How long a paused reader sleeps that cannot be rung for: soon enough not to be missed.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -464,7 +464,8 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let link = self.writer.link();
         link.cork.pull();
-        if link.cork.is_held() {
+        // In a forked child it is the parent's, which writes it itself.
+        if link.cork.is_held() && Attendant::get().is_here() {
             link.flush();
         }
         // What waits goes with the reader. The attendant finds that it was here, and reads on where it had enough.

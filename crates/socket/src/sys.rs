@@ -63,6 +63,12 @@ pub(crate) fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
     net::getsockname(socket).ok()?.try_into().ok()
 }
 
+/// Sleeps for this time, or until a signal handler has run on this thread: [`Interrupted`](io::ErrorKind::Interrupted).
+pub(crate) fn pause(time: Duration) -> io::Result<()> {
+    poll(&mut [], Some(&Timespec::try_from(time).unwrap_or(LONG)))?;
+    Ok(())
+}
+
 pub(crate) fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     let how = match how {
         Shutdown::Read => net::Shutdown::Read,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use raddle_core::{Close, CloseCode, Message, Progress};
 
+use crate::attendant::Attendant;
 use crate::compression::{Compression, OfMessage};
 use crate::connection::Attachment;
 use crate::end::{Cause, SendError, SendStatus};
@@ -301,7 +302,8 @@ impl MessageWriter<'_> {
 
 impl Drop for MessageWriter<'_> {
     fn drop(&mut self) {
-        if self.begun {
+        // In a forked child the message is the parent's, which goes on with it.
+        if self.begun && Attendant::get().is_here() {
             let close = Close { code: CloseCode::INTERNAL_ERROR, reason: "a message was given up" };
             // It fails where the connection has ended, which tells the peer as well.
             let _ = self.link.close(Some(close), Cause::LocalClose);

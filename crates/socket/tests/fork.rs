@@ -86,3 +86,31 @@ fn the_masking_keys_of_a_child_process_are_its_own() {
     let shared: Vec<_> = of_child.iter().filter(|key| of_parent.contains(key)).collect();
     assert!(shared.is_empty(), "parent and child have both used {shared:?}");
 }
+
+fn dropped<T>(value: T) -> u8 {
+    drop(value);
+    0
+}
+
+#[test]
+fn what_waits_in_the_handles_of_a_parent_is_not_sent_by_a_child_that_drops_them() {
+    let _alone = ALONE.lock();
+    let (mut connection, mut peer) = against_peer(Role::Server, options(|options| options.ping_interval = None));
+    peer.send_all(&[text("ask"), text("ask")]);
+    assert!(connection.next_message().expect("open").is_some());
+    let (reader, writer) = connection.split();
+    assert_eq!(writer.send("corked"), Ok(SendStatus::Queued), "the test is about a corked send");
+    let (child, (mut reader, writer)) = in_child((reader, writer), dropped);
+    expect_success(child);
+    assert!(reader.next_message().expect("open").is_some());
+    assert_eq!(peer.frame(), text("corked"));
+
+    let mut message = writer.begin_owned();
+    message.send("begun").expect("open");
+    let (child, message) = in_child(message, dropped);
+    expect_success(child);
+    message.finish("finished").expect("open");
+    let frames = [peer.frame(), peer.frame()];
+    assert_eq!(frames.map(|frame| frame.payload), [b"begun".to_vec(), b"finished".to_vec()]);
+    assert_eq!(peer.frame_within(Duration::from_millis(50)), None);
+}
