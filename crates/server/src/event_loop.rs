@@ -65,18 +65,27 @@ pub struct EventLoop {
 /// What has happened.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum Event<'a, M = Message<'a>> {
     /// A client has made its request: to be decided on, now or later, from any thread. Only where
     /// [`Builder::requests_as_events`](crate::Builder::requests_as_events) asks for that.
     Request(Request),
     /// A connection was opened.
     Open(&'a Writer),
     /// A message has arrived.
-    Message(&'a Writer, Message<'a>),
+    Message(&'a Writer, M),
     /// All that waited to be written has left, after some of it had to wait.
     Drained(&'a Writer),
     /// A connection has ended: the last event of it.
     Closed(&'a Writer, End),
+}
+
+/// A message as it lies in memory, for languages that have no type for what is known to be a text: they need not have it looked
+/// through once more.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Plain<'a> {
+    pub is_text: bool,
+    pub bytes: &'a [u8],
 }
 
 /// Ends a poll, from any thread.
@@ -153,6 +162,18 @@ impl EventLoop {
     /// Events that are not taken out of the iterator are there for [`rest`](Self::rest), until the next poll. A poll without events says that the time was up, that a
     /// [`Waker`] or a signal has ended it, or that the server has stopped.
     pub fn poll(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_>> {
+        self.turn(timeout);
+        self.rest()
+    }
+
+    /// As [`poll`](Self::poll), with messages as they lie there.
+    #[doc(hidden)]
+    pub fn poll_plain(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = Event<'_, Plain<'_>>> {
+        self.turn(timeout);
+        self.rest_plain()
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>) {
         let until = timeout.map(|timeout| after(Instant::now(), timeout));
         drive_for(&*self.home);
         self.turn.clear();
@@ -177,11 +198,29 @@ impl EventLoop {
                 self.home.watch.wake();
             }
         }
-        self.rest()
     }
 
     /// The events of the last poll that were not taken.
     pub fn rest(&mut self) -> impl Iterator<Item = Event<'_>> {
+        self.rest_as(Kind::lend, Received::message)
+    }
+
+    /// As [`rest`](Self::rest), with messages as they lie there.
+    #[doc(hidden)]
+    pub fn rest_plain(&mut self) -> impl Iterator<Item = Event<'_, Plain<'_>>> {
+        let lie = |kind, bytes| Plain { is_text: matches!(kind, Kind::Text), bytes };
+        self.rest_as(lie, |received| match received.message() {
+            Message::Text(text) => Plain { is_text: true, bytes: text.as_bytes() },
+            Message::Binary(bytes) => Plain { is_text: false, bytes },
+        })
+    }
+
+    /// The events, with messages as whoever asks wants them: from where they lie, or from memory of their own.
+    fn rest_as<'a, M: 'a>(
+        &'a mut self,
+        lie: impl Fn(Kind, &'a [u8]) -> M + 'a,
+        own: impl Fn(&'a Received) -> M + 'a,
+    ) -> impl Iterator<Item = Event<'a, M>> {
         let Record { arena, apart, happened, given, departed, .. } = &mut self.turn;
         let (arena, apart, departed, berths) = (&*arena, &*apart, &*departed, &self.berths);
         let writer = |key| berths.get(key)?.driven.as_ref().map(Driven::writer);
@@ -190,8 +229,8 @@ impl EventLoop {
             Some(match happened {
                 Happened::Message(key, place) => {
                     let message = match place {
-                        Place::Arena(kind, range) => kind.lend(&arena[range.clone()]),
-                        Place::Apart(index) => apart[*index].message(),
+                        Place::Arena(kind, range) => lie(*kind, &arena[range.clone()]),
+                        Place::Apart(index) => own(&apart[*index]),
                     };
                     Event::Message(writer(*key)?, message)
                 }
@@ -412,7 +451,14 @@ impl Kind {
     }
 }
 
-impl Event<'_> {
+impl fmt::Debug for Plain<'_> {
+    // Without the payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain").field("is_text", &self.is_text).finish_non_exhaustive()
+    }
+}
+
+impl<M> Event<'_, M> {
     /// The connection that it has happened to; `None`: there is none yet.
     pub fn connection(&self) -> Option<ConnectionId> {
         match self {

@@ -52,6 +52,8 @@ mod topics;
 pub use builder::Builder;
 #[cfg(feature = "tls")]
 pub use certificate::ClientCertificate;
+#[doc(hidden)]
+pub use event_loop::Plain;
 pub use event_loop::{Event, EventLoop, Waker};
 pub use identity::{IdentityPolicy, Surplus};
 pub use metrics::{Metrics, Refusal};

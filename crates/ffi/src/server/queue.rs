@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raddle_server::{Cause, ConnectionId, Event, EventLoop, Writer};
+use raddle_server::{Cause, ConnectionId, Event, EventLoop, Plain, Writer};
 
 use crate::connections::{self, Entry};
 use crate::handles::{Handle as _, to_pointer};
-use crate::message::{MessageView, RADDLE_DRAINED, RADDLE_OPENED, RADDLE_REQUEST};
+use crate::message::{MessageView, RADDLE_BINARY, RADDLE_DRAINED, RADDLE_OPENED, RADDLE_REQUEST, RADDLE_TEXT};
 use crate::server::Core;
 use crate::server::callbacks::closed;
 use crate::server::requests::{Pending, RequestHandle};
@@ -66,11 +66,11 @@ impl Source for Queue {
                 *kept = give(first);
                 // They lie in the memory of the last turn until the next.
                 if kept.is_none() {
-                    *kept = events.rest().find_map(|event| turn.convert(event, entries).and_then(&mut give));
+                    *kept = events.rest_plain().find_map(|event| turn.convert(event, entries).and_then(&mut give));
                 }
                 return;
             }
-            *kept = events.poll(timeout).find_map(|event| turn.convert(event, entries).and_then(&mut give));
+            *kept = events.poll_plain(timeout).find_map(|event| turn.convert(event, entries).and_then(&mut give));
         })?;
         Ok(count)
     }
@@ -114,12 +114,14 @@ impl Drop for Queue {
 impl Found {
     /// An event as C sees it, with its connection behind those of the turn. `None`: there is none, as its connection has no
     /// handle.
-    fn convert(&mut self, event: Event<'_>, entries: &mut Vec<Entry>) -> Option<MessageView> {
+    fn convert(&mut self, event: Event<'_, Plain<'_>>, entries: &mut Vec<Entry>) -> Option<MessageView> {
         match event {
             Event::Message(writer, message) => {
                 let entry = self.conns.get(place_of(writer))?.as_ref()?;
                 note(entries, entry);
-                Some(MessageView::of(entry.id, message))
+                let kind = if message.is_text { RADDLE_TEXT } else { RADDLE_BINARY };
+                let (data, length) = (message.bytes.as_ptr(), message.bytes.len());
+                Some(MessageView { data, length, ..MessageView::event(entry.id, kind) })
             }
             Event::Request(request) => {
                 let pending = Pending { is_kept: true, ..Pending::new(request, &self.core) };
