@@ -33,6 +33,13 @@ static int32_t apart(raddle_conn_t conn, void *user) {
     return 0;
 }
 
+/* Gives the connection back at once. */
+static int32_t back(raddle_conn_t conn, void *user) {
+    (void)conn;
+    CHECK(user == NULL);
+    return 0;
+}
+
 static int32_t moving(const raddle_message_t *message, void *user) {
     if (message->length == 4 && memcmp(message->data, "move", 4) == 0) {
         STATUS(RADDLE_ERR_ARGUMENT, raddle_server_move_to_thread(server, message->conn, NULL, NULL, NULL));
@@ -82,7 +89,8 @@ static void moved_by_a_callback(void) {
     CHECK(peer_closed(peer) == 1011);
     close(peer);
     EVENTUALLY(__atomic_load_n(&destroyed, __ATOMIC_SEQ_CST) == 4);
-    EVENTUALLY(raddle_server_move_to_thread(server, conn, apart, NULL, NULL) == RADDLE_ERR_CLOSED);
+    /* Until its end is known it may be moved once more. */
+    EVENTUALLY(raddle_server_move_to_thread(server, conn, back, NULL, NULL) == RADDLE_ERR_CLOSED);
     /* One that ends while its thread has it. */
     peer = peer_open(port);
     say(peer, "move");
