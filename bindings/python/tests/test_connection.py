@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import signal
 import threading
 import time
 import unittest
@@ -11,7 +12,7 @@ from typing import Any, List
 from unittest import mock
 
 import raddle
-from raddle import _taking
+from raddle import _sending, _taking
 from raddle.frames import Close
 
 from programs import run
@@ -30,6 +31,39 @@ except raddle.ConnectionClosedOK:
     pass
 assert websocket.state is raddle.State.CLOSED
 print("ended")
+"""
+
+
+# The peer takes its time to answer the Close, and another thread waits for the end.
+CLOSED_SLOWLY = """
+import base64, hashlib, os, re, signal, socket, threading, time
+import raddle
+
+def peer(listener):
+    stream, _ = listener.accept()
+    head = b""
+    while not head.endswith(b"\\r\\n\\r\\n"):
+        head += stream.recv(4096)
+    key = re.search(rb"Sec-WebSocket-Key: (.*)\\r", head)[1]
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    stream.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+                   b"Sec-WebSocket-Accept: " + accept + b"\\r\\n\\r\\n")
+    stream.recv(4096)
+    time.sleep(0.5)
+    stream.sendall(b"\\x88\\x02\\x03\\xe8")
+    stream.close()
+
+listener = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=peer, args=(listener,)).start()
+websocket = raddle.connect("ws://127.0.0.1:%d/" % listener.getsockname()[1])
+signal.signal(signal.SIGTERM, lambda *_: websocket.close())
+threading.Thread(target=websocket.wait_closed, daemon=True).start()
+# While recv waits until that thread lets it receive.
+threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
+try:
+    websocket.recv()
+except raddle.ConnectionClosedOK:
+    print("ended")
 """
 
 
@@ -171,6 +205,42 @@ class Messages(unittest.TestCase):
                 with self.assertRaises(raddle.ConnectionClosedError) as caught:
                     websocket.recv(LIMIT)
                 self.assertEqual(caught.exception.sent, Close(1011, "error in fragmented message"))
+
+    def test_in_fragments_that_a_signal_handler_interrupts_end_the_connection(self) -> None:
+        class Alarm(Exception):
+            pass
+
+        def alarm(*_: Any) -> None:
+            raise Alarm
+
+        def send(*arguments: Any) -> int:
+            status = sent(*arguments)
+            signal.raise_signal(signal.SIGUSR1)
+            return status
+
+        before, sent = signal.signal(signal.SIGUSR1, alarm), _sending._send
+        try:
+            with mock.patch.object(_sending, "_send", send), serving() as (url, _), raddle.connect(url) as websocket:
+                with self.assertRaises(Alarm):
+                    websocket.send([b"first", b"last"])
+                with self.assertRaises(raddle.ConnectionClosedError) as caught:
+                    websocket.recv(LIMIT)
+                self.assertEqual(caught.exception.sent, Close(1011, "error in fragmented message"))
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    def test_in_fragments_that_a_close_tears_end_with_1011(self) -> None:
+        with serving() as (url, _), raddle.connect(url) as websocket:
+            def fragments() -> Any:
+                yield "first"
+                closing = threading.Thread(target=websocket.close)
+                closing.start()
+                closing.join(LIMIT)
+                yield "last"
+
+            with self.assertRaises(raddle.ConnectionClosedError) as caught:
+                websocket.send(fragments())
+            self.assertEqual(caught.exception.sent, Close(1011, "close during fragmented message"))
 
     def test_in_parts_are_text_or_bytes_as_asked_for(self) -> None:
         def send(websocket: raddle.ServerConnection) -> None:
@@ -439,6 +509,11 @@ class Closing(unittest.TestCase):
             with self.subTest(receive), serving() as (url, _):
                 done = run(CLOSED_BY_A_SIGNAL.replace("RECEIVE", receive), url)
                 self.assertEqual((done.returncode, done.stdout), (0, "ended\n"), done.stderr)
+
+    def test_by_a_signal_handler_comes_while_another_thread_waits_for_it(self) -> None:
+        for _ in range(3):
+            done = run(CLOSED_SLOWLY)
+            self.assertEqual((done.returncode, done.stdout), (0, "ended\n"), done.stderr)
 
     def test_without_a_close_is_an_error(self) -> None:
         def leave(websocket: raddle.ServerConnection) -> None:

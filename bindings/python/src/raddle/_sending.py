@@ -57,8 +57,9 @@ def send_fragments(connection: Connection, message: object, text: bool | None) -
     if connection._fragmenter == threading.get_ident():
         # An iterable of this thread's asks for it, amid its own message.
         raise ConcurrencyError("cannot call send while a message of fragments is being sent")
+    me = threading.get_ident()
     with connection._fragmenting:
-        connection._fragmenter = threading.get_ident()
+        connection._fragmenter = me
         try:
             _send_all(connection, first, fragments, text)
         finally:
@@ -68,31 +69,42 @@ def send_fragments(connection: Connection, message: object, text: bool | None) -
 def _send_all(connection: Connection, first: Any, others: Iterable[Any], text: bool | None) -> None:
     of_text = isinstance(first, str)
     kind = c.TEXT if (of_text if text is None else text) else c.BINARY
-    has_begun = False
+    payload = _encoded(first)
+    # Where a signal handler raises nobody knows whether it has.
+    has_begun = True
     try:
-        _send(connection, kind, first, c.MORE)
-        has_begun = True
+        status = _send(connection, kind, payload, c.MORE)
+        if status != c.OK:
+            has_begun = False
+            connection._raise_for(status)
         for fragment in others:
             if isinstance(fragment, str) is not of_text:
                 raise TypeError("message must be an iterable of one type")
-            _send(connection, kind, fragment, c.MORE)
-        _send(connection, kind, b"", 0)
-    except BaseException as error:
-        # Where the first one is refused nothing was sent; where a signal handler raises nobody knows.
-        if has_begun or not isinstance(error, Exception):
+            _check(connection, _send(connection, kind, _encoded(fragment), c.MORE))
+        _check(connection, _send(connection, kind, b"", 0))
+    except BaseException:
+        if has_begun:
             if abi.raddle_close(connection._conn, 1011, _REASON.encode()) == c.OK:
                 connection._reason = _REASON
         raise
 
 
-def _send(connection: Connection, kind: int, fragment: Any, more: int) -> None:
-    payload = str.encode(fragment) if isinstance(fragment, str) else payload_in(fragment, "message")[0]
-    conn, size = connection._conn, len(payload)
-    status = abi.raddle_send_fragment(conn, kind | c.DONT_WAIT, payload, size, more)
-    if status == c.ERR_WOULD_BLOCK:
-        status = _wait(lambda how: abi.raddle_send_fragment(conn, kind | how, payload, size, more))
+def _encoded(fragment: Any) -> Any:
+    return str.encode(fragment) if isinstance(fragment, str) else payload_in(fragment, "message")[0]
+
+
+def _check(connection: Connection, status: int) -> None:
     if status != c.OK:
         connection._raise_for(status)
+
+
+def _send(connection: Connection, kind: int, payload: Any, more: int) -> int:
+    """Sends a fragment; a status."""
+    conn, size = connection._conn, len(payload)
+    status: int = abi.raddle_send_fragment(conn, kind | c.DONT_WAIT, payload, size, more)
+    if status == c.ERR_WOULD_BLOCK:
+        status = _wait(lambda how: abi.raddle_send_fragment(conn, kind | how, payload, size, more))
+    return status
 
 
 _REASON = "error in fragmented message"

@@ -198,7 +198,8 @@ class Connection:
         """Carries out the closing handshake, and waits until the connection has ended: at most the close timeout. Messages that
         come meanwhile can be received, now by another thread or afterwards: 1,024 of them, or 16 MiB.
 
-        Closing a connection that has ended does nothing.
+        Closing a connection that has ended does nothing. Amid a message of fragments, of another thread for example, the code is
+        1011, for the message is torn.
 
         :raises ProtocolError: the code may not be sent (RFC 6455, section 7.4), or the reason is too long
         """
@@ -206,6 +207,9 @@ class Connection:
         encoded = text_in(reason, "reason")
         if self._closed is not None:
             return
+        if self._fragmenter:
+            number, reason = CloseCode.INTERNAL_ERROR, "close during fragmented message"
+            encoded = reason.encode()
         status = abi.raddle_close(self._conn, number, encoded)
         if status == c.OK:
             self._reason = reason
@@ -213,7 +217,11 @@ class Connection:
             raise ProtocolError(str(failure(status)))
         elif status != c.ERR_CLOSED:
             self._raise_for(status)
-        self.wait_closed()
+        while not self.wait_closed(_GRACE):
+            if self.state is State.CLOSED:
+                # It has ended, and nobody can see how: an exception of a signal handler has kept another thread from letting go of
+                # the lock.
+                return
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Waits until the connection has ended. Messages that come meanwhile can be received as with :meth:`close`.
@@ -406,7 +414,11 @@ class Connection:
                     raise self._closed.again()
                 raise ConcurrencyError("the rest of the message was passed over by close or wait_closed")
             if not self._inbox:
-                return self._receive_part()
+                part = self._receive_part()
+                if self._parts is parts:
+                    return part
+                # A signal handler has closed the connection meanwhile, and read on: what has come is of another message.
+                raise ConcurrencyError("the rest of the message was passed over by close or wait_closed")
             message = self._inbox.popleft()
             return (c.TEXT, message.encode()) if isinstance(message, str) else (c.BINARY, message), False
         finally:
@@ -414,10 +426,13 @@ class Connection:
 
     def _read_for_end(self, timeout: float) -> bool:
         """Receives for a while, as the end comes behind all messages; ``False``: it is not for this thread to do that now."""
-        if self._waiting or not self._receiving.acquire(False):
+        # This thread itself may be among those that wait: a signal handler closes amid its call.
+        if self._waiting - {threading.get_ident()} or not self._receiving.acquire(False):
             return False
         try:
-            if self._parts is not None and not self._parts.may_be_passed_over(self.state is State.CLOSED):
+            if self._parts is not None and (
+                self.state is State.OPEN or not self._parts.may_be_passed_over(self.state is State.CLOSED)
+            ):
                 return False
             if self.state is State.OPEN and self._is_full():
                 # As good as not received: the peer feels that, and whoever receives gets them all.
@@ -523,6 +538,9 @@ _send, _send_held = plain("raddle_send"), held("raddle_send", ctypes.c_int32)
 
 # Seconds after which a thread that waits for the end looks whether it can see it itself.
 _TURN = 0.05
+
+# Seconds that whoever receives gets to see an end.
+_GRACE = 1.0
 
 # Messages that come while nobody receives any more are kept up to this number, and this number of bytes.
 _KEPT = 1024
