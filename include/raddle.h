@@ -465,7 +465,8 @@ typedef struct {
 // here. This structure is frozen: it stays as it is in every version of this ABI.
 //
 // The functions are called on the thread that calls the library; all but `enter` with the interpreter's lock. They must not
-// call functions of this header.
+// call functions of this header, and return, but for `enter`. Nothing else that the library calls may want that lock, the
+// function of raddle_log least of all: the library has locks of its own then, which a call with the interpreter's waits for.
 typedef struct {
     // Lets go of the interpreter's lock, and returns what `enter` is called with: PyEval_SaveThread.
     void *(*leave)(void);

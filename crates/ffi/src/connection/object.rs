@@ -20,7 +20,8 @@ use crate::status::{Failure, Status};
 /// here. This structure is frozen: it stays as it is in every version of this ABI.
 ///
 /// The functions are called on the thread that calls the library; all but `enter` with the interpreter's lock. They must not
-/// call functions of this header.
+/// call functions of this header, and return, but for `enter`. Nothing else that the library calls may want that lock, the
+/// function of raddle_log least of all: the library has locks of its own then, which a call with the interpreter's waits for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Interpreter {
