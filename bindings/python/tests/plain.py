@@ -1,11 +1,30 @@
-"""A WebSocket client of the tests' own, over a plain socket: it shares no code with what it tests."""
+"""WebSocket peers of the tests' own, over plain sockets: they share no code with what they test."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import re
 import socket
 import struct
 from typing import Any
+
+
+def accepted(listener: socket.socket) -> socket.socket:
+    """The next client of a listener, with its opening handshake answered."""
+    peer, _ = listener.accept()
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += peer.recv(4096)
+    key = re.search(rb"Sec-WebSocket-Key: (.*)\r", head)
+    assert key is not None
+    accept = base64.b64encode(hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    peer.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+    return peer
 
 
 class Plain:

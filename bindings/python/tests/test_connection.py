@@ -15,6 +15,7 @@ import raddle
 from raddle import _sending, _taking
 from raddle.frames import Close
 
+from plain import accepted
 from programs import run
 from support import LIMIT, echo, eventually, serving
 
@@ -36,18 +37,12 @@ print("ended")
 
 # The peer takes its time to answer the Close, and another thread waits for the end.
 CLOSED_SLOWLY = """
-import base64, hashlib, os, re, signal, socket, threading, time
+import os, signal, socket, threading, time
 import raddle
+from plain import accepted
 
 def peer(listener):
-    stream, _ = listener.accept()
-    head = b""
-    while not head.endswith(b"\\r\\n\\r\\n"):
-        head += stream.recv(4096)
-    key = re.search(rb"Sec-WebSocket-Key: (.*)\\r", head)[1]
-    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-    stream.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
-                   b"Sec-WebSocket-Accept: " + accept + b"\\r\\n\\r\\n")
+    stream = accepted(listener)
     stream.recv(4096)
     time.sleep(0.5)
     stream.sendall(b"\\x88\\x02\\x03\\xe8")
@@ -602,19 +597,7 @@ class Silent:
         return int(self.listener.getsockname()[1])
 
     def run(self) -> None:
-        import base64
-        import hashlib
-
-        self.stream, _ = self.listener.accept()
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += self.stream.recv(4096)
-        key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        self.stream.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
+        self.stream = accepted(self.listener)
 
     def __exit__(self, *_: Any) -> None:
         time.sleep(0)

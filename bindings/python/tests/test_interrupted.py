@@ -30,21 +30,14 @@ CALLS = {
 PROGRAM = """
 import asyncio, os, signal, socket, sys, threading, time
 import raddle
+from plain import accepted
 from raddle import aio
 
 silent_listener = socket.create_server(("127.0.0.1", 0))
 silent = "ws://127.0.0.1:%d/" % silent_listener.getsockname()[1]
 
 def never_reads(listener):
-    peer, _ = listener.accept()
-    head = b""
-    while not head.endswith(b"\\r\\n\\r\\n"):
-        head += peer.recv(4096)
-    import base64, hashlib, re
-    key = re.search(rb"Sec-WebSocket-Key: (.*)\\r", head)[1]
-    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-    peer.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
-                 b"Sec-WebSocket-Accept: " + accept + b"\\r\\n\\r\\n")
+    peer = accepted(listener)
     threading.Event().wait()
 
 async def serve():
