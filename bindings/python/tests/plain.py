@@ -8,6 +8,8 @@ import os
 import re
 import socket
 import struct
+import threading
+import time
 from typing import Any
 
 
@@ -25,6 +27,24 @@ def accepted(listener: socket.socket) -> socket.socket:
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
     return peer
+
+
+class Silent:
+    """A server that opens a connection and never says anything again."""
+
+    def __init__(self, listener: Any) -> None:
+        self.listener = listener
+
+    def __enter__(self) -> int:
+        threading.Thread(target=self.run, daemon=True).start()
+        return int(self.listener.getsockname()[1])
+
+    def run(self) -> None:
+        self.stream = accepted(self.listener)
+
+    def __exit__(self, *_: Any) -> None:
+        time.sleep(0)
+        self.stream.close()
 
 
 class Plain:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import ctypes
 import threading
 import time
+from typing import TYPE_CHECKING
 
+from . import _constants as c
+from ._native import abi
+from ._prototypes import Message
+from ._taking import Received, copied
+from ._turn import await_turn
+from ._wait import sliced
+from .exceptions import ConcurrencyError
 from .typing import Data
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 
 class Parts:
@@ -36,6 +48,50 @@ class Parts:
             return self._decoder.decode(part, is_last)
         return part
 
+
+def enter(connection: Connection, parts: Parts) -> None:
+    """Notes that the next message is received in parts."""
+    if not connection._receiving.acquire(False):
+        await_turn(connection, "recv_streaming", None)
+    try:
+        if connection._parts is not None:
+            raise ConcurrencyError("cannot call recv_streaming before the message before has come to its end")
+        connection._parts = parts
+    finally:
+        connection._receiving.release()
+
+
+def next_part(connection: Connection, parts: Parts) -> tuple[Received, bool]:
+    """Waits for the next part of a message, which lies with the program between two; whether more of it follows."""
+    if not connection._receiving.acquire(False):
+        await_turn(connection, "recv_streaming", None)
+    try:
+        if connection._parts is not parts:
+            if connection._closed is not None:
+                raise connection._closed.again()
+            raise ConcurrencyError(_PASSED_OVER)
+        if not connection._inbox:
+            part = _receive(connection)
+            if connection._parts is parts:
+                return part
+            # A signal handler has closed the connection meanwhile, and read on: what has come is of another message.
+            raise ConcurrencyError(_PASSED_OVER)
+        message = connection._inbox.popleft()
+        return (c.TEXT, message.encode()) if isinstance(message, str) else (c.BINARY, message), False
+    finally:
+        connection._receiving.release()
+
+
+def _receive(connection: Connection) -> tuple[Received, bool]:
+    """Waits for the next part; whether more follows. Only with the lock."""
+    view = Message()
+    status = sliced(lambda ms: abi.raddle_recv_part(connection._conn, ms, ctypes.byref(view)), None)
+    if status == c.OK:
+        return copied(view), view.detail == c.MORE
+    connection._raise_end(status)
+
+
+_PASSED_OVER = "the rest of the message was passed over by close or wait_closed"
 
 # Seconds.
 _PATIENCE = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import math
 import threading
 import time
 import uuid
@@ -15,15 +14,15 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, Deque, Iterable, Iterator, NoReturn, Optional, Set, Type, Union
 
-from . import _check, _sending
+from . import _check, _parts, _sending, _waiting
 from . import _constants as c
 from ._ending import ending
 from ._errors import check, failure
 from ._native import abi, held, plain
 from ._parts import Parts
-from ._prototypes import Message
-from ._taking import INTERPRETER, Received, copied, take
+from ._taking import INTERPRETER, take
 from ._text import payload_in, text_in, text_out
+from ._turn import await_turn
 from ._wait import MAIN, SLICE_MS, Latch, slice_ms, sliced
 from .exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidState, ProtocolError
 from .frames import CloseCode, State
@@ -87,7 +86,7 @@ class Connection:
         :raises UnicodeDecodeError: ``decode=True`` and the binary message is no UTF-8
         """
         if not self._receiving.acquire(False):
-            timeout = self._await_turn("recv", timeout)
+            timeout = await_turn(self, "recv", timeout)
         try:
             if self._parts is not None:
                 raise ConcurrencyError("cannot call recv before the message that recv_streaming gives has come to its end")
@@ -118,11 +117,11 @@ class Connection:
         :raises ConnectionClosed: and :exc:`ConcurrencyError`, as :meth:`recv`
         """
         parts = Parts(decode)
-        self._enter_parts(parts)
+        _parts.enter(self, parts)
         try:
             more = True
             while more:
-                (kind, payload), more = self._next_part(parts)
+                (kind, payload), more = _parts.next_part(self, parts)
                 if payload or not more:
                     yield parts.decoded(kind == c.TEXT, payload, not more)
         finally:
@@ -229,20 +228,7 @@ class Connection:
         :param timeout: seconds; ``None``: without end
         :returns: whether it has ended
         """
-        until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
-        me = threading.get_ident()
-        self._awaiting.add(me)
-        try:
-            while self._closed is None:
-                turn = _TURN if until is None else max(0.0, min(_TURN, until - time.monotonic()))
-                if not self._read_for_end(turn):
-                    # Who receives sees the end; who has stopped receiving leaves it to this thread.
-                    self._ended.wait(turn)
-                if until is not None and time.monotonic() >= until:
-                    break
-        finally:
-            self._awaiting.discard(me)
-        return self._closed is not None
+        return _waiting.wait_closed(self, timeout)
 
     def __enter__(self) -> Any:
         return self
@@ -350,14 +336,6 @@ class Connection:
             raise TimeoutError("timed out in recv()")
         self._raise_end(found)
 
-    def _receive_part(self) -> tuple[Received, bool]:
-        """Waits for the next part of a message; whether more of it follows. Only with the lock."""
-        view = Message()
-        status = sliced(lambda ms: abi.raddle_recv_part(self._conn, ms, ctypes.byref(view)), None)
-        if status == c.OK:
-            return copied(view), view.detail == c.MORE
-        self._raise_end(status)
-
     def _raise_end(self, status: int) -> NoReturn:
         """Raises what a status of a call that receives stands for. Only with the lock."""
         if self._closed is None and status == c.ERR_CLOSED:
@@ -377,95 +355,10 @@ class Connection:
         self._ended.open()
         self._free()
 
-    def _await_turn(self, what: str, timeout: float | None) -> float | None:
-        """Takes the lock from a thread that waits for the end, and gives what is left of the time; another that receives is a
-        ConcurrencyError."""
-        if not self._awaiting:
-            raise ConcurrencyError(f"cannot call {what} while another thread is already running recv or recv_streaming")
-        until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
-        me = threading.get_ident()
-        self._waiting.add(me)
-        try:
-            left = -1.0 if until is None else max(0.0, until - time.monotonic())
-            if not self._receiving.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
-                raise TimeoutError("timed out in recv()")
-        finally:
-            self._waiting.discard(me)
-        return None if until is None else max(0.0, until - time.monotonic())
-
-    def _enter_parts(self, parts: Parts) -> None:
-        """Notes that the next message is received in parts."""
-        if not self._receiving.acquire(False):
-            self._await_turn("recv_streaming", None)
-        try:
-            if self._parts is not None:
-                raise ConcurrencyError("cannot call recv_streaming before the message before has come to its end")
-            self._parts = parts
-        finally:
-            self._receiving.release()
-
-    def _next_part(self, parts: Parts) -> tuple[Received, bool]:
-        """Waits for the next part of a message, which lies with the program between two; whether more of it follows."""
-        if not self._receiving.acquire(False):
-            self._await_turn("recv_streaming", None)
-        try:
-            if self._parts is not parts:
-                if self._closed is not None:
-                    raise self._closed.again()
-                raise ConcurrencyError("the rest of the message was passed over by close or wait_closed")
-            if not self._inbox:
-                part = self._receive_part()
-                if self._parts is parts:
-                    return part
-                # A signal handler has closed the connection meanwhile, and read on: what has come is of another message.
-                raise ConcurrencyError("the rest of the message was passed over by close or wait_closed")
-            message = self._inbox.popleft()
-            return (c.TEXT, message.encode()) if isinstance(message, str) else (c.BINARY, message), False
-        finally:
-            self._receiving.release()
-
-    def _read_for_end(self, timeout: float) -> bool:
-        """Receives for a while, as the end comes behind all messages; ``False``: it is not for this thread to do that now."""
-        # This thread itself may be among those that wait: a signal handler closes amid its call.
-        if self._waiting - {threading.get_ident()} or not self._receiving.acquire(False):
-            return False
-        try:
-            if self._parts is not None and (
-                self.state is State.OPEN or not self._parts.may_be_passed_over(self.state is State.CLOSED)
-            ):
-                return False
-            if self.state is State.OPEN and self._is_full():
-                # As good as not received: the peer feels that, and whoever receives gets them all.
-                return False
-            self._parts = None
-            self._read_ahead(timeout)
-            if self.state is not State.OPEN:
-                self._forget_surplus()
-        finally:
-            self._receiving.release()
-        return True
-
-    def _read_ahead(self, timeout: float) -> None:
-        """Receives what comes within a time, for whoever receives later. Only with the lock."""
-        try:
-            self._inbox.append(self._receive(timeout))
-        except (TimeoutError, ConnectionClosed):
-            pass
-
-    def _is_full(self) -> bool:
-        """Whether as many messages wait for whoever receives as are kept."""
-        return len(self._inbox) >= _KEPT or sum(map(len, self._inbox)) >= _KEPT_BYTES
-
-    def _forget_surplus(self) -> None:
-        """Drops the newest messages where nobody receives and there are too many. Only with the lock."""
-        size = sum(map(len, self._inbox))
-        while self._inbox and (len(self._inbox) > _KEPT or size > _KEPT_BYTES):
-            size -= len(self._inbox.pop())
-
     def _raise_for(self, status: int) -> NoReturn:
         """Raises what a status of a call that sends stands for."""
         if status in (c.ERR_CLOSED, c.ERR_TIMEOUT):
-            self._look_for_end()
+            _waiting.look_for_end(self)
             if status == c.ERR_TIMEOUT:
                 raise TimeoutError("the peer did not take the message in its time")
             raise self._closed.again() if self._closed else ConnectionClosedError(None, None, how="closing")
@@ -474,13 +367,6 @@ class Connection:
         if status in (c.ERR_STATE, c.ERR_BUSY):
             raise ConcurrencyError("cannot call send while a message of fragments is being sent")
         raise failure(status)
-
-    def _look_for_end(self) -> None:
-        """Waits for the end of a connection that nothing can be sent on any more, without losing messages that still come."""
-        until = math.inf if self._close_timeout is None else time.monotonic() + self._close_timeout + _TURN
-        while self._closed is None and time.monotonic() < until and len(self._inbox) < _KEPT:
-            if not self._read_for_end(_TURN):
-                self._ended.wait(_TURN)
 
     def _check(self, status: int) -> None:
         if status in (c.ERR_CLOSED, c.ERR_HANDLE):
@@ -536,12 +422,5 @@ _SIZES = [_size(number) for number in range(_SMALL)]
 _LARGE = 2**20
 _send, _send_held = plain("raddle_send"), held("raddle_send", ctypes.c_int32)
 
-# Seconds after which a thread that waits for the end looks whether it can see it itself.
-_TURN = 0.05
-
 # Seconds that whoever receives gets to see an end.
 _GRACE = 1.0
-
-# Messages that come while nobody receives any more are kept up to this number, and this number of bytes.
-_KEPT = 1024
-_KEPT_BYTES = 2**24
