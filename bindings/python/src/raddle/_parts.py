@@ -6,13 +6,14 @@ import codecs
 import ctypes
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from . import _constants as c
 from ._native import abi
 from ._prototypes import Message
 from ._taking import Received, copied
-from ._turn import await_turn
+from ._turn import await_turn, receives
 from ._wait import sliced
 from .exceptions import ConcurrencyError
 from .typing import Data
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 class Parts:
     """Who receives a message in parts, while a part is received as well as while it lies with the program."""
 
-    __slots__ = ("_thread", "_decode", "_decoder", "_ended")
+    __slots__ = ("is_over", "_thread", "_decode", "_decoder", "_ended", "__weakref__")
 
     def __init__(self, decode: bool | None) -> None:
+        #: Nobody asks for the rest.
+        self.is_over = False
         self._thread = threading.get_ident()
         self._decode = decode
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -49,41 +52,52 @@ class Parts:
         return part
 
 
+def under_way(connection: Connection) -> Parts | None:
+    """The message that is being received in parts; ``None``: there is none. Only with the turn."""
+    # Whoever was interrupted may not have said that it is over, and has gone all the same.
+    parts = None if connection._parts is None else connection._parts()
+    return None if parts is None or parts.is_over else parts
+
+
+@receives
 def enter(connection: Connection, parts: Parts) -> None:
     """Notes that the next message is received in parts."""
-    if not connection._receiving.acquire(False):
-        await_turn(connection, "recv_streaming", None)
+    turn = connection._receiving
+    if not turn.acquire(False):
+        turn, _ = await_turn(connection, "recv_streaming", None)
     try:
-        if connection._parts is not None:
+        if under_way(connection) is not None:
             raise ConcurrencyError("cannot call recv_streaming before the message before has come to its end")
-        connection._parts = parts
+        connection._parts = weakref.ref(parts)
     finally:
-        connection._receiving.release()
+        turn.release()
 
 
+@receives
 def next_part(connection: Connection, parts: Parts) -> tuple[Received, bool]:
     """Waits for the next part of a message, which lies with the program between two; whether more of it follows."""
-    if not connection._receiving.acquire(False):
-        await_turn(connection, "recv_streaming", None)
+    turn = connection._receiving
+    if not turn.acquire(False):
+        turn, _ = await_turn(connection, "recv_streaming", None)
     try:
-        if connection._parts is not parts:
+        if under_way(connection) is not parts:
             if connection._closed is not None:
                 raise connection._closed.again()
             raise ConcurrencyError(_PASSED_OVER)
         if not connection._inbox:
             part = _receive(connection)
-            if connection._parts is parts:
+            if under_way(connection) is parts:
                 return part
             # A signal handler has closed the connection meanwhile, and read on: what has come is of another message.
             raise ConcurrencyError(_PASSED_OVER)
         message = connection._inbox.popleft()
         return (c.TEXT, message.encode()) if isinstance(message, str) else (c.BINARY, message), False
     finally:
-        connection._receiving.release()
+        turn.release()
 
 
 def _receive(connection: Connection) -> tuple[Received, bool]:
-    """Waits for the next part; whether more follows. Only with the lock."""
+    """Waits for the next part; whether more follows. Only with the turn."""
     view = Message()
     status = sliced(lambda ms: abi.raddle_recv_part(connection._conn, ms, ctypes.byref(view)), None)
     if status == c.OK:

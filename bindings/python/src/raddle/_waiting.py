@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from . import _check
+from ._parts import under_way
+from ._turn import try_turn, waits
 from .exceptions import ConnectionClosed
 from .frames import State
 
@@ -18,18 +19,13 @@ if TYPE_CHECKING:
 def wait_closed(connection: Connection, timeout: float | None) -> bool:
     """Waits until a connection has ended; whether it has. ``timeout``: seconds; ``None``: without end."""
     until = None if timeout is None else time.monotonic() + _check.seconds(timeout, "timeout")
-    me = threading.get_ident()
-    connection._awaiting.add(me)
-    try:
-        while connection._closed is None:
-            turn = _TURN if until is None else max(0.0, min(_TURN, until - time.monotonic()))
-            if not _read_for_end(connection, turn):
-                # Who receives sees the end; who has stopped receiving leaves it to this thread.
-                connection._ended.wait(turn)
-            if until is not None and time.monotonic() >= until:
-                break
-    finally:
-        connection._awaiting.discard(me)
+    while connection._closed is None:
+        turn = _TURN if until is None else max(0.0, min(_TURN, until - time.monotonic()))
+        if not _read_for_end(connection, turn):
+            # Who receives sees the end; who has stopped receiving leaves it to this thread.
+            connection._ended.wait(turn)
+        if until is not None and time.monotonic() >= until:
+            break
     return connection._closed is not None
 
 
@@ -42,13 +38,14 @@ def look_for_end(connection: Connection) -> None:
             connection._ended.wait(_TURN)
 
 
+@waits
 def _read_for_end(connection: Connection, timeout: float) -> bool:
     """Receives for a while; ``False``: it is not for this thread to do that now."""
-    # This thread itself may be among those that wait: a signal handler closes amid its call.
-    if connection._waiting - {threading.get_ident()} or not connection._receiving.acquire(False):
+    turn = try_turn(connection)
+    if turn is None:
         return False
     try:
-        parts = connection._parts
+        parts = under_way(connection)
         if parts is not None and (
             connection.state is State.OPEN or not parts.may_be_passed_over(connection.state is State.CLOSED)
         ):
@@ -61,12 +58,12 @@ def _read_for_end(connection: Connection, timeout: float) -> bool:
         if connection.state is not State.OPEN:
             _forget_surplus(connection)
     finally:
-        connection._receiving.release()
+        turn.release()
     return True
 
 
 def _read_ahead(connection: Connection, timeout: float) -> None:
-    """Receives what comes within a time, for whoever receives later. Only with the lock."""
+    """Receives what comes within a time, for whoever receives later. Only with the turn."""
     try:
         connection._inbox.append(connection._receive(timeout))
     except (TimeoutError, ConnectionClosed):
@@ -80,7 +77,7 @@ def _is_full(connection: Connection) -> bool:
 
 
 def _forget_surplus(connection: Connection) -> None:
-    """Drops the newest messages where nobody receives and there are too many. Only with the lock."""
+    """Drops the newest messages where nobody receives and there are too many. Only with the turn."""
     inbox = connection._inbox
     size = sum(map(len, inbox))
     while inbox and (len(inbox) > _KEPT or size > _KEPT_BYTES):

@@ -22,7 +22,7 @@ from ._native import abi, held, plain
 from ._parts import Parts
 from ._taking import INTERPRETER, take
 from ._text import payload_in, text_in, text_out
-from ._turn import await_turn
+from ._turn import Lock, await_turn, receives
 from ._wait import MAIN, SLICE_MS, Latch, slice_ms, sliced
 from .exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidState, ProtocolError
 from .frames import CloseCode, State
@@ -51,14 +51,12 @@ class Connection:
         self._at = _conn(0)
         # What was received and is not given yet.
         self._inbox: Deque[Data] = deque()
-        # Held by the thread that receives, and by who frees. A signal handler of that thread may do either.
-        self._receiving = threading.RLock()
-        # A message that is being received in parts.
-        self._parts: Parts | None = None
-        # The threads that wait for the end, and receive meanwhile where nobody else does.
+        # Held by the thread that receives, and by who frees: taken as `_turn` says. A signal handler of that thread may do either.
+        self._receiving: Lock = threading.RLock()
+        # A message that is being received in parts, while who does that is there.
+        self._parts: weakref.ref[Parts] | None = None
+        # The threads that come to receive, and have to wait for one that waits for the end.
         self._awaiting: Set[int] = set()
-        # The threads that these have to let receive.
-        self._waiting: Set[int] = set()
         # Held by the thread that sends a message in fragments, and which that is.
         self._fragmenting = threading.Lock()
         self._fragmenter = 0
@@ -74,6 +72,7 @@ class Connection:
 
     # Receiving.
 
+    @receives
     def recv(self, timeout: float | None = None, decode: bool | None = None) -> Data:
         """Waits for the next message.
 
@@ -85,10 +84,11 @@ class Connection:
         :raises ConcurrencyError: another thread receives
         :raises UnicodeDecodeError: ``decode=True`` and the binary message is no UTF-8
         """
-        if not self._receiving.acquire(False):
-            timeout = await_turn(self, "recv", timeout)
+        turn = self._receiving
+        if not turn.acquire(False):
+            turn, timeout = await_turn(self, "recv", timeout)
         try:
-            if self._parts is not None:
+            if self._parts is not None and _parts.under_way(self) is not None:
                 raise ConcurrencyError("cannot call recv before the message that recv_streaming gives has come to its end")
             if timeout is not None or self._inbox:
                 message = self._inbox.popleft() if self._inbox else self._receive(timeout)
@@ -96,7 +96,7 @@ class Connection:
                 found = take(self._at, _SLICE if get_ident() == MAIN else _FOREVER, INTERPRETER)
                 message = self._receive(None, found) if isinstance(found, int) else found
         finally:
-            self._receiving.release()
+            turn.release()
         return message if decode is None else _decoded(message, decode)
 
     def __iter__(self) -> Iterator[Data]:
@@ -117,16 +117,16 @@ class Connection:
         :raises ConnectionClosed: and :exc:`ConcurrencyError`, as :meth:`recv`
         """
         parts = Parts(decode)
-        _parts.enter(self, parts)
         try:
+            _parts.enter(self, parts)
             more = True
             while more:
                 (kind, payload), more = _parts.next_part(self, parts)
                 if payload or not more:
                     yield parts.decoded(kind == c.TEXT, payload, not more)
         finally:
-            if self._parts is parts:
-                self._parts = None
+            # Without a call, behind which Ctrl-C can come.
+            parts.is_over = True
 
     # Sending.
 
@@ -218,8 +218,7 @@ class Connection:
             self._raise_for(status)
         while not self.wait_closed(_GRACE):
             if self.state is State.CLOSED:
-                # It has ended, and nobody can see how: an exception of a signal handler has kept another thread from letting go of
-                # the lock.
+                # It has ended, and who receives has not seen that yet.
                 return
 
     def wait_closed(self, timeout: float | None = None) -> bool:
@@ -322,7 +321,7 @@ class Connection:
             self._remote = address_of(text_out(abi.raddle_conn_peer, conn))
 
     def _receive(self, timeout: float | None, status: int = c.ERR_TIMEOUT) -> Data:
-        """Waits for the next message. Only with the lock.
+        """Waits for the next message. Only with the turn.
 
         :param status: what a call that was made before has come to
         """
@@ -337,7 +336,7 @@ class Connection:
         self._raise_end(found)
 
     def _raise_end(self, status: int) -> NoReturn:
-        """Raises what a status of a call that receives stands for. Only with the lock."""
+        """Raises what a status of a call that receives stands for. Only with the turn."""
         if self._closed is None and status == c.ERR_CLOSED:
             self._see_end()
         if self._closed is not None:
@@ -349,7 +348,7 @@ class Connection:
         raise failure(status)
 
     def _see_end(self) -> None:
-        """Keeps how the connection has ended, and frees it. Only with the lock: what it lends is not in use."""
+        """Keeps how the connection has ended, and frees it. Only with the turn: what it lends is not in use."""
         self._latency = self.latency
         self._closed = ending(self._conn, self._reason) or ConnectionClosedError(None, None)
         self._ended.open()
