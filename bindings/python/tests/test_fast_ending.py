@@ -13,7 +13,7 @@ from fast_support import PATIENCE, serving, until
 from plain import Plain, frame
 
 import raddle
-from raddle.fast import Connection, Server
+from raddle.fast import Closed, Connection, Opened, Server
 
 
 class Ending(unittest.TestCase):
@@ -96,6 +96,53 @@ class Ending(unittest.TestCase):
             # The functions are called by the one thread.
             self.assertEqual(set(calls), {ident})
             calls.clear()
+
+    def test_a_loop_of_another_thread_gets_what_is_left_and_ends_when_the_server_is_closed(self) -> None:
+        for is_amid in (False, True):
+            seen: list[Any] = []
+            raised: list[BaseException] = []
+            has_come, go = threading.Event(), threading.Event()
+            server = Server("127.0.0.1", 0)
+
+            def loop(server: Server = server, seen: list[Any] = seen, raised: list[BaseException] = raised) -> None:
+                try:
+                    for _, event in server:
+                        seen.append(type(event))
+                        if isinstance(event, str):
+                            has_come.set()
+                            go.wait(PATIENCE)
+                except BaseException as error:
+                    raised.append(error)
+
+            thread = threading.Thread(target=loop)
+            thread.start()
+            with Plain(server.address) as client:
+                client.send("x")
+                self.assertTrue(has_come.wait(PATIENCE))
+                if not is_amid:
+                    go.set()
+                    until(lambda: server._is_polling)
+                closing = threading.Thread(target=server.close)
+                closing.start()
+                self.assertEqual(client.close_code(), 1001)
+                go.set()
+                client.close(1001)
+            for each in (thread, closing):
+                each.join(PATIENCE)
+                self.assertFalse(each.is_alive())
+            self.assertEqual((seen, raised), ([Opened, str, Closed], []))
+
+    def test_a_loop_that_begins_while_another_thread_closes_the_server_ends(self) -> None:
+        with Server("127.0.0.1", 0) as server, Plain(server.address) as client:
+            server.poll(PATIENCE)
+            closing = threading.Thread(target=server.close)
+            closing.start()
+            self.assertEqual(client.close_code(), 1001)
+            self.assertEqual(list(server), [])
+            server.serve_forever()
+            client.close(1001)
+            closing.join(PATIENCE)
+            self.assertFalse(closing.is_alive())
 
     def test_a_server_is_closed_by_a_signal_handler_amid_a_poll_of_the_same_thread(self) -> None:
         closed: list[Any] = []

@@ -121,8 +121,10 @@ class Server:
         # The thread that polls, or is about to; 0: none.
         self._poller = 0
         self._is_polling = False
-        # The thread that runs `serve_forever`; 0: none.
+        # The thread that runs `serve_forever` or a loop; 0: none.
         self._serving = 0
+        # The thread that closes the server, where that polls itself; 0: none.
+        self._closer = 0
         # Whoever polls lets go what the server holds, when it has ended.
         self._is_closing = False
         # What the last turn has found and was not given yet.
@@ -150,12 +152,19 @@ class Server:
         return left
 
     def __iter__(self) -> Iterator[Tuple[Connection, Event]]:
-        """Gives event after event, until the server has ended. A loop that was left can be taken up again: nothing is lost."""
+        """Gives event after event, until the server has ended. A loop that was left can be taken up again: nothing is lost.
+
+        :raises RuntimeError: another thread polls, or the server was closed before
+        """
         self._check_open()
-        while True:
-            yield from self._given
-            if not self._refill(None):
-                return
+        before, self._serving = self._serving, threading.get_ident()
+        try:
+            while True:
+                yield from self._given
+                if not self._refill(None):
+                    return
+        finally:
+            self._serving = before
 
     def serve_forever(self) -> None:
         """Calls the functions that the server was made with, until it has ended: another thread, or one of them, calls
@@ -278,6 +287,7 @@ class Server:
                 while not self.has_ended and time.monotonic() < until:
                     time.sleep(_TURN)
                 return
+            self._closer = me
             self._give()
             while time.monotonic() < until and self._refill(until - time.monotonic()):
                 self._give()
@@ -318,7 +328,8 @@ class Server:
 
         :param once: returns for :meth:`wake` too
         """
-        self._begin_to_poll()
+        if not self._begin_to_poll(once):
+            return False
         try:
             # Ctrl-C may come before this. Then the same thread can begin again.
             self._is_polling = True
@@ -362,12 +373,19 @@ class Server:
         if not self.handle:
             raise RuntimeError("the server was closed")
 
-    def _begin_to_poll(self) -> None:
+    def _begin_to_poll(self, once: bool = False) -> bool:
+        """``False``: another thread closes the server, and polls for that, so that there is nothing more to be had.
+
+        :param once: the program asks for a turn, and not for what is left
+        """
         me = threading.get_ident()
         with self._lock:
             if self._is_polling or self._poller not in (0, me):
+                if self._closer not in (0, me) and not once:
+                    return False
                 raise RuntimeError("another thread polls this server")
             self._poller = me
+            return True
 
     def _decide(self, on_request: Callable[[Request], object]) -> None:
         requests = self._inbox.requests
