@@ -5,6 +5,7 @@ pub mod close;
 pub mod fragments;
 pub mod info;
 pub mod later;
+mod line;
 pub mod object;
 pub mod packed;
 pub mod pause;

@@ -4,12 +4,12 @@
 //! message that is there already comes without that, and a wait has it once.
 
 use std::ffi::{c_char, c_long, c_void};
+use std::ptr;
 use std::time::Duration;
-use std::{mem, ptr};
 
-use parking_lot::Mutex;
 use raddle_socket::Message;
 
+use super::line::Line;
 use crate::arguments;
 use crate::connections;
 use crate::guard::guard;
@@ -68,14 +68,13 @@ pub extern "C-unwind" fn raddle_recv_object(
         // SAFETY: the program has given the function for this, and this thread has the interpreter's lock.
         let left = unsafe { (functions.leave)() };
         status = guard(|| wait(conn, timeout_ms));
-        let is_first = stand_in_line();
-        // It may end the thread, which unwinds this frame: there is nothing in it that would have to be dropped, and nothing
-        // below it that catches.
+        let is_first = LINE.stand();
+        // It may end the thread, which unwinds this frame: there is nothing in it that would have to be dropped, nothing
+        // below it that catches, and its place in the line goes with the thread.
         // SAFETY: the program has given the function for this, and `left` is what `leave` has returned.
         unsafe { (functions.enter)(left) };
         if is_first {
-            // SAFETY: this thread has it locked since it stood in line.
-            unsafe { LINE.force_unlock() };
+            LINE.leave();
         }
         if status == Status::RADDLE_OK {
             status = guard(|| {
@@ -128,11 +127,6 @@ impl Functions {
     }
 }
 
-/// Waits until no other thread waits for the interpreter's lock here. `true`: this one has [`LINE`] locked.
-fn stand_in_line() -> bool {
-    LINE.try_lock().or_else(|| LINE.try_lock_for(LONGEST_LINE)).map(mem::forget).is_some()
-}
-
 /// Makes an object of a message that has come already; `None`: none has.
 ///
 /// With the interpreter's lock: nothing waits here. What it locks is held by other threads while they work on buffers only, and none
@@ -155,8 +149,5 @@ fn wait(conn: Connection, timeout_ms: i64) -> Result<(), Failure> {
     })
 }
 
-/// Whoever has this locked waits for the interpreter's lock. Those who wait for CPython's look up every 5 ms, each of them; so
-/// of a thousand that wait for one that was not given the processor, more wake in vain than get it. Here they sleep.
-static LINE: Mutex<()> = Mutex::new(());
-/// A thread that was ended in place of getting the interpreter's lock keeps no other from it for longer.
-const LONGEST_LINE: Duration = Duration::from_secs(1);
+/// Those who want the interpreter's lock back.
+static LINE: Line = Line::new(Duration::from_secs(1));

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 static uint16_t port;
 static raddle_server_t *server;
@@ -214,6 +215,36 @@ static void an_interpreter_gets_objects_and_leaves_its_lock_for_waits(void) {
     free_pair(pair);
 }
 
+static void ends_the_thread(void *left) {
+    CHECK(left == &interpreter.left);
+    interpreter.entered++;
+    pthread_exit(&interpreter);
+}
+
+static void *receives_until_it_is_ended(void *conn) {
+    const raddle_interpreter_t ending = {leave, ends_the_thread, make_text, make_binary, make_number};
+    raddle_recv_object(*(const raddle_conn_t *)conn, 10000, &ending);
+    return NULL;
+}
+
+/* As interpreters do at their end. */
+static void a_thread_that_gets_its_end_in_place_of_the_lock_keeps_nobody_waiting(void) {
+    struct pair pair = connect_pair(NULL);
+    pthread_t thread;
+    void *result = NULL;
+    const time_t begun = time(NULL);
+    int i;
+    CHECK(pthread_create(&thread, NULL, receives_until_it_is_ended, &pair.server) == 0);
+    pause_ms(20);
+    send_text(pair.client, "for nobody");
+    CHECK(pthread_join(thread, &result) == 0 && result == &interpreter);
+    expect_object(pair.server, 't', "for nobody");
+    /* Each of these waits. */
+    for (i = 0; i < 40; i++) expect_number(pair.server, 5, RADDLE_ERR_TIMEOUT);
+    CHECK(time(NULL) - begun < 20);
+    free_pair(pair);
+}
+
 static void a_batch_ends_before_the_close_and_tells_of_it_next(void) {
     const char *const texts[] = {"last words", NULL};
     struct pair pair = connect_pair(NULL);
@@ -411,6 +442,7 @@ int main(void) {
     a_message_without_a_place_is_not_lost();
     a_batch_ends_before_the_close_and_tells_of_it_next();
     an_interpreter_gets_objects_and_leaves_its_lock_for_waits();
+    a_thread_that_gets_its_end_in_place_of_the_lock_keeps_nobody_waiting();
     a_message_goes_and_comes_in_parts(NULL);
     the_fragments_of_two_threads_do_not_mix(NULL);
     OK(raddle_client_new(&settings));
