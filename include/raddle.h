@@ -767,8 +767,7 @@ raddle_status_t raddle_connect(const raddle_client_t *client,
 // Returns the status, or 0 where that has not failed so. From any thread.
 uint32_t raddle_connect_status(void);
 
-// Gives the value of the first header of a name in the response that has opened a connection. Only of connections of
-// raddle_connect and raddle_attempt_wait.
+// Gives the value of the first header of a name in the response that has opened a connection. Only of a client's connections.
 //
 // - `conn`: the connection
 // - `name`: the header's name, in any case
@@ -823,10 +822,44 @@ raddle_status_t raddle_reconnect_new(const raddle_client_t *client,
 // Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: it goes on meanwhile, and a further call waits on; RADDLE_ERR_CLOSED: the last
 // connection was closed with 1000 or by this side, or this was stopped; another failure of raddle_connect, or
 // RADDLE_ERR_PROTOCOL: it was given up, as the next attempt would end the same way, and a further call tries again after
-// a wait; RADDLE_ERR_BUSY: another thread waits. From any thread.
+// a wait; where a proxy or the server has refused, raddle_reconnect_status knows its status. RADDLE_ERR_BUSY: another thread
+// waits. From any thread.
 raddle_status_t raddle_reconnect_next(raddle_reconnect_t *reconnect,
                                       int64_t timeout_ms,
                                       raddle_conn_t *conn);
+
+// Gives the HTTP status by which a server or a proxy has refused, after raddle_reconnect_next has returned
+// RADDLE_ERR_HANDSHAKE.
+//
+// - `reconnect`: what connects
+// - `status`: a place for the status
+//
+// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where none has. From any thread.
+raddle_status_t raddle_reconnect_status(raddle_reconnect_t *reconnect,
+                                        uint32_t *status);
+
+// Gives a header of that refusal by its place, from 0 on, as "name: value".
+//
+// - `reconnect`: what connects
+// - `index`: the place
+// - `buffer`, `size`, `length`: as with raddle_conn_target
+//
+// Returns as raddle_reconnect_status, and as raddle_conn_target. From any thread.
+raddle_status_t raddle_reconnect_header_at(raddle_reconnect_t *reconnect,
+                                           size_t index,
+                                           char *buffer,
+                                           size_t size,
+                                           size_t *length);
+
+// Gives the body of that refusal, at most 64 KiB of it: any bytes, with a NUL behind them.
+//
+// - `reconnect`, `buffer`, `size`, `length`: as with raddle_reconnect_header_at
+//
+// Returns as raddle_reconnect_header_at. From any thread.
+raddle_status_t raddle_reconnect_body(raddle_reconnect_t *reconnect,
+                                      char *buffer,
+                                      size_t size,
+                                      size_t *length);
 
 // Has raddle_reconnect_next return RADDLE_ERR_CLOSED, at once or within 50 ms, and for good. A connection that was given
 // is closed with 1001.

@@ -94,8 +94,23 @@ class Connections(unittest.TestCase):
             return websocket.respond(401, "no\n")
 
         with serving(process_request=refuse) as (url, _):
-            with self.assertRaisesRegex(raddle.InvalidHandshake, "401"):
+            with self.assertRaisesRegex(raddle.InvalidStatus, "401") as caught:
                 next(iter(raddle.reconnect(url)))
+            response = caught.exception.response
+            self.assertEqual((response.status_code, response.body), (401, b"no\n"))
+            self.assertIn("text/plain", response.headers["Content-Type"])
+
+    def test_know_what_they_have_asked_for_and_what_was_answered(self) -> None:
+        def answer(_: raddle.ServerConnection, request: raddle.Request, response: raddle.Response) -> None:
+            response.headers["X-Answer"] = request.headers["X-Question"]
+
+        with serving(process_response=answer) as (url, _):
+            connections = raddle.reconnect(url + "/room", additional_headers={"X-Question": "who?"})
+            websocket = connections.next(LIMIT)
+            assert websocket is not None and websocket.request is not None and websocket.response is not None
+            self.assertEqual((websocket.request.path, websocket.request.headers["x-question"]), ("/room", "who?"))
+            self.assertEqual((websocket.response.status_code, websocket.response.headers["x-answer"]), (101, "who?"))
+            websocket.close()
 
     def test_a_uri_that_is_none_is_told_at_once(self) -> None:
         with self.assertRaises(raddle.InvalidURI):

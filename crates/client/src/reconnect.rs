@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use raddle_socket::{Cause, Close, CloseCode, Connection, End, OnEnd, WeakWriter};
 
+use crate::answer::Answer;
 use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::error::{ConnectError, ProxyError};
@@ -121,6 +122,12 @@ impl Reconnect {
     /// `None`: it was stopped, or the last connection was closed with 1000 or by this side. An error is what has made it give
     /// up; another call tries again, after a wait. A connection that was given out and has not ended is closed (1001).
     pub fn next_connection(&mut self) -> Result<Option<Connection>, Setback> {
+        Ok(self.next_answered()?.map(|(connection, _)| connection))
+    }
+
+    /// Waits as [`next_connection`](Self::next_connection) does, and gives what the server has answered as well: the status is 101,
+    /// and there is no body.
+    pub fn next_answered(&mut self) -> Result<Option<(Connection, Answer)>, Setback> {
         let mut setback = self.last.take().and_then(|last| last.finish(&mut self.backoff)).map(Setback::Ended);
         loop {
             let mut asked = Duration::ZERO;
@@ -146,7 +153,10 @@ impl Reconnect {
             let until = Until::after_or_stopped(self.client.connect_timeout, &self.shared.stopped);
             let ended = Arc::new(Mutex::new(None));
             match self.client.connect_until(&self.url, &until, Some(note_in(&ended))) {
-                Ok((connection, _)) => return Ok(self.give_out(connection, ended)),
+                Ok((connection, parser)) => {
+                    let answer = Answer::opening(parser.headers());
+                    return Ok(self.give_out(connection, ended).map(|connection| (connection, answer)));
+                }
                 Err(ConnectError::Stopped) => return Ok(None),
                 Err(error) => setback = Some(Setback::Failed(error)),
             }

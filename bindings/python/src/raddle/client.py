@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import http.client
 import logging
 import socket
 from typing import Any, Literal, Sequence, Type
@@ -14,14 +13,14 @@ from ._errors import failure, last_error
 from ._handle import Handle
 from ._native import abi
 from ._proxies import proxy_for
-from ._refusals import NO_RESPONSE, refusal
-from ._text import bytes_out, text_in, text_out
+from ._refusals import NO_RESPONSE, headers_of, refusal, refused
+from ._text import text_in, text_out
 from ._wait import slice_ms
 from .connection import Connection
 from .datastructures import Headers, HeadersLike
 from .deflate import Deflate
-from .exceptions import InvalidProxyStatus, InvalidStatus, InvalidURI
-from .http11 import USER_AGENT, Request, Response, _header
+from .exceptions import InvalidURI
+from .http11 import USER_AGENT, Request, Response
 from .ssl import SSLContext
 from .typing import LoggerLike, PathLike
 
@@ -40,18 +39,17 @@ class ClientConnection(Connection):
         conn: int,
         logger: LoggerLike | None = None,
         close_timeout: float | None = 10,
-        is_answered: bool = True,
+        additional_headers: HeadersLike | None = None,
     ) -> Any:
-        """Takes an open connection of the library, which keeps the response to it where ``is_answered``."""
+        """Takes an open connection of the library; ``additional_headers`` are those that it was asked for with."""
         connection = cls()
         connection._logger = logging.getLogger("raddle.client") if logger is None else logger
         connection._close_timeout = close_timeout
         connection._attach(conn)
         target = text_out(abi.raddle_conn_target, conn) or "/"
-        connection.request = Request(target, Headers())
-        if is_answered:
-            headers = _headers(abi.raddle_conn_response_header_at, conn)
-            connection.response = Response(101, "Switching Protocols", headers)
+        connection.request = Request(target, Headers(() if additional_headers is None else additional_headers))
+        headers = headers_of(abi.raddle_conn_response_header_at, conn)
+        connection.response = Response(101, "Switching Protocols", headers)
         return connection
 
 
@@ -131,13 +129,10 @@ def connect(
         sock.close()
     conn = _attempt(client, uri, text_in(uri, "uri"))
     try:
-        connection = (create_connection or ClientConnection)._of(conn, logger, close_timeout)
+        return (create_connection or ClientConnection)._of(conn, logger, close_timeout, additional_headers)
     except BaseException:
         abi.raddle_conn_free(conn)
         raise
-    if additional_headers is not None:
-        connection.request.headers.update(additional_headers)
-    return connection
 
 
 def unix_connect(
@@ -210,15 +205,7 @@ def _refusal(status: int, attempt: int, uri: str) -> Exception:
         return InvalidURI(uri, what) if _is_wrong(uri) else ValueError(f"origin, subprotocols or additional_headers: {what}")
     if status == c.ERR_IO and what == NO_RESPONSE:
         return refusal(what)
-    if status != c.ERR_HANDSHAKE:
-        return failure(status, what)
-    code = ctypes.c_uint32()
-    if abi.raddle_attempt_status(attempt, ctypes.byref(code)) != c.OK:
-        return refusal(what)
-    headers = _headers(abi.raddle_attempt_header_at, attempt)
-    body = bytes_out(abi.raddle_attempt_body, attempt) or b""
-    response = Response(code.value, http.client.responses.get(code.value, ""), headers, body)
-    return InvalidProxyStatus(response) if what.startswith("the proxy") else InvalidStatus(response)
+    return refused("attempt", attempt, what) if status == c.ERR_HANDSHAKE else failure(status, what)
 
 
 def _is_wrong(uri: str) -> bool:
@@ -227,16 +214,6 @@ def _is_wrong(uri: str) -> bool:
     status = abi.raddle_reconnect_new(None, uri.encode(), 0, 0, 0, ctypes.byref(place))
     abi.raddle_reconnect_free(place)
     return status == c.ERR_ARGUMENT  # type: ignore[no-any-return]
-
-
-def _headers(function: Any, handle: int) -> Headers:
-    """The headers that a function gives one by one, as lines."""
-    items: list[tuple[str, str]] = []
-    while True:
-        line = bytes_out(function, handle, len(items))
-        if line is None:
-            return Headers._of(items)
-        items.append(_header(line.decode("iso-8859-1")))
 
 
 # Behind what it is made of.

@@ -12,7 +12,7 @@ from . import _constants as c
 from ._errors import failure, last_error
 from ._handle import Handle
 from ._native import abi
-from ._refusals import refusal
+from ._refusals import refused
 from ._text import text_in
 from ._wait import sliced
 from .client import ClientConnection, settings_for, unix_uri
@@ -53,6 +53,7 @@ class reconnect:
         self._logger = options.pop("logger", None) or logging.getLogger("raddle.client")
         self._close_timeout = options.get("close_timeout", 10)
         self._create: Type[ClientConnection] = options.pop("create_connection", None) or ClientConnection
+        self._additional_headers = options.get("additional_headers")
         if options.get("sock") is not None:
             raise ValueError("sock serves one connection only")
         client = settings_for(uri, **options)
@@ -79,8 +80,10 @@ class reconnect:
             if status == c.ERR_TIMEOUT:
                 raise TimeoutError("timed out while reconnecting")
             if status != c.OK:
-                raise _given_up(status)
-            connection: ClientConnection = self._create._of(conn.value, self._logger, self._close_timeout, False)
+                raise self._given_up(status)
+            connection: ClientConnection = self._create._of(
+                conn.value, self._logger, self._close_timeout, self._additional_headers
+            )
         except BaseException:
             # A signal handler can raise when the library has connected, and so can what the program has for a connection.
             if conn.value:
@@ -115,20 +118,19 @@ class reconnect:
         status: int = abi.raddle_reconnect_next(self._handle.value, milliseconds, ctypes.byref(conn))
         return status
 
+    def _given_up(self, status: int) -> Exception:
+        what = last_error()
+        if status == c.ERR_HANDSHAKE:
+            return refused("reconnect", self._handle.value, what)
+        if status == c.ERR_PROTOCOL:
+            return ProtocolError(what)
+        if status == c.ERR_BUSY:
+            return RuntimeError("another thread waits for the next connection")
+        return failure(status, what)
+
 
 def unix_reconnect(path: PathLike | None = None, uri: str | None = None, **options: Any) -> reconnect:
     """As :class:`reconnect`, to a Unix socket; ``uri`` as for :func:`raddle.unix_connect`."""
     if path is None:
         raise ValueError("path is missing")
     return reconnect(unix_uri(uri, options.get("ssl")), path=path, **options)
-
-
-def _given_up(status: int) -> Exception:
-    what = last_error()
-    if status == c.ERR_HANDSHAKE:
-        return refusal(what)
-    if status == c.ERR_PROTOCOL:
-        return ProtocolError(what)
-    if status == c.ERR_BUSY:
-        return RuntimeError("another thread waits for the next connection")
-    return failure(status, what)

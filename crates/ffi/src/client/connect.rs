@@ -64,8 +64,7 @@ pub extern "C" fn raddle_connect_status() -> u32 {
     STATUS.get()
 }
 
-/// Gives the value of the first header of a name in the response that has opened a connection. Only of connections of
-/// raddle_connect and raddle_attempt_wait.
+/// Gives the value of the first header of a name in the response that has opened a connection. Only of a client's connections.
 ///
 /// - `conn`: the connection
 /// - `name`: the header's name, in any case

@@ -4,13 +4,14 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use raddle_client::{Backoff, Reconnect as Reconnection, Setback, Stopper};
+use raddle_client::{Answer, Backoff, ConnectError, Reconnect as Reconnection, Setback, Stopper};
 use raddle_socket::Connection as Socket;
 
-use super::connect::enter;
+use super::connect::{answer_of, enter, put_header_at};
 use super::job::Job;
 use super::{Client, settings};
-use crate::arguments;
+use crate::arguments::{self, TextOut};
+use crate::connection::info::not_found;
 use crate::guard::{self, Depth, guard};
 use crate::handles::{self, Handle, Kind, Table};
 use crate::message::Connection;
@@ -25,6 +26,8 @@ pub struct Reconnect {
 pub(crate) struct Repeating {
     stopper: Stopper,
     phase: Mutex<Phase>,
+    /// What it was given up for last.
+    failed: Mutex<Option<ConnectError>>,
 }
 
 enum Phase {
@@ -33,7 +36,7 @@ enum Phase {
     Connecting(Arc<Job<Outcome>>),
 }
 
-type Outcome = (Box<Reconnection>, Result<Option<Socket>, Setback>);
+type Outcome = (Box<Reconnection>, Result<Option<(Socket, Answer)>, Setback>);
 
 impl Handle for Reconnect {
     type Value = Arc<Repeating>;
@@ -79,7 +82,11 @@ pub extern "C" fn raddle_reconnect_new(
         }
         let made = settings(client)?.reconnect(url).map_err(|error| Failure::from_connect(&error))?;
         let made = made.backoff(backoff);
-        let repeating = Repeating { stopper: made.stopper(), phase: Mutex::new(Phase::idle(Box::new(made))) };
+        let repeating = Repeating {
+            stopper: made.stopper(),
+            phase: Mutex::new(Phase::idle(Box::new(made))),
+            failed: Mutex::default(),
+        };
         place.put(handles::to_pointer(Reconnect::table().insert(Arc::new(repeating))?));
         Ok(())
     })
@@ -95,7 +102,8 @@ pub extern "C" fn raddle_reconnect_new(
 /// Returns RADDLE_OK; RADDLE_ERR_TIMEOUT: it goes on meanwhile, and a further call waits on; RADDLE_ERR_CLOSED: the last
 /// connection was closed with 1000 or by this side, or this was stopped; another failure of raddle_connect, or
 /// RADDLE_ERR_PROTOCOL: it was given up, as the next attempt would end the same way, and a further call tries again after
-/// a wait; RADDLE_ERR_BUSY: another thread waits. From any thread.
+/// a wait; where a proxy or the server has refused, raddle_reconnect_status knows its status. RADDLE_ERR_BUSY: another thread
+/// waits. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_reconnect_next(reconnect: *mut Reconnect, timeout_ms: i64, conn: *mut Connection) -> Status {
     guard(|| {
@@ -115,13 +123,74 @@ pub extern "C" fn raddle_reconnect_next(reconnect: *mut Reconnect, timeout_ms: i
             })?;
             *phase = Phase::idle(idle);
             match outcome {
-                Ok(Some(connection)) => place.put(enter(connection, None)?),
+                Ok(Some((connection, answer))) => place.put(enter(connection, Some(answer))?),
                 Ok(None) => return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "done, or stopped")),
-                Err(Setback::Failed(error)) => return Err(Failure::from_connect(&error)),
+                Err(Setback::Failed(error)) => {
+                    let failure = Failure::from_connect(&error);
+                    *repeating.failed.lock() = Some(error);
+                    return Err(failure);
+                }
                 Err(Setback::Ended(end)) => return Err(Failure::of(Status::RADDLE_ERR_PROTOCOL, &end)),
             }
             Ok(())
         })
+    })
+}
+
+/// Gives the HTTP status by which a server or a proxy has refused, after raddle_reconnect_next has returned
+/// RADDLE_ERR_HANDSHAKE.
+///
+/// - `reconnect`: what connects
+/// - `status`: a place for the status
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_NOT_FOUND where none has. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_status(reconnect: *mut Reconnect, status: *mut u32) -> Status {
+    guard(|| {
+        let place = arguments::out(status, "status")?;
+        of_answer(reconnect, |answer| {
+            place.put(answer.status.into());
+            Ok(())
+        })
+    })
+}
+
+/// Gives a header of that refusal by its place, from 0 on, as "name: value".
+///
+/// - `reconnect`: what connects
+/// - `index`: the place
+/// - `buffer`, `size`, `length`: as with raddle_conn_target
+///
+/// Returns as raddle_reconnect_status, and as raddle_conn_target. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_header_at(
+    reconnect: *mut Reconnect,
+    index: usize,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    guard(|| {
+        let place = TextOut::new(buffer, size, length)?;
+        of_answer(reconnect, |answer| put_header_at(answer, index, &place))
+    })
+}
+
+/// Gives the body of that refusal, at most 64 KiB of it: any bytes, with a NUL behind them.
+///
+/// - `reconnect`, `buffer`, `size`, `length`: as with raddle_reconnect_header_at
+///
+/// Returns as raddle_reconnect_header_at. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_reconnect_body(
+    reconnect: *mut Reconnect,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> Status {
+    guard(|| {
+        let place = TextOut::new(buffer, size, length)?;
+        of_answer(reconnect, |answer| place.put(&answer.body))
     })
 }
 
@@ -156,6 +225,12 @@ pub extern "C" fn raddle_reconnect_free(reconnect: *mut Reconnect) -> Status {
     })
 }
 
+fn of_answer(reconnect: *mut Reconnect, give: impl FnOnce(&Answer) -> Result<(), Failure>) -> Result<(), Failure> {
+    Reconnect::table().with(handles::to_id(reconnect), |repeating| {
+        give(repeating.failed.lock().as_ref().and_then(answer_of).ok_or_else(|| not_found("nobody has refused"))?)
+    })
+}
+
 impl Phase {
     fn idle(reconnection: Box<Reconnection>) -> Self {
         Self::Idle(Arc::new(Mutex::new(Some(reconnection))))
@@ -169,7 +244,7 @@ impl Phase {
         };
         let job = Job::start("raddle reconnect", move || {
             let mut idle = idle.lock().take().expect("a thread was started for it once");
-            let outcome = idle.next_connection();
+            let outcome = idle.next_answered();
             (idle, outcome)
         })?;
         *self = Self::Connecting(Arc::clone(&job));

@@ -121,6 +121,7 @@ static void what_is_set_is_said_and_what_is_answered_is_told(const char *path) {
 
 static void a_refusal_is_told(void) {
     raddle_attempt_t *attempt = NULL;
+    raddle_reconnect_t *reconnect = NULL;
     raddle_conn_t conn = 77;
     char text[256];
     uint32_t status = 0;
@@ -139,6 +140,19 @@ static void a_refusal_is_told(void) {
     CHECK(length == 13 && strcmp(text, "who are you?\n") == 0);
     OK(raddle_attempt_free(attempt));
     STATUS(RADDLE_ERR_HANDLE, raddle_attempt_free(attempt));
+    /* One that would come again and again gives up. */
+    OK(raddle_reconnect_new(NULL, url, 5, 10, 0, &reconnect));
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_reconnect_status(reconnect, &status));
+    STATUS(RADDLE_ERR_HANDSHAKE, raddle_reconnect_next(reconnect, 10000, &conn));
+    status = 0;
+    OK(raddle_reconnect_status(reconnect, &status));
+    CHECK(status == 401);
+    OK(raddle_reconnect_header_at(reconnect, 0, text, sizeof text, NULL));
+    CHECK(strchr(text, ':') != NULL);
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_reconnect_header_at(reconnect, 99, text, sizeof text, NULL));
+    OK(raddle_reconnect_body(reconnect, text, sizeof text, &length));
+    CHECK(length == 13 && strcmp(text, "who are you?\n") == 0);
+    OK(raddle_reconnect_free(reconnect));
 }
 
 static void what_is_not_in_order_is_found_before_anything_is_sent(void) {
@@ -261,6 +275,7 @@ static void who_connects_again_comes_back_until_it_is_done(void) {
     raddle_conn_t conns[8];
     size_t count = 0, i;
     uint32_t cause = 0;
+    char text[64];
     raddle_server_t *server = serve(RADDLE_ENGINE_THREADS, NULL, echo, NULL, NULL, NULL, &port);
     snprintf(url, sizeof url, "ws://127.0.0.1:%u/", (unsigned)port);
     OK(raddle_client_new(&client));
@@ -277,6 +292,9 @@ static void who_connects_again_comes_back_until_it_is_done(void) {
     OK(raddle_conn_free(first));
     OK(raddle_reconnect_next(reconnect, 10000, &second));
     CHECK(second != first);
+    /* What has opened it is known of each. */
+    OK(raddle_conn_response_header(second, "Upgrade", text, sizeof text, NULL));
+    CHECK(strcmp(text, "websocket") == 0);
     expect_echo(second);
     /* Closed by this side: done. */
     OK(raddle_close_wait(second, 1000, NULL, 10000));
