@@ -212,8 +212,6 @@ fn all_at_once_wakes_who_waits() {
     let (server, mut events) = looping(|builder| builder);
     let client = beside(&server, move |server| {
         let mut client = connect(server);
-        // It takes the frames of a read one by one, and each moves the others.
-        sockopt::set_socket_recv_buffer_size(&client.stream, 4096).expect("a socket");
         let writer = only_writer(server);
         let pushing = thread::spawn(move || {
             for number in 0..messages {

@@ -117,6 +117,8 @@ impl<S: Stream> Peer<S> {
     pub(crate) fn next_frame(&mut self, time: Duration) -> io::Result<Option<Frame>> {
         let deadline = Instant::now() + time;
         loop {
+            // Each frame moves those behind it: not much more is read than is wanted.
+            let mut wanted = LITTLE;
             // As this role may receive it, so that a wrong mask bit shows.
             let header = Header::parse(&self.received, self.role, Rsv1::Reserved);
             if let Some((header, start)) = header.expect("the connection sends valid headers") {
@@ -130,10 +132,11 @@ impl<S: Stream> Peer<S> {
                     self.received.drain(..end);
                     return Ok(Some(Frame { fin: header.fin, opcode: header.opcode, payload }));
                 }
+                wanted = (end - self.received.len()).clamp(LITTLE, MUCH);
             }
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left))?;
-            let mut bytes = vec![0; 256 * 1024];
+            let mut bytes = vec![0; wanted];
             match self.stream.read(&mut bytes) {
                 Ok(0) if self.received.is_empty() => return Ok(None),
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -189,6 +192,9 @@ impl std::fmt::Debug for Frame {
     }
 }
 
+/// Bytes that are read at a time, at least and at most.
+const LITTLE: usize = 16 * 1024;
+const MUCH: usize = 256 * 1024;
 /// The masking key of RFC 6455, section 5.7.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// Longer than anything that is waited for may take, on a slow machine too.
