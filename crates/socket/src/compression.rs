@@ -6,6 +6,8 @@ use parking_lot::{Mutex, MutexGuard};
 use raddle_core::deflate::{Compressor, LentCompressor};
 use raddle_core::{Deflate, Message, Role};
 
+use crate::turn::Wait;
+
 /// The sending side's part of the agreement.
 ///
 /// A compressor is borrowed before the output is locked, so that a Pong need not wait for it, and kept until what it has made
@@ -66,13 +68,14 @@ impl Compression {
         self.has_foreign_context.store(is_foreign, Ordering::Relaxed);
     }
 
-    /// Waits for the connection's own compressor, or borrows one.
-    pub(crate) fn borrow(&self) -> Borrowed<'_> {
-        if self.deflate.keeps_context(self.role) {
-            Borrowed::Own(self, self.own.lock())
-        } else {
-            Borrowed::Shared(Compressor::lend(&self.deflate, self.role))
+    /// Waits for the connection's own compressor, or borrows one. `None`: another thread compresses with it, which takes as long as
+    /// that thread's message, and [`Wait::Never`] does not wait for that.
+    pub(crate) fn borrow(&self, wait: Wait) -> Option<Borrowed<'_>> {
+        if !self.deflate.keeps_context(self.role) {
+            return Some(Borrowed::Shared(Compressor::lend(&self.deflate, self.role)));
         }
+        let own = if wait == Wait::Never { self.own.try_lock()? } else { self.own.lock() };
+        Some(Borrowed::Own(self, own))
     }
 
     /// What a message that is sent fragment by fragment is compressed with, to its end.
@@ -148,11 +151,11 @@ impl Borrowed<'_> {
 }
 
 impl OfMessage {
-    /// For a fragment, on the connection that it is of.
-    pub(crate) fn borrow<'a>(&'a mut self, compression: &'a Compression) -> Borrowed<'a> {
+    /// For a fragment, on the connection that it is of. `None` as with [`Compression::borrow`].
+    pub(crate) fn borrow<'a>(&'a mut self, compression: &'a Compression, wait: Wait) -> Option<Borrowed<'a>> {
         match self {
-            Self::Own => compression.borrow(),
-            Self::Shared(lent) => Borrowed::Kept(lent),
+            Self::Own => compression.borrow(wait),
+            Self::Shared(lent) => Some(Borrowed::Kept(lent)),
         }
     }
 }
@@ -160,5 +163,55 @@ impl OfMessage {
 impl std::fmt::Debug for OfMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OfMessage").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "deflate"))]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use raddle_core::Progress;
+
+    use super::*;
+    use crate::connection::{Connection, Opening};
+    use crate::end::{SendError, SendStatus};
+    use crate::info::Info;
+    use crate::options::Options;
+    use crate::transport::Socket;
+
+    #[test]
+    fn who_does_not_wait_does_not_wait_for_another_thread_that_compresses() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let mut info = Info::default();
+        info.deflate = Some(Deflate::default());
+        let opening = Opening { info, ..Opening::new(Role::Server, Options::default()) };
+        let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
+        let (_reader, writer) = connection.split();
+        let message = "ab".repeat(1000);
+        let compression = writer.link().compression.as_deref().expect("it was agreed on");
+        let busy = compression.borrow(Wait::Allowed).expect("nobody has it");
+        let (tell, told) = mpsc::channel();
+        let sending = thread::spawn({
+            let (writer, message) = (writer.clone(), message.clone());
+            move || {
+                let whole = writer.try_send(&message);
+                let _ = tell.send((whole, writer.begin().try_send(&message, Progress::Last)));
+            }
+        });
+        let results = told.recv_timeout(Duration::from_secs(10));
+        drop(busy);
+        sending.join().expect("no panic");
+        assert_eq!(results, Ok((Ok(SendStatus::Sent), Err(SendError::Full))));
+        let mut received = vec![0; 4 + message.len()];
+        theirs.read_exact(&mut received).expect("it was sent");
+        assert_eq!((&received[..4], &received[4..]), (&b"\x81\x7e\x07\xd0"[..], message.as_bytes()), "as it is");
+        // The next one is compressed again.
+        assert_eq!(writer.try_send(&message), Ok(SendStatus::Sent));
+        theirs.read_exact(&mut received[..2]).expect("it was sent");
+        assert_eq!(received[0], 0xc1);
     }
 }

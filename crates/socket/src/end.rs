@@ -112,7 +112,7 @@ impl fmt::Display for Cause {
 pub enum SendError {
     /// The connection has ended, or a Close was sent.
     Closed,
-    /// The outgoing limit is reached, or another thread is amid a message: this call does not wait.
+    /// The outgoing limit is reached, or another thread is amid a message, or compresses: this call does not wait.
     Full,
     /// The peer did not take the message in its time. The connection has ended.
     Timeout,

@@ -62,14 +62,15 @@ impl Link {
         self.leave_queued(&mut outgoing, turn, wait)
     }
 
-    /// Sends a message compressed, otherwise as [`send`](Self::send) does.
+    /// Sends a message compressed, otherwise as [`send`](Self::send) does. Where the caller does not wait, and another thread
+    /// is compressing, it is sent as it is.
     pub(crate) fn send_compressed(
         self: &Arc<Self>,
         compression: &Compression,
         message: Message<'_>,
-        wait: Wait,
+        asked: Wait,
     ) -> Result<SendStatus, SendError> {
-        let wait = self.wait(&self.outgoing.lock(), wait);
+        let wait = self.wait(&self.outgoing.lock(), asked);
         loop {
             // While it is compressed nobody waits for the output, and there need not be room after all.
             let mut outgoing = self.outgoing.lock();
@@ -79,7 +80,8 @@ impl Link {
             }
             let has_foreign_context = compression.has_foreign_context();
             drop(outgoing);
-            let mut borrowed = compression.borrow();
+            // What an event loop's thread sends without having asked for that waits here: it is a moment, and not for a peer.
+            let Some(mut borrowed) = compression.borrow(asked) else { return self.send(message, asked) };
             if has_foreign_context {
                 borrowed.forget();
             }
@@ -255,7 +257,9 @@ impl Link {
                 Some((compression, of_message)) => {
                     let has_foreign_context = self.has_foreign_context();
                     drop(outgoing);
-                    let mut borrowed = of_message.borrow(compression);
+                    let borrowed = of_message.borrow(compression, wait);
+                    // Its other fragments are compressed.
+                    let mut borrowed = borrowed.ok_or(SendError::Full)?;
                     if has_foreign_context {
                         borrowed.forget();
                     }

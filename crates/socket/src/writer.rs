@@ -78,7 +78,9 @@ impl Writer {
         Self { compresses: false, ..self.clone() }
     }
 
-    /// Sends a message as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead.
+    /// Sends a message as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead. While another thread
+    /// compresses a message on this connection, it is sent as it is, which a receiver of compressed messages takes as well
+    /// (RFC 7692, section 6).
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
         self.send_within(message.into(), Wait::Never)
     }
@@ -268,7 +270,7 @@ impl MessageWriter<'_> {
     }
 
     /// Sends a fragment as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead, and the message is as
-    /// it was. With [`Progress::Last`] it is the last one.
+    /// it was; so it does while another thread compresses on this connection. With [`Progress::Last`] it is the last one.
     pub fn try_send<'m>(
         &mut self,
         fragment: impl Into<Message<'m>>,
