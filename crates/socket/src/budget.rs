@@ -38,7 +38,7 @@ struct Purse {
     limit: usize,
     used: AtomicUsize,
     holders: Mutex<Holders>,
-    /// Held by whoever has connections go: before any lock of these.
+    /// Held by whoever chooses connections that go: before any lock of these.
     relief: Mutex<()>,
     /// The attendant was told to look.
     is_to_be_seen: AtomicBool,
@@ -49,6 +49,15 @@ struct Holders {
     all: Vec<Weak<Link>>,
     /// With so many, those that have nothing any more are forgotten.
     sweep_at: usize,
+}
+
+/// A connection, as it was looked at.
+struct Holder {
+    link: Arc<Link>,
+    /// What it had.
+    grains: u64,
+    /// It was given up: what there is to say and to end is left.
+    goes: bool,
 }
 
 /// What a connection has of its budget, in grains.
@@ -114,24 +123,31 @@ impl Budget {
 
     /// For whoever has received too much, and has nothing locked: has those go that have the most, before it reads on.
     fn relieve_first(&self) {
-        let relief = self.purse.relief.lock();
         // Another may have, meanwhile.
-        let looked_at = self.is_exceeded().then(|| self.relieve_alone());
-        drop(relief);
-        drop(looked_at);
+        self.relieve_where(Self::is_exceeded);
     }
 
     /// For the attendant: forgets those that have nothing any more, and has those go that have the most, until there is enough.
     pub(crate) fn relieve(&self) {
         self.purse.is_to_be_seen.store(false, Ordering::SeqCst);
-        let relief = self.purse.relief.lock();
-        let looked_at = self.relieve_alone();
-        drop(relief);
-        drop(looked_at);
+        self.relieve_where(|_| true);
     }
 
-    /// Gives the connections that it has looked at, which are to be dropped without a lock: one may be the last handle.
-    fn relieve_alone(&self) -> Vec<(u64, Arc<Link>)> {
+    fn relieve_where(&self, is_needed: impl FnOnce(&Self) -> bool) {
+        let relief = self.purse.relief.lock();
+        let looked_at = if is_needed(self) { self.relieve_alone() } else { Vec::new() };
+        drop(relief);
+        // Without the lock: the end of a connection is told to the application, which may have some of the same budget. They are
+        // dropped here as well: one may be the last handle.
+        for holder in looked_at {
+            if holder.goes {
+                holder.link.carry_out_giving_up(&mut holder.link.outgoing.lock());
+            }
+        }
+    }
+
+    /// Gives the connections that it has looked at.
+    fn relieve_alone(&self) -> Vec<Holder> {
         let all = mem::take(&mut self.purse.holders.lock().all);
         let mut known = Vec::with_capacity(all.len());
         for link in all.into_iter().filter_map(|holder| holder.upgrade()) {
@@ -141,20 +157,22 @@ impl Budget {
                 link.flags.lower(Flag::Listed);
             }
             drop(outgoing);
-            known.push((grains, link));
+            known.push(Holder { grains, link, goes: false });
         }
         {
             let holders = &mut *self.purse.holders.lock();
-            holders.all.extend(known.iter().filter(|(grains, _)| *grains > 0).map(|(_, link)| Arc::downgrade(link)));
+            let some = known.iter().filter(|holder| holder.grains > 0);
+            holders.all.extend(some.map(|holder| Arc::downgrade(&holder.link)));
             holders.sweep_at = (2 * holders.all.len()).max(LEAST_SWEEP);
         }
-        let mut most: BinaryHeap<_> = known.iter().enumerate().map(|(place, (grains, _))| (*grains, place)).collect();
+        let mut most: BinaryHeap<_> = known.iter().enumerate().map(|(place, holder)| (holder.grains, place)).collect();
         while self.is_exceeded()
             && let Some((grains @ 1.., place)) = most.pop()
         {
             // Its share is of a moment ago: where it is smaller by now, another has the most.
-            if let Err(fewer) = known[place].1.give_up_for_budget(grains) {
-                most.push((fewer, place));
+            match known[place].link.give_up_for_budget(grains) {
+                Ok(()) => known[place].goes = true,
+                Err(fewer) => most.push((fewer, place)),
             }
         }
         known
@@ -260,7 +278,7 @@ impl Link {
         }
         if !outgoing.ended {
             let close = Close { code: CloseCode::TRY_AGAIN, reason: "too much is buffered" };
-            self.give_up(&mut outgoing, Cause::OverBudget, close);
+            self.note_given_up(&mut outgoing, Cause::OverBudget, close);
             self.give_share_back(&mut outgoing);
             drop(outgoing);
             // What waits for a reader that is away.

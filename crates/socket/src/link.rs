@@ -357,17 +357,28 @@ impl Link {
     /// Fails the connection for `cause`. Its reader, which may wait for the rest of a message, drops what still comes for a
     /// while, so that the peer gets our Close and not a reset.
     pub(crate) fn give_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>, cause: Cause, close: Close<'_>) {
+        self.note_given_up(outgoing, cause, close);
+        self.carry_out_giving_up(outgoing);
+    }
+
+    /// The part of [`give_up`](Self::give_up) that calls nobody and writes nothing, for whoever holds a lock.
+    pub(crate) fn note_given_up(&self, outgoing: &mut Outgoing, cause: Cause, close: Close<'_>) {
         self.flags.raise(Flag::GivenUp);
         outgoing.aside().cause.get_or_insert(cause);
         if outgoing.sender.close(Some(close)).is_ok() {
             outgoing.aside().sent = Some(close.code);
-            self.flush_locked(outgoing);
         }
+        outgoing.cut_by(sys::now().saturating_add(LINGER));
         self.turn.notify_all();
         outgoing.ring();
-        let latest = sys::now().saturating_add(LINGER);
-        outgoing.cut_by(latest);
-        Attendant::get().schedule(self, latest);
+    }
+
+    /// The other part.
+    pub(crate) fn carry_out_giving_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
+        self.flush_locked(outgoing);
+        if let Some(latest) = outgoing.cut_at() {
+            Attendant::get().schedule(self, latest);
+        }
         if let Some((driver, key)) = &outgoing.driver {
             // It gives back what it has kept.
             driver.input_is_wanted(*key);

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -88,4 +89,37 @@ fn a_message_that_is_completed_counts_no_more() {
     assert_eq!(reader.next_message(), Ok(Some(Message::Binary(&pattern(200_010, 1)))));
     assert_eq!(reader.next_message_within(Duration::ZERO), Ok(Next::Timeout));
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn the_end_of_a_connection_that_goes_is_told_without_a_lock() {
+    // Who is told of it receives too much on another connection of the same budget, and another one has to go for that.
+    let budget = Budget::new(100_000);
+    let with_budget = move || options(|options| options.budget = Some(budget.clone()));
+    let (other, mut peer_of_other) = against_peer(Role::Server, with_budget());
+    let (tell, told) = mpsc::channel();
+    let other = Mutex::new(Some(other.split().0));
+    let on_end = Box::new(move |_, _| {
+        let mut reader = other.lock().take().expect("it is told once");
+        peer_of_other.send_bytes(&peer_of_other.encode(&binary(&[0; 150_000]))[..120_000]);
+        let end = reader.next_message_within(LIMIT).map(drop).expect_err("it goes");
+        let _ = tell.send(end.cause);
+    });
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let opening = Opening { on_end: Some(on_end), ..Opening::new(Role::Server, with_budget()) };
+    let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
+    let (mut reader, _writer) = connection.split();
+    let mut peer = Peer::new(theirs, Role::Client);
+    send_most_of_a_message(&mut peer, &mut reader, 70_000);
+    // It takes nothing any more, and so the Close that it gets breaks the connection.
+    peer.stream.shutdown(Shutdown::Read).expect("open");
+    let last = within(LIMIT, move || {
+        let (connection, mut peer) = against_peer(Role::Server, with_budget());
+        let (mut reader, writer) = connection.split();
+        send_most_of_a_message(&mut peer, &mut reader, 60_000);
+        writer.state()
+    });
+    assert_eq!(last, State::Open);
+    assert_eq!(told.recv_timeout(LIMIT), Ok(Cause::OverBudget));
+    assert_eq!(reader.next_message().map(drop).map_err(|end| end.cause), Err(Cause::OverBudget));
 }
