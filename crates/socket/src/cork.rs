@@ -61,10 +61,15 @@ impl Cork {
     }
 }
 
+/// For the thread of a child process that `fork` makes: what it has corked as its parent's is corked no more. Calls nothing that is
+/// unsafe after `fork`.
+pub(crate) fn become_another_thread() {
+    OWN.set(0);
+}
+
 /// A number of this thread's own, from 1: four billion threads have to begin before it is given again.
 fn this_thread() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    thread_local!(static OWN: Cell<u32> = const { Cell::new(0) });
     let own = OWN.get();
     if own != 0 {
         return own;
@@ -72,3 +77,5 @@ fn this_thread() -> u32 {
     OWN.set(NEXT.fetch_add(1, Ordering::Relaxed).max(1));
     OWN.get()
 }
+
+thread_local!(static OWN: Cell<u32> = const { Cell::new(0) });

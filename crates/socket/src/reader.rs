@@ -423,7 +423,8 @@ impl Reader {
         }
         // What is sent now can leave together with the answers to what is already there, be it in a layer of the transport.
         let is_more_there = inbound.receiver.has_frame() || !inbound.ahead.is_empty() || link.transport.has_input();
-        if matches!(step, Step::Message) && is_more_there {
+        // Nobody would let it go in a forked child.
+        if matches!(step, Step::Message) && is_more_there && Attendant::get().is_here() {
             link.cork.put();
         } else if !until.nothing {
             link.cork.pull();

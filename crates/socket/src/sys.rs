@@ -15,6 +15,7 @@ use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
 pub(crate) use rustix::param::page_size;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::cork::become_another_thread;
 use crate::keys::FORKS;
 use crate::transport::{Interest, Patience, Readiness};
 
@@ -153,6 +154,7 @@ pub(crate) fn count_forks() {
     static COUNTED: Once = Once::new();
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
+        become_another_thread();
     }
     COUNTED.call_once(|| {
         // SAFETY: `in_child` is a function that lives as long as the process, and calls nothing that is unsafe after `fork`.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
@@ -85,6 +85,35 @@ fn the_masking_keys_of_a_child_process_are_its_own() {
     let (of_child, of_parent) = peer.keys[1..].split_at(20);
     let shared: Vec<_> = of_child.iter().filter(|key| of_parent.contains(key)).collect();
     assert!(shared.is_empty(), "parent and child have both used {shared:?}");
+}
+
+#[test]
+fn what_a_child_process_answers_leaves_though_more_messages_are_there() {
+    let _alone = ALONE.lock();
+    // Forked between two messages of a read, and before the first.
+    for begun in [true, false] {
+        let (mut connection, mut peer) = against_peer(Role::Server, options(|options| options.ping_interval = None));
+        peer.send_all(&[text("one"), text("two"), text("three")]);
+        if begun {
+            assert!(connection.next_message().expect("open").is_some());
+        }
+        let (until, mut ends) = UnixStream::pair().expect("a pair of sockets");
+        let (child, (connection, until)) = in_child((connection, until), |(mut connection, until)| {
+            let has_message = begun || connection.next_message().is_ok_and(|message| message.is_some());
+            let sent = connection.send("answer");
+            let has_more = connection.next_message().is_ok_and(|message| message.is_some());
+            let sent_more = connection.send("another");
+            // It computes, until its parent has seen the answers.
+            let waited = (&until).read(&mut [0]);
+            let is_sent = (sent, sent_more) == (Ok(SendStatus::Sent), Ok(SendStatus::Sent));
+            u8::from(!(has_message && has_more && is_sent)) + 2 * u8::from(waited.is_err())
+        });
+        let answers = [peer.frame(), peer.frame()];
+        assert_eq!(answers, [text("answer"), text("another")], "{begun}");
+        ends.write_all(b"!").expect("it is waited for");
+        expect_success(child);
+        drop((connection, until));
+    }
 }
 
 fn dropped<T>(value: T) -> u8 {
