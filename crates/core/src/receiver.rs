@@ -156,6 +156,7 @@ impl Receiver {
     ///
     /// A message of which a part was lent comes in parts to its end, whichever call asks for the rest.
     pub fn advance_part(&mut self) -> Result<bool, Error> {
+        self.clear();
         self.step(Delivery::Parts)
     }
 
@@ -441,8 +442,8 @@ impl Receiver {
         }
     }
 
+    /// Goes on, once the event is cleared.
     fn step(&mut self, delivery: Delivery) -> Result<bool, Error> {
-        self.clear();
         if !self.closed && self.failed.is_none() {
             return self.parse(delivery).map_err(|error| self.fail(error));
         }
