@@ -4,13 +4,15 @@
 //! its Pongs all the same, its Close is answered, and that it has gone is known at once. Messages wait for the reader, a few
 //! of them; what is beyond stays in the socket, where the peer feels it as back-pressure.
 //!
-//! What breaks a rule fails the connection at once where nobody has a message to answer, and else when the reader meets it: what
-//! came before it is answered first, as when the reader had been there.
+//! The peer's last word, be it its Close or what breaks a rule, is acted on at once where nobody has a message to answer. Else it is
+//! left to the reader: what came before it is answered first, as if the reader had been there. That has a bound, at which
+//! it is acted on here.
 
 use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
@@ -117,7 +119,7 @@ impl Link {
     }
 
     /// Receives and parses until the socket has no more, there is enough, or others have waited long enough for this thread.
-    fn receive_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
+    fn receive_ahead(self: &Arc<Self>, deputy: &mut Deputy) -> ControlFlow<Stop> {
         let mut reads = 0;
         // What a layer has received already is not of the socket, and not much.
         while reads < READS || self.transport.has_input() {
@@ -151,29 +153,28 @@ impl Link {
     }
 
     /// Parses what was received, as far as it may be kept.
-    fn parse_ahead(&self, deputy: &mut Deputy) -> ControlFlow<Stop> {
+    fn parse_ahead(self: &Arc<Self>, deputy: &mut Deputy) -> ControlFlow<Stop> {
         let has_ended = matches!(deputy.ahead.back(), Some(Ahead::Close | Ahead::End(_)));
         if has_ended || self.flags.has(Flag::GivenUp) {
             return Break(Stop::Enough);
         }
-        let (wanted, can_answer) = {
+        let wanted = {
             let outgoing = self.outgoing.lock();
-            let wanted = outgoing.reader_exists && self.reading_with(&outgoing) != Reading::ForClose;
-            (wanted, wanted && !outgoing.is_closed())
+            outgoing.reader_exists && self.reading_with(&outgoing) != Reading::ForClose
         };
         loop {
             let (messages, bytes) = deputy.waiting();
             if messages >= MESSAGES_AHEAD || bytes as u64 >= self.options.limits.message {
                 return Break(Stop::Enough);
             }
+            if wanted && deputy.receiver.is_before_close() && self.leaves_to_reader(deputy) {
+                return Break(Stop::Enough);
+            }
             match deputy.receiver.advance() {
                 Ok(true) => {}
                 Ok(false) => return Continue(()),
-                Err(_) if can_answer && deputy.owes_answers() => {
-                    // The receiver gives it again to the reader.
-                    self.flags.raise(Flag::Failing);
-                    return Break(Stop::Enough);
-                }
+                // The receiver gives it again to the reader.
+                Err(_) if wanted && self.leaves_to_reader(deputy) => return Break(Stop::Enough),
                 Err(error) => {
                     deputy.ahead.push_back(Ahead::End(Cause::Failed(error)));
                     return Break(Stop::End(Cause::Failed(error)));
@@ -194,6 +195,48 @@ impl Link {
                 Event::Part(message, progress) => deputy.ahead.push_back(Ahead::Part(message.into(), progress)),
             }
         }
+    }
+
+    /// Tells whether the peer's last word, which is there, is left to the reader: whether something before it is not answered, and can
+    /// be.
+    fn leaves_to_reader(self: &Arc<Self>, deputy: &Deputy) -> bool {
+        if !self.is_asked.load(Ordering::Relaxed) && deputy.waiting().0 == 0 {
+            return false;
+        }
+        let now = sys::now();
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.is_closed() {
+            return false;
+        }
+        let at = now.saturating_add(LEFT_FOR.min(self.options.close_timeout));
+        // There is one last word: when the reader comes back and goes away again, the time goes on.
+        let at = *outgoing.aside().last_word_at.get_or_insert(at);
+        if now >= at {
+            return false;
+        }
+        self.flags.raise(Flag::LeftToReader);
+        drop(outgoing);
+        Attendant::get().schedule(self, at);
+        true
+    }
+
+    /// For the attendant: acts on the peer's last word, where the reader has not come to it in time.
+    pub(crate) fn act_on_last_word(self: &Arc<Self>, now: Duration) {
+        if !self.flags.has(Flag::LeftToReader) {
+            return;
+        }
+        let outgoing = self.outgoing.lock();
+        let is_due = !outgoing.ended && outgoing.last_word_at().is_some_and(|at| now >= at);
+        drop(outgoing);
+        if is_due && self.flags.lower(Flag::LeftToReader) {
+            self.attend();
+        }
+    }
+
+    /// Notes that something was sent, which is taken for the answer to what was received.
+    #[inline]
+    pub(crate) fn note_answer(&self) {
+        self.is_asked.store(false, Ordering::Relaxed);
     }
 
     /// Does at once what the reader would do if it were there, and leaves it to find out later.
@@ -256,6 +299,9 @@ impl Link {
 /// The peer has broken the rules of a layer such as TLS, which has said so with the last word that it sends.
 pub(crate) const BROKEN_LAYER: Cause = Cause::Io(io::ErrorKind::InvalidData);
 
+/// The peer's last word is left to the reader for so long, and not longer than the close timeout: the peer waits for our Close, and
+/// the most impatient of those in wide use do so for three seconds.
+const LEFT_FOR: Duration = Duration::from_secs(2);
 /// So many messages are read ahead while the reader is away.
 const MESSAGES_AHEAD: usize = 16;
 /// Reads in a row for one connection.

@@ -27,6 +27,8 @@ pub(crate) struct Aside {
     pub(crate) stalled_until: Option<Duration>,
     /// The peer's Close has to be here by then. Put off, while the peer takes what goes before ours.
     pub(crate) close_deadline: Option<Duration>,
+    /// The peer's last word is acted on then, which is left to the reader until that comes to it.
+    pub(crate) last_word_at: Option<Duration>,
     /// The connection is cut then, whatever happens until then.
     pub(crate) cut_at: Option<Duration>,
     /// What has ended the connection, or is about to: the first that has.
@@ -82,6 +84,11 @@ impl Outgoing {
         if let Some(before) = self.aside.as_mut().and_then(|aside| aside.close_deadline.as_mut()) {
             *before = deadline().max(*before);
         }
+    }
+
+    /// When the peer's last word is acted on that is left to the reader. `None`: there was none yet.
+    pub(crate) fn last_word_at(&self) -> Option<Duration> {
+        self.aside.as_ref()?.last_word_at
     }
 
     /// The message that is being received.
@@ -171,6 +178,7 @@ impl Aside {
             amid,
             stalled_until,
             close_deadline,
+            last_word_at,
             cut_at,
             cause,
             received,
@@ -183,7 +191,7 @@ impl Aside {
             attachment,
         } = self;
         let has_deadline = stalled_until.is_some() || close_deadline.is_some() || cut_at.is_some();
-        let is_ending = cause.is_some() || received.is_some() || sent.is_some();
+        let is_ending = last_word_at.is_some() || cause.is_some() || received.is_some() || sent.is_some();
         let is_amid = amid.is_some() || arriving.is_some() || !pings.is_empty() || bell.is_some();
         rest.bytes.capacity() == 0
             && share.is_empty()

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use raddle_core::{Message, Received};
 
@@ -102,10 +103,8 @@ impl Driven {
         // From here on the reader is always there, and nobody goes on in its absence.
         // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
         #[allow(unsafe_code)]
-        let inbound = unsafe { link.inbound.enter() };
-        if let Some(inbound) = inbound {
-            inbound.is_handled = false;
-        }
+        let _inbound = unsafe { link.inbound.enter() };
+        link.is_asked.store(false, Ordering::Relaxed);
         link.resume_message();
         link.flags.lower(Flag::CalledAway);
         let mut outgoing = link.outgoing.lock();

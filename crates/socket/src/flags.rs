@@ -32,8 +32,9 @@ pub(crate) enum Flag {
     Listed = 512,
     /// The peer's last word is there, and waits until all before it is answered.
     EndWaits = 1024,
-    /// The peer has broken a rule behind messages that are not answered yet: the reader fails the connection when it gets there.
-    Failing = 2048,
+    /// The peer's last word is there, its Close or what breaks a rule, behind messages that are not answered yet, and is left to the
+    /// reader for a while. Raised under the lock of the output.
+    LeftToReader = 2048,
 }
 
 impl Flags {

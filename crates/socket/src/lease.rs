@@ -21,13 +21,11 @@ use crate::end::Cause;
 pub(crate) struct Inbound {
     pub(crate) receiver: Receiver,
     pub(crate) ahead: VecDeque<Ahead>,
-    /// The reader has gone away with a message, or with some that it has taken together, and not come back for more.
-    pub(crate) is_handled: bool,
 }
 
 impl Inbound {
     pub(crate) fn new(receiver: Receiver) -> Self {
-        Self { receiver, ahead: VecDeque::new(), is_handled: false }
+        Self { receiver, ahead: VecDeque::new() }
     }
 
     /// Tells whether a whole message is there, and nothing before it.
@@ -97,8 +95,6 @@ pub(crate) struct Deputy {
     pub(crate) ahead: VecDeque<Ahead>,
     /// Messages and bytes of an earlier absence that the reader has not taken yet.
     backlog: (usize, usize),
-    /// As [`Inbound::is_handled`].
-    is_handled: bool,
 }
 
 impl Deputy {
@@ -106,11 +102,6 @@ impl Deputy {
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let (messages, bytes) = self.backlog;
         (messages + self.ahead.len(), bytes + self.ahead.iter().map(Ahead::len).sum::<usize>())
-    }
-
-    /// Tells whether the application has a message to answer, or gets one when its reader comes back.
-    pub(crate) fn owes_answers(&self) -> bool {
-        self.is_handled || self.waiting().0 > 0
     }
 }
 
@@ -226,7 +217,6 @@ impl Lease {
                 receiver: inbound.receiver.fork(),
                 ahead: VecDeque::new(),
                 backlog: (inbound.ahead.len(), inbound.ahead.iter().map(Ahead::len).sum()),
-                is_handled: inbound.is_handled,
             }));
         } else if self.state.load(Ordering::Relaxed) == HERE {
             // The reader waits for the lock, and takes what is there.

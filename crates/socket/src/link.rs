@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -41,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
     pub(crate) flags: Flags,
+    /// The reader has gone away with a message, or with some that it has taken together, and nothing was sent since.
+    pub(crate) is_asked: AtomicBool,
     /// What was received, and is answered later.
     pub(crate) unanswered: AtomicU32,
     pub(crate) counters: Counters,
@@ -109,6 +111,7 @@ impl Link {
             turn: Condvar::new(),
             cork: Cork::default(),
             flags: Flags::default(),
+            is_asked: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
             counters: Counters::default(),
             timer: TimerSlot::new(),
@@ -214,7 +217,8 @@ impl Link {
         self.flush_locked(&mut outgoing);
         drop(outgoing);
         Attendant::get().schedule(self, deadline);
-        if self.is_paused() || is_amid_message || self.flags.lower(Flag::EndWaits) {
+        let is_put_off = self.flags.lower(Flag::EndWaits) | self.flags.lower(Flag::LeftToReader);
+        if self.is_paused() || is_amid_message || is_put_off {
             // The peer's Close is wanted, whatever comes before it.
             self.go_on_reading();
         }
@@ -305,6 +309,7 @@ impl Link {
 
     /// For the attendant: does what is due at `now`, and asks to be called again.
     pub(crate) fn tick(self: &Arc<Self>, now: Duration) {
+        self.act_on_last_word(now);
         let mut outgoing = self.outgoing.lock();
         if outgoing.ended {
             return;
@@ -347,9 +352,9 @@ impl Link {
                 Due::Silent => return self.cut(&mut outgoing, Cause::KeepaliveTimeout),
             }
         }
-        for deadline in [outgoing.close_deadline(), outgoing.cut_at(), outgoing.stalled_until()].into_iter().flatten() {
-            next = next.min(deadline);
-        }
+        let last_word_at = outgoing.last_word_at().filter(|_| self.flags.has(Flag::LeftToReader));
+        let deadlines = [outgoing.close_deadline(), outgoing.cut_at(), outgoing.stalled_until(), last_word_at];
+        next = deadlines.into_iter().flatten().fold(next, Duration::min);
         drop(outgoing);
         Attendant::get().schedule(self, next);
     }

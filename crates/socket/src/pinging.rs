@@ -74,7 +74,7 @@ impl Ping {
                 return Ok(Pong::After(took));
             }
             // Nothing more is heard of a peer that has failed, though the connection waits for answers.
-            if outgoing.ended || outgoing.received().is_some() || self.link.flags.has(Flag::Failing) {
+            if outgoing.ended || outgoing.received().is_some() || self.link.flags.has(Flag::LeftToReader) {
                 return Err(SendError::Closed);
             }
             let left = deadline.map_or(LOOK_AGAIN, |deadline| deadline.saturating_sub(sys::now()));

@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raddle_core::{Close, Event, Message, Progress, Receiver};
@@ -433,7 +434,9 @@ impl Reader {
             link.list_cork();
         }
         // Whoever takes messages by the batch answers them when there are no more.
-        inbound.is_handled = matches!(step, Step::Message) || until.nothing && inbound.is_handled;
+        if matches!(step, Step::Message) || !until.nothing {
+            link.is_asked.store(matches!(step, Step::Message), Ordering::Relaxed);
+        }
         link.inbound.leave();
         if !link.listing.is_listed() {
             Attendant::get().list_reader(link);
@@ -475,7 +478,7 @@ impl Drop for Reader {
         let inbound = unsafe { link.inbound.enter() };
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
-        inbound.is_handled = false;
+        link.is_asked.store(false, Ordering::Relaxed);
         inbound.receiver.shrink_with(give_back);
         let mut outgoing = link.outgoing.lock();
         outgoing.reader_exists = false;

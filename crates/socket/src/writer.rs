@@ -57,12 +57,14 @@ impl Writer {
     }
 
     fn send_within(&self, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
-        match &self.link.compression {
+        let sent = match &self.link.compression {
             Some(compression) if self.compresses && compression.suits(message) => {
                 self.link.send_compressed(compression, message, wait)
             }
             _ => self.link.send(message, wait),
-        }
+        }?;
+        self.link.note_answer();
+        Ok(sent)
     }
 
     /// The same writer, whose messages are not compressed: for what holds a secret and something that others choose
@@ -298,6 +300,9 @@ impl MessageWriter<'_> {
         let compressor = self.link.compression.as_deref().zip(self.compressor.as_mut());
         let status = self.link.send_fragment(fragment, progress, !self.begun, compressor, wait)?;
         self.begun = true;
+        if progress == Progress::Last {
+            self.link.note_answer();
+        }
         Ok(status)
     }
 }

@@ -40,18 +40,95 @@ fn await_closed(writer: &Writer, state: State) {
     assert_eq!(writer.ping(b"too late"), Err(SendError::Closed));
 }
 
+/// As [`with_reader_away`], and its application has answered.
+fn with_nothing_to_answer(role: Role, options: Options) -> (Reader, Writer, Peer<UnixStream>) {
+    let (reader, writer, mut peer) = with_reader_away(role, options);
+    assert_eq!(writer.send("answer"), Ok(SendStatus::Sent));
+    assert_eq!(peer.frame(), text("answer"));
+    (reader, writer, peer)
+}
+
 #[test]
-fn the_peers_close_is_answered_and_the_stream_ends() {
-    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+fn the_peers_close_is_answered_at_once_where_nothing_else_is_to_be_answered() {
+    let (mut reader, writer, mut peer) = with_nothing_to_answer(Role::Server, options(|_| ()));
     let start = Instant::now();
-    peer.send_all(&[text("one"), text("two"), close(4321, "bye")]);
+    peer.send(close(4321, "bye"));
     assert_eq!(peer.frame(), close(4321, ""));
     peer.expect_end();
     assert!(start.elapsed() < KNOWN, "{:?}", start.elapsed());
     await_closed(&writer, State::Closed);
-    let end = end_after(&mut reader, &["one", "two"]);
+    let end = end_after(&mut reader, &[]);
     assert_eq!(end.received, Some((CloseCode(4321), "bye".to_owned())));
     assert_eq!((end.cause, end.sent, end.is_clean()), (Cause::PeerClose, Some(CloseCode(4321)), true));
+}
+
+#[test]
+fn messages_before_the_peers_close_are_answered_before_it() {
+    for role in [Role::Server, Role::Client] {
+        // One of them is with the application, and the others wait for the reader.
+        let (mut reader, writer, mut peer) = with_reader_away(role, options(|_| ()));
+        peer.send_all(&[text("one"), text("two"), ping(b"before"), close(4321, "bye")]);
+        // It is parsed together with what follows it.
+        assert_eq!(peer.frame(), pong(b"before"));
+        for next in [Some("one"), Some("two"), None] {
+            // The handler takes its time over each.
+            thread::sleep(Duration::from_millis(400));
+            assert_eq!(writer.state(), State::Open);
+            writer.send("answer").expect("open");
+            if let Some(next) = next {
+                assert_eq!(reader.next_message(), Ok(Some(Message::Text(next))));
+            }
+        }
+        let reading = thread::spawn(move || end_after(&mut reader, &[]));
+        for _ in 0..3 {
+            assert_eq!(peer.frame(), text("answer"));
+        }
+        assert_eq!(peer.frame(), close(4321, ""));
+        drop(peer);
+        let end = join(reading, LIMIT);
+        assert_eq!((end.cause, end.sent, end.is_clean()), (Cause::PeerClose, Some(CloseCode(4321)), true));
+    }
+}
+
+#[test]
+fn the_last_word_of_a_peer_does_not_wait_for_good() {
+    let (broken, error) = BROKEN[0];
+    for is_close in [true, false] {
+        let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+        let last_word = if is_close { peer.encode(&close(4321, "bye")) } else { broken.to_vec() };
+        peer.send_bytes(&[peer.encode(&text("one")), peer.encode(&ping(b"before")), last_word].concat());
+        assert_eq!(peer.frame(), pong(b"before"));
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(writer.send("late"), Ok(SendStatus::Sent));
+        assert_eq!(peer.frame(), text("late"));
+        // The handler stays away.
+        if is_close {
+            assert_eq!(peer.frame(), close(4321, ""));
+        } else {
+            expect_failure(&mut peer, error);
+        }
+        peer.expect_end();
+        eventually("the end is known", || writer.state() == State::Closed);
+        let end = end_after(&mut reader, &["one"]);
+        assert_eq!(end.cause, if is_close { Cause::PeerClose } else { Cause::Failed(error) });
+    }
+}
+
+#[test]
+fn the_last_word_of_a_peer_does_not_wait_for_answers_behind_a_close_of_our_own() {
+    let (mut reader, writer, mut peer) =
+        with_reader_away(Role::Server, options(|options| options.close_timeout = Duration::from_secs(15)));
+    peer.send_all(&[text("one"), ping(b"before"), close(4321, "bye")]);
+    assert_eq!(peer.frame(), pong(b"before"));
+    thread::sleep(Duration::from_millis(50));
+    let start = Instant::now();
+    writer.close(Close::code(CloseCode::NORMAL)).expect("open");
+    assert_eq!(peer.frame(), close(1000, ""));
+    peer.expect_end();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    let end = end_after(&mut reader, &["one"]);
+    assert_eq!((end.sent, end.is_clean()), (Some(CloseCode::NORMAL), true));
+    assert_eq!(end.received.map(|(code, _)| code), Some(CloseCode(4321)));
 }
 
 #[test]
@@ -60,8 +137,8 @@ fn a_client_answers_the_close_and_the_server_ends_the_stream() {
         // Where the server does, that is known at once, and not at the timeout.
         let timeout = Duration::from_millis(if server_ends_the_stream { 15_000 } else { 400 });
         let timeout = |options: &mut Options| options.close_timeout = timeout;
-        let (mut reader, writer, mut peer) = with_reader_away(Role::Client, options(timeout));
-        peer.send_all(&[text("one"), close(1001, "going away")]);
+        let (mut reader, writer, mut peer) = with_nothing_to_answer(Role::Client, options(timeout));
+        peer.send(close(1001, "going away"));
         assert_eq!(peer.frame(), close(1001, ""));
         if server_ends_the_stream {
             drop(peer);
@@ -71,7 +148,7 @@ fn a_client_answers_the_close_and_the_server_ends_the_stream() {
             peer.expect_end();
         }
         await_closed(&writer, State::Closed);
-        let end = end_after(&mut reader, &["one"]);
+        let end = end_after(&mut reader, &[]);
         assert_eq!((end.cause, end.sent, end.is_clean()), (Cause::PeerClose, Some(CloseCode::GOING_AWAY), true));
     }
 }
