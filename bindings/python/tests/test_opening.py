@@ -262,6 +262,13 @@ class Connecting(unittest.TestCase):
 
         with serving(process_request=around) as (url, _), self.assertRaises(raddle.SecurityError):
             raddle.connect(url)
+        with self.assertRaisesRegex(socket.gaierror, "no address"):
+            raddle.connect("ws://no-such-name.invalid/", proxy=None)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        with self.assertRaises(ConnectionRefusedError) as refused:
+            raddle.connect(f"ws://127.0.0.1:{port}/", proxy=None)
+        self.assertNotIn("os error", str(refused.exception))
 
     def test_goes_over_sockets_that_are_connected(self) -> None:
         with serving() as (url, server):

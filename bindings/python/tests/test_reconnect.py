@@ -112,6 +112,10 @@ class Connections(unittest.TestCase):
             self.assertEqual((websocket.response.status_code, websocket.response.headers["x-answer"]), (101, "who?"))
             websocket.close()
 
+    def test_tell_where_they_lead_and_no_secrets(self) -> None:
+        connections = raddle.reconnect("ws://user:secret@127.0.0.1:1/a@b?token=secret")
+        self.assertEqual(repr(connections), "<raddle.reconnect to ws://127.0.0.1:1/a@b>")
+
     def test_a_uri_that_is_none_is_told_at_once(self) -> None:
         with self.assertRaises(raddle.InvalidURI):
             raddle.reconnect("http://example.com/")

@@ -57,8 +57,9 @@ class Certificates(unittest.TestCase):
         mine = ssl.create_default_context(cafile=self.localhost)
         with serving(ssl=self.server) as (url, _):
             for context, address in ((other, self.url(url)), (None, self.url(url)), (mine, url)):
-                with self.subTest(address), self.assertRaises(ssl.SSLError):
+                with self.subTest(address), self.assertRaises(ssl.SSLCertVerificationError) as caught:
                     raddle.connect(address, ssl=context)
+                self.assertRegex(str(caught.exception), "^the server's certificate is [^{]*$")
             # What it says of itself is of the name that was asked for.
             raddle.connect(url, ssl=mine, server_hostname="localhost").close()
             anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,6 +1,7 @@
 """Turns the statuses of C calls into exceptions."""
 
 import re
+import socket
 from typing import Callable
 
 from . import _constants as c
@@ -14,8 +15,8 @@ def check(status: int) -> None:
 
     :raises ValueError: something that was handed in is not in order
     :raises TimeoutError: the time was up
-    :raises OSError: the operating system has refused something
-    :raises ssl.SSLError: TLS has failed, or a certificate is not in order
+    :raises OSError: the operating system has refused something; ``socket.gaierror``: a name has no address
+    :raises ssl.SSLError: TLS has failed; ``ssl.SSLCertVerificationError``: the server's certificate is not in order
     :raises RuntimeError: the object was closed, or the process was forked from one that uses the library
     """
     if status != c.OK:
@@ -26,13 +27,17 @@ def failure(status: int, what: str = "") -> Exception:
     """Makes the exception that a status stands for; ``what`` takes the place of what the library says of the call."""
     what = what or last_error() or meaning(status)
     if status == c.ERR_TLS:
-        from ssl import SSLError
+        from ssl import SSLCertVerificationError, SSLError
 
-        return SSLError(what)
+        # With the number that the standard library gives them: without one, their text would be that of a tuple.
+        kind = SSLCertVerificationError if what.startswith("the server's certificate ") else SSLError
+        return kind(1, what)
     if status == c.ERR_IO:
+        if what.startswith("the name has no address"):
+            return socket.gaierror(socket.EAI_NONAME, what)
         # What the operating system has said has its number with it, by which Python chooses the subclass.
         number = _NUMBER.search(what)
-        return OSError(int(number.group(1)), what) if number else OSError(what)
+        return OSError(int(number.group(1)), what[: number.start()].rstrip() + what[number.end() :]) if number else OSError(what)
     return _KINDS.get(status, RuntimeError)(what)
 
 

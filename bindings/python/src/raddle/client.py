@@ -110,8 +110,8 @@ def connect(
     :param path: of a Unix socket, to which the connection goes, whatever host the URI names
     :returns: a :class:`ClientConnection`
     :raises InvalidURI: the URI names no WebSocket server
-    :raises OSError: no address was found, or none has answered
-    :raises ssl.SSLError: TLS has failed, or the server's certificate is not in order
+    :raises OSError: no address was found (``socket.gaierror``), or none has answered
+    :raises ssl.SSLError: TLS has failed, or the server's certificate is not in order (``ssl.SSLCertVerificationError``)
     :raises InvalidHandshake: the server, or a proxy, has refused: :exc:`InvalidStatus` has the response
     :raises TimeoutError: the time was up
     :raises TypeError: and :exc:`ValueError`: an argument is not in order; the message names it

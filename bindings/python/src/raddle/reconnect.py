@@ -48,6 +48,7 @@ class reconnect:
     def __init__(
         self, uri: str, *, first_wait: float = 5.0, longest_wait: float = 60.0, settled: float = 60.0, **options: Any
     ) -> None:
+        self._uri = uri
         times = {"first_wait": first_wait, "longest_wait": longest_wait, "settled": settled}
         waits = [_check.milliseconds(time, name) for name, time in times.items()]
         self._logger = options.pop("logger", None) or logging.getLogger("raddle.client")
@@ -113,6 +114,12 @@ class reconnect:
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.stop()
+
+    def __repr__(self) -> str:
+        # Without the user, the password and the token that it may have.
+        scheme, _, rest = self._uri.partition("?")[0].partition("://")
+        authority, slash, path = rest.partition("/")
+        return f"<raddle.reconnect to {scheme}://{authority.rpartition('@')[2]}{slash}{path}>"
 
     def _next(self, milliseconds: int, conn: ctypes.c_uint64) -> int:
         status: int = abi.raddle_reconnect_next(self._handle.value, milliseconds, ctypes.byref(conn))
