@@ -39,6 +39,8 @@ mod pause;
 mod pinging;
 mod publication;
 mod reader;
+#[cfg(feature = "tls")]
+mod records;
 mod seat;
 mod spares;
 mod stream;

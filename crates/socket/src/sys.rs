@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
+#[cfg(feature = "tls")]
+use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::sync::Once;
 use std::sync::atomic::Ordering;
@@ -32,6 +34,21 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, space: &mut [u8], patience: Patien
 pub(crate) fn set_read_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
     let timeout = (!timeout.is_zero()).then_some(timeout);
     Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, timeout)?)
+}
+
+/// Has a socket count as readable, and reads that wait return, once so many bytes are there, or the stream has ended. The system
+/// takes fewer where there is no room for as many.
+#[cfg(feature = "tls")]
+#[allow(unsafe_code)]
+pub(crate) fn set_least(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let length = size_of_val(&bytes) as libc::socklen_t;
+    let (socket, value) = (socket.as_raw_fd(), (&raw const bytes).cast());
+    // SAFETY: the descriptor is borrowed, so it is open, and `value` points to an integer of `length` bytes.
+    match unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, value, length) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Writes with MSG_NOSIGNAL: a peer that has gone is an error of this call, not a SIGPIPE for the whole process.

@@ -80,8 +80,14 @@ impl TlsStream {
     pub fn handshake(&self) -> io::Result<Handshake> {
         let mut state = self.state.lock();
         let step = self.advance_handshake(&mut state);
+        let told = match step {
+            Ok(Handshake::Waits(Interest::Read)) => state.await_record(&self.socket),
+            // What comes then is not to be waited for in pieces of that size.
+            _ => state.await_bytes(1, &self.socket),
+        };
         self.note(&state);
-        step
+        let step = step?;
+        told.map(|()| step)
     }
 
     /// The certificates that the peer has shown, its own first.
@@ -127,7 +133,7 @@ impl TlsStream {
             let mut records = Lent::take();
             match self.socket.receive(&mut records.0, Patience::DontWait) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => fed = state.feed(&records.0[..count], &mut []),
+                Ok(count) => fed = state.feed_handshake(&records.0[..count]),
                 Err(error) if is_nothing(&error) => return Ok(Handshake::Waits(Interest::Read)),
                 Err(error) => return Err(error),
             }

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 
 use rustls::Connection;
 
+use crate::records::Records;
 use crate::tls::invalid;
 use crate::transport::{Socket, Transport};
 
@@ -20,6 +21,10 @@ pub(crate) struct State {
     passed: usize,
     /// Bytes of records since the last that had something in it.
     barren: usize,
+    /// Those of the handshake, as they have come from the socket.
+    records: Records,
+    /// Bytes from which on the socket counts as readable.
+    least: usize,
     /// The socket has ended, or has failed.
     pub(crate) cut: Option<io::ErrorKind>,
     /// The peer has said that nothing more comes.
@@ -39,6 +44,8 @@ impl State {
             owed: 0,
             passed: 0,
             barren: 0,
+            records: Records::default(),
+            least: 1,
             cut: None,
             is_ended: false,
             is_closed: false,
@@ -48,7 +55,30 @@ impl State {
 
     /// Has records decrypted first that were received elsewhere.
     pub(crate) fn put_back(&mut self, records: &[u8]) {
+        self.records.pass(records);
         self.unfed.extend_from_slice(records);
+    }
+
+    /// Takes records of the handshake.
+    pub(crate) fn feed_handshake(&mut self, records: &[u8]) -> io::Result<usize> {
+        self.records.pass(records);
+        self.feed(records, &mut [])
+    }
+
+    /// Has the socket count as readable when the record under way is complete: a peer that sends it byte by byte wakes nobody for
+    /// each of them. Nothing of it could be understood before; between two records, any byte will do.
+    pub(crate) fn await_record(&mut self, socket: &Socket) -> io::Result<()> {
+        let least = if self.records.is_amid() { self.records.lacking() } else { 1 };
+        self.await_bytes(least, socket)
+    }
+
+    /// Has the socket count as readable when so many bytes are there.
+    pub(crate) fn await_bytes(&mut self, least: usize, socket: &Socket) -> io::Result<()> {
+        if self.least != least {
+            socket.set_least(least)?;
+            self.least = least;
+        }
+        Ok(())
     }
 
     /// Decrypts what waits and then `records`, and moves their bytes to `space`, as far as they fit; the number of them.
@@ -221,7 +251,7 @@ impl State {
     pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut written = 0;
         while self.connection.wants_write() {
-            match self.connection.write_tls(&mut Records(socket)) {
+            match self.connection.write_tls(&mut Outlet(socket)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     written += count;
@@ -249,9 +279,9 @@ impl State {
 }
 
 /// Where records are written to.
-struct Records<'a>(&'a Socket);
+struct Outlet<'a>(&'a Socket);
 
-impl Write for Records<'_> {
+impl Write for Outlet<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.send(&[IoSlice::new(bytes)])
     }

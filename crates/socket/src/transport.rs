@@ -99,6 +99,14 @@ impl Socket {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Socket {
+    /// Counts as readable once so many bytes are there, or the stream has ended; and reads that wait, wait for as many. 1 at first.
+    pub(crate) fn set_least(&self, bytes: usize) -> io::Result<()> {
+        sys::set_least(self.descriptor.as_fd(), bytes)
+    }
+}
+
 impl Transport for Socket {
     fn receive(&self, space: &mut [u8], patience: Patience) -> io::Result<usize> {
         let timeout = match patience {

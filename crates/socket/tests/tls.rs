@@ -359,6 +359,93 @@ fn records_that_come_byte_by_byte_are_put_together() {
     join(drip, LIMIT);
 }
 
+/// Does what a handshake waits for until it is done, and tells how many times the socket was ready.
+fn follow_handshake(stream: &TlsStream) -> usize {
+    let mut steps = 0;
+    while let Handshake::Waits(interest) = stream.handshake().expect("the peer plays by the rules") {
+        let ready = stream.wait(interest, Some(LIMIT)).expect("a socket");
+        assert!(ready.read || ready.write, "the handshake stands still");
+        steps += 1;
+    }
+    steps
+}
+
+#[test]
+fn a_handshake_that_comes_byte_by_byte_is_waited_for_record_by_record() {
+    // Hostile input 239.
+    for version in VERSIONS {
+        let (server, client) = settings(version);
+        let (mut stream, other) = tcp_pair();
+        stream.set_nodelay(true).expect("a socket");
+        let ours = TlsStream::server(Socket::tcp(other).expect("a socket"), server).expect("a server");
+        let following = thread::spawn(move || (follow_handshake(&ours), ours));
+        let mut tls = ClientConnection::new(client, "localhost".try_into().expect("a name")).expect("a client");
+        let mut flight = Vec::new();
+        while tls.is_handshaking() || tls.wants_write() {
+            flight.clear();
+            while tls.wants_write() {
+                tls.write_tls(&mut flight).expect("memory");
+            }
+            for byte in &flight {
+                stream.write_all(&[*byte]).expect("the server reads");
+                // Whoever would take each of them has the time to.
+                thread::sleep(Duration::from_micros(20));
+            }
+            if tls.is_handshaking() {
+                assert_ne!(tls.read_tls(&mut stream).expect("a socket"), 0);
+                tls.process_new_packets().expect("the server plays by the rules");
+            }
+        }
+        let (steps, ours) = join(following, LIMIT);
+        // Of each record its first byte, its header and its end; a client sends four of them at most.
+        assert!(steps <= 3 * 4, "{steps} steps for a handshake");
+
+        // What follows is not waited for in pieces.
+        tls.writer().write_all(b"!").expect("it is little");
+        while tls.wants_write() {
+            tls.write_tls(&mut stream).expect("the server reads");
+        }
+        let reading = thread::spawn(move || {
+            let mut space = [0; 1024];
+            let count = ours.receive(&mut space, Patience::Block).expect("it comes");
+            (space[..count].to_vec(), ours)
+        });
+        let (received, _ours) = join(reading, LIMIT);
+        assert_eq!(received, b"!");
+    }
+}
+
+#[test]
+fn a_record_that_is_waited_for_hides_no_end_and_nothing_behind_a_failure() {
+    let (server, _) = settings(&TLS13);
+    let begin = |bytes: &[u8]| {
+        let (mut stream, other) = tcp_pair();
+        let ours = TlsStream::server(Socket::tcp(other).expect("a socket"), Arc::clone(&server)).expect("a server");
+        stream.write_all(bytes).expect("the server reads");
+        assert!(ours.wait(Interest::Read, Some(LIMIT)).expect("a socket").read);
+        assert_eq!(ours.handshake().expect("it is the beginning of one"), Handshake::Waits(Interest::Read));
+        (stream, ours)
+    };
+    for begun in [&[0x16][..], &[0x16, 3, 1, 1], &[0x16, 3, 1, 1, 0, 1]] {
+        let (mut stream, ours) = begin(begun);
+        stream.write_all(&[1]).expect("the server reads");
+        stream.shutdown(Shutdown::Write).expect("a socket");
+        // Once for the rest, where that is for itself, and once for the end.
+        let error = (0..3).find_map(|_| {
+            assert!(ours.wait(Interest::Read, Some(LIMIT)).expect("a socket").read);
+            ours.handshake().err()
+        });
+        assert_eq!(error.expect("it has ended").kind(), ErrorKind::UnexpectedEof);
+    }
+    // A length that no record has.
+    let (mut stream, ours) = begin(&[0x16, 3, 1]);
+    stream.write_all(&[0xff, 0xff]).expect("the server reads");
+    assert!(ours.wait(Interest::Read, Some(LIMIT)).expect("a socket").read);
+    assert_eq!(ours.handshake().expect_err("it is none").kind(), ErrorKind::InvalidData);
+    stream.write_all(&[0]).expect("it is heard out");
+    assert!(ours.socket().wait(Interest::Read, Some(LIMIT)).expect("a socket").read);
+}
+
 #[test]
 fn what_came_in_one_record_is_there_for_a_reader_that_looks_without_waiting() {
     let (mut connection, mut raw) = Raw::against(|_| ());
