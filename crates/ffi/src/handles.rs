@@ -4,16 +4,13 @@
 //! is stale, forged, of another kind or freed twice is found out, and never followed. The count begins at random, so that one
 //! of another process, or of another copy of the library in this one, is found out as well.
 
-use std::cell::UnsafeCell;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::{hint, mem, ptr, thread};
+use std::{fmt, mem, ptr};
 
 use parking_lot::Mutex;
 
 use crate::fork;
+use crate::slot::{Slot, Used};
 use crate::status::{Failure, Status};
 
 /// The values of one kind, by their ids. A look-up takes the lock of its slot, and no other.
@@ -51,28 +48,6 @@ pub(crate) enum Missing {
     Poisoned,
     /// Another thread has it to itself.
     Busy,
-}
-
-struct Slot<T> {
-    /// What the lock is: [`FREE`], taken [for a moment](BRIEFLY), or by one thread for as long as it likes, which is the generation
-    /// that it has to itself. A lock of one exchange, where any other takes two: a program asks several times for each message.
-    holder: AtomicU32,
-    held: UnsafeCell<Held<T>>,
-}
-
-// SAFETY: `held` is reached through a `Lock` only, which one thread has at a time.
-unsafe impl<T: Send> Sync for Slot<T> {}
-
-/// The lock of a slot.
-struct Lock<'a, T> {
-    slot: &'a Slot<T>,
-}
-
-struct Held<T> {
-    /// Raised each time the slot is filled; [`before_first`]: never.
-    generation: u32,
-    is_poisoned: bool,
-    value: Option<T>,
 }
 
 #[derive(Default)]
@@ -218,88 +193,6 @@ impl<T> Table<Arc<T>> {
     }
 }
 
-impl<T> Slot<T> {
-    fn vacant() -> Self {
-        let held = Held { generation: before_first(), is_poisoned: false, value: None };
-        Self { holder: AtomicU32::new(FREE), held: UnsafeCell::new(held) }
-    }
-
-    /// The lock of the slot, where nobody has that; otherwise who has.
-    fn lock_at_once(&self) -> Result<Lock<'_, T>, u32> {
-        self.holder.compare_exchange(FREE, BRIEFLY, Ordering::Acquire, Ordering::Relaxed)?;
-        Ok(Lock { slot: self })
-    }
-
-    /// The lock of the slot, whoever has it before.
-    fn lock(&self) -> Lock<'_, T> {
-        let mut tries = 0;
-        loop {
-            match self.lock_at_once() {
-                Ok(lock) => return lock,
-                Err(_) => give_way(&mut tries),
-            }
-        }
-    }
-
-    /// The lock of the slot, for whoever has an id of this generation.
-    fn try_lock(&self, generation: u32) -> Result<Lock<'_, T>, Missing> {
-        let mut tries = 0;
-        loop {
-            match self.lock_at_once() {
-                Ok(lock) => return Ok(lock),
-                Err(FREE | BRIEFLY) => give_way(&mut tries),
-                Err(used) if used == generation => return Err(Missing::Busy),
-                Err(used) if used < generation => return Err(Missing::Never),
-                // The slot was filled again, and an id of before is stale, whoever uses the slot.
-                Err(_) => return Err(Missing::Gone),
-            }
-        }
-    }
-}
-
-/// Lets whoever has a lock for a moment be done with it.
-fn give_way(tries: &mut u32) {
-    *tries += 1;
-    if *tries < 100 { hint::spin_loop() } else { thread::yield_now() }
-}
-
-impl<T> Deref for Lock<'_, T> {
-    type Target = Held<T>;
-
-    fn deref(&self) -> &Held<T> {
-        // SAFETY: whoever has the lock is alone.
-        unsafe { &*self.slot.held.get() }
-    }
-}
-
-impl<T> DerefMut for Lock<'_, T> {
-    fn deref_mut(&mut self) -> &mut Held<T> {
-        // SAFETY: whoever has the lock is alone, and has it borrowed exclusively here.
-        unsafe { &mut *self.slot.held.get() }
-    }
-}
-
-impl<T> Drop for Lock<'_, T> {
-    fn drop(&mut self) {
-        self.slot.holder.store(FREE, Ordering::Release);
-    }
-}
-
-impl<T> Held<T> {
-    /// The value, where the slot is filled for this time.
-    fn of(&self, generation: u32) -> Result<&T, Missing> {
-        if generation <= before_first() || generation > self.generation {
-            return Err(Missing::Never);
-        }
-        match &self.value {
-            Some(_) if generation < self.generation => Err(Missing::Gone),
-            Some(_) if self.is_poisoned => Err(Missing::Poisoned),
-            Some(value) => Ok(value),
-            None => Err(Missing::Gone),
-        }
-    }
-}
-
 /// Poisons what an id names, unless it is forgotten: a panic drops it. Whether the thread panics says nothing, as a call may be
 /// made, and end well, while an earlier panic unwinds.
 struct Poison<'a, T> {
@@ -310,27 +203,6 @@ struct Poison<'a, T> {
 impl<T> Drop for Poison<'_, T> {
     fn drop(&mut self) {
         self.table.poison(self.id);
-    }
-}
-
-/// What a slot holds, in use by one thread. Dropped by a panic, before it is whole again, it is poisoned.
-struct Used<'a, T> {
-    held: Lock<'a, T>,
-    is_whole: bool,
-}
-
-impl<'a, T> Used<'a, T> {
-    fn new(held: Lock<'a, T>, generation: u32) -> Self {
-        held.slot.holder.store(generation, Ordering::Relaxed);
-        Self { held, is_whole: false }
-    }
-}
-
-impl<T> Drop for Used<'_, T> {
-    fn drop(&mut self) {
-        if !self.is_whole {
-            self.held.is_poisoned = true;
-        }
     }
 }
 
@@ -373,13 +245,6 @@ impl<T> fmt::Debug for Table<T> {
     }
 }
 
-/// The generation of a slot that was never filled: the same for all, for as long as the library is loaded.
-fn before_first() -> u32 {
-    static CHOSEN: OnceLock<u32> = OnceLock::new();
-    // Without randomness handles do their work all the same.
-    *CHOSEN.get_or_init(|| getrandom::u32().map_or(0, |random| random & FIRST_GENERATIONS))
-}
-
 /// The chunk that a slot is in, and its place there.
 fn chunk_of(index: u32) -> (usize, usize) {
     let position = index as usize + FIRST;
@@ -387,10 +252,6 @@ fn chunk_of(index: u32) -> (usize, usize) {
     (chunk, position - (FIRST << chunk))
 }
 
-/// Nobody has the lock of a slot. No generation, as none is above [`LAST_GENERATION`].
-const FREE: u32 = u32::MAX;
-/// Somebody has it for a moment.
-const BRIEFLY: u32 = u32::MAX - 1;
 /// Slots of the first chunk.
 const FIRST: usize = 32;
 const CHUNKS: usize = 24;
@@ -402,9 +263,6 @@ const GENERATION: u32 = 32;
 const KIND: u32 = 60;
 /// After so many times a slot is not filled again.
 const LAST_GENERATION: u32 = (1 << 28) - 1;
-/// Where generations may begin: most of them are left for what follows.
-const FIRST_GENERATIONS: u32 = (1 << 26) - 1;
-
 const _: () = assert!(usize::BITS == 64, "a handle has 64 bits");
 
 #[cfg(test)]
@@ -486,7 +344,7 @@ mod tests {
         struct InBetween<'a>(&'a Table<Arc<u32>>, u64, &'a Table<u32>, u64);
         impl Drop for InBetween<'_> {
             fn drop(&mut self) {
-                assert!(thread::panicking());
+                assert!(std::thread::panicking());
                 assert_eq!(self.0.with(self.1, |value| Ok(**value)).map_err(|failure| failure.status), Ok(7));
                 assert_eq!(self.2.use_alone(self.3, |value| Ok(*value)).map_err(|failure| failure.status), Ok(8));
             }

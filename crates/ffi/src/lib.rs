@@ -20,6 +20,7 @@ pub mod log;
 pub mod message;
 pub mod protocol;
 pub mod server;
+pub mod slot;
 pub mod status;
 pub mod unfinished;
 pub mod user;
