@@ -17,9 +17,8 @@ static inline void check(raddle_status_t status, const char *what) {
 
 static inline void usage(const char *program) {
     fprintf(stderr,
-            "%s HOST PORT [--engine threads|pool] [--workers N] [--deflate] [--max-message BYTES]\n"
-            "    [--max-fragments N] [--ping-interval SECONDS] [--tls-cert PEM --tls-key PEM]\n",
-            program);
+            "%s HOST PORT [--engine threads|pool] [--workers N] [--deflate] [--max-message BYTES] [--max-fragments N]\n"
+            "    [--max-connections N] [--ping-interval SECONDS] [--tls-cert PEM --tls-key PEM]\n", program);
     exit(2);
 }
 
@@ -29,23 +28,24 @@ static inline int parse(int argc, char **argv, raddle_server_config_t *config) {
     const char *chain = NULL, *key = NULL;
     if (argc < 3) usage(argv[0]);
     for (int i = 3; i < argc; i++) {
-        const char *flag = argv[i], *value;
+        const char *flag = argv[i], *value = argv[i + 1];
         if (strcmp(flag, "--deflate") == 0) {
             /* Small messages too, for whoever tests it. */
             check(raddle_server_config_deflate(config, 0, 1, 0, 0, 0), flag);
             continue;
         }
         if (++i == argc) usage(argv[0]);
-        value = argv[i];
         if (strcmp(flag, "--engine") == 0) {
-            uint32_t engine = strcmp(value, "pool") == 0 ? RADDLE_ENGINE_POOL : RADDLE_ENGINE_THREADS;
-            check(raddle_server_config_engine(config, engine), flag);
+            int is_pool = strcmp(value, "pool") == 0;
+            check(raddle_server_config_engine(config, is_pool ? RADDLE_ENGINE_POOL : RADDLE_ENGINE_THREADS), flag);
         } else if (strcmp(flag, "--workers") == 0) {
             check(raddle_server_config_workers(config, (uint32_t)strtoul(value, NULL, 10)), flag);
         } else if (strcmp(flag, "--max-message") == 0) {
             check(raddle_server_config_max_message(config, strtoull(value, NULL, 10)), flag);
         } else if (strcmp(flag, "--max-fragments") == 0) {
             check(raddle_server_config_max_fragments(config, (uint32_t)strtoul(value, NULL, 10)), flag);
+        } else if (strcmp(flag, "--max-connections") == 0) {
+            check(raddle_server_config_max_connections(config, strtoull(value, NULL, 10)), flag);
         } else if (strcmp(flag, "--ping-interval") == 0) {
             char *end;
             double seconds = strtod(value, &end);

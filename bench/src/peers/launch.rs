@@ -44,7 +44,12 @@ pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
         }
         Kind::C(name, flags) => {
             command = Command::new(provision::c_example(name)?);
-            command.args(["127.0.0.1", "0", "--ping-interval", "0", "--max-message", "16777216"]).args(flags);
+            command.args(["127.0.0.1", "0", "--ping-interval", "0"]);
+            command.args(["--max-message", "16777216", "--max-connections", "100000"]).args(flags);
+        }
+        Kind::Embedded(name) => {
+            command = Command::new(provision::c_example(name)?);
+            command.args(["127.0.0.1", "0"]);
         }
         Kind::Served => {
             command = Command::new(std::env::current_exe()?);
@@ -54,6 +59,7 @@ pub fn command(peer: &Peer, task: Task) -> Result<Command, Missing> {
             }
         }
         Kind::Libwebsockets => command = Command::new(provision::libwebsockets()?),
+        Kind::RawPoll => command = Command::new(provision::raw_poll()?),
         Kind::Node => {
             command = Command::new("node");
             command.arg(provision::node()?.join("ws.js")).arg(word);
