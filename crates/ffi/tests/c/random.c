@@ -2,38 +2,16 @@
    model of what each call may return.
 
        random [CALLS [SEED]]     a million calls by default, of all threads together */
-#include "peer.h"
+#include "random.h"
 
 #include <dirent.h>
 #include <pthread.h>
 
 #define THREADS 16
-#define OWN 6
 #define SHARED 64
 
-/* What a call may return, as a set of statuses. */
-#define MAY(status) (1u << -(int)(status))
-#define FINE MAY(RADDLE_OK)
-#define ENDED MAY(RADDLE_ERR_CLOSED)
-/* Of what somebody else may have ended, filled or begun to use by now. */
-#define FOREIGN (FINE | ENDED | MAY(RADDLE_ERR_WOULD_BLOCK) | MAY(RADDLE_ERR_BUSY) | MAY(RADDLE_ERR_TIMEOUT))
-
-/* A random number, of one thread. */
-struct thread {
-    uint64_t state;
-    long calls;
-    raddle_server_config_t *configs[OWN], *freed_config;
-    raddle_server_tls_t *tls[OWN], *freed_tls;
-    struct own {
-        raddle_conn_t id;
-        enum { NONE, OPEN, CLOSING, CUT } state;
-        /* The other side, which does nothing. */
-        int peer;
-    } conns[OWN];
-    raddle_conn_t freed_conn;
-    int peers[OWN];
-};
-
+/* An object that all threads use at once. */
+static raddle_protocol_t *common;
 static raddle_server_t *acceptor, *echoing[2], *queues[2];
 static uint16_t acceptor_port, echo_ports[2], queue_ports[2];
 /* Connections of callbacks and of the queue, and requests, that whoever comes by uses. */
@@ -42,29 +20,6 @@ static raddle_request_t *asked[SHARED];
 static int kept, destroyed;
 /* The sockets that were dialled, by their ports: who accepts a connection may not be who has dialled. */
 static int dialled[65536];
-
-static uint64_t next(struct thread *self) {
-    /* xorshift64* */
-    self->state ^= self->state >> 12;
-    self->state ^= self->state << 25;
-    self->state ^= self->state >> 27;
-    return self->state * 0x2545f4914f6cdd1dull;
-}
-
-static uint64_t below(struct thread *self, uint64_t bound) {
-    return (next(self) >> 33) % bound;
-}
-
-static void expect(struct thread *self, uint32_t allowed, int status, const char *call) {
-    self->calls++;
-    if (status > 0 || status < -31 || !(allowed & MAY(status))) {
-        fprintf(stderr, "%s is %d (%s: %s), and may be one of %x\n", call, status, raddle_strerror(status),
-                raddle_last_error(), allowed);
-        abort();
-    }
-}
-
-#define CALL(allowed, call) expect(self, allowed, call, #call)
 
 static void destroy(void *user) {
     CHECK(user == &destroyed);
@@ -100,57 +55,6 @@ static void on_request(raddle_request_t *request, void *user) {
     raddle_request_free(before);
 }
 
-/* A handle that nobody was given: of another kind, or of a slot that is not there. */
-static uint64_t forged(struct thread *self) {
-    static const uint64_t edges[] = {0, 1, UINT64_MAX, INT64_MAX, 1ull << 60, 2ull << 60, 3ull << 60, 4ull << 60};
-    uint64_t random = next(self);
-    return below(self, 2) == 0 ? edges[below(self, 8)] : random | 0xf0000000f0000000ull;
-}
-
-static void call_config(struct thread *self) {
-    raddle_server_config_t **place = &self->configs[below(self, OWN)];
-    raddle_server_config_t *stale = self->freed_config, *none = (raddle_server_config_t *)(uintptr_t)forged(self);
-    uint32_t never = MAY(RADDLE_ERR_HANDLE);
-    switch (below(self, 8)) {
-    case 0:
-        if (*place == NULL) CALL(FINE, raddle_server_config_new(place));
-        break;
-    case 1:
-        if (*place != NULL) {
-            CALL(FINE, raddle_server_config_free(*place));
-            self->freed_config = *place;
-            *place = NULL;
-        }
-        break;
-    case 2: CALL(*place ? FINE : never, raddle_server_config_workers(*place, 1 + (uint32_t)below(self, 1024))); break;
-    case 3: CALL(*place ? MAY(RADDLE_ERR_ARGUMENT) : never, raddle_server_config_engine(*place, 9)); break;
-    case 4: CALL(*place ? FINE : never, raddle_server_config_subprotocol(*place, "chat")); break;
-    case 5: CALL(stale ? never : FINE, raddle_server_config_free(stale)); break;
-    case 6: CALL(never, raddle_server_config_max_message(stale, 1)); break;
-    default: CALL(none ? never : FINE, raddle_server_config_free(none)); break;
-    }
-}
-
-static void call_tls(struct thread *self) {
-    raddle_server_tls_t **place = &self->tls[below(self, OWN)];
-    uint32_t never = MAY(RADDLE_ERR_HANDLE);
-    switch (below(self, 5)) {
-    case 0:
-        if (*place == NULL) CALL(FINE, raddle_server_tls_new(place));
-        break;
-    case 1:
-        if (*place != NULL) {
-            CALL(FINE, raddle_server_tls_free(*place));
-            self->freed_tls = *place;
-            *place = NULL;
-        }
-        break;
-    case 2: CALL(*place ? MAY(RADDLE_ERR_STATE) : never, raddle_server_tls_reload(*place)); break;
-    case 3: CALL(never, raddle_server_tls_reload(self->freed_tls)); break;
-    default: CALL(never, raddle_server_tls_reload((raddle_server_tls_t *)self->configs[0])); break;
-    }
-}
-
 /* Calls on a connection that this thread has to itself. */
 static void call_own(struct thread *self) {
     struct own *own = &self->conns[below(self, OWN)];
@@ -162,7 +66,8 @@ static void call_own(struct thread *self) {
     size_t length;
     void *user;
     raddle_message_t message;
-    switch (below(self, 14)) {
+    raddle_ping_t *ping = NULL;
+    switch (below(self, 17)) {
     case 0: CALL(open, raddle_send(own->id, RADDLE_TEXT | RADDLE_DONT_WAIT, (const uint8_t *)"text", 4)); break;
     case 1: CALL(MAY(RADDLE_ERR_UTF8), raddle_send(own->id, RADDLE_TEXT, (const uint8_t *)"\xff", 1)); break;
     case 2: CALL(MAY(RADDLE_ERR_ARGUMENT), raddle_send(own->id, RADDLE_TEXT, NULL, 4)); break;
@@ -195,6 +100,19 @@ static void call_own(struct thread *self) {
         if (own->state != NONE) close(own->peer);
         self->freed_conn = own->id;
         own->state = NONE;
+        break;
+    case 13:
+        CALL(there, raddle_pause(own->id));
+        CALL(there, raddle_conn_is_paused(own->id, &number));
+        if (own->state != NONE) CHECK(number == 1);
+        break;
+    case 14: CALL(there, raddle_resume(own->id)); break;
+    case 15:
+        CALL(own->state == OPEN ? FINE : gone, raddle_ping_begin(own->id, &ping));
+        if (ping == NULL) break;
+        CALL(MAY(RADDLE_ERR_TIMEOUT), raddle_ping_wait(ping, 0, NULL));
+        CALL(FINE, raddle_ping_free(ping));
+        CALL(MAY(RADDLE_ERR_HANDLE), raddle_ping_free(ping));
         break;
     default:
         CALL(self->freed_conn ? ENDED : MAY(RADDLE_ERR_HANDLE), raddle_conn_free(self->freed_conn));
@@ -314,7 +232,9 @@ static void *run(void *argument) {
         case 0: call_accept(self); break;
         case 1: call_peer(self); break;
         case 2: case 3: call_request(self); break;
-        case 4: case 5: case 6: case 7: case 8: case 9: call_tls(self); break;
+        case 4: case 5: case 6: case 7: call_tls(self); break;
+        case 8: case 9: case 10: case 11: call_client(self); break;
+        case 12: case 13: case 14: case 15: case 16: case 17: case 18: case 19: call_protocol(self, common); break;
         default:
             switch (below(self, 4)) {
             case 0: call_config(self); break;
@@ -324,9 +244,8 @@ static void *run(void *argument) {
             }
         }
     }
+    free_objects(self);
     for (i = 0; i < OWN; i++) {
-        if (self->configs[i] != NULL) CALL(FINE, raddle_server_config_free(self->configs[i]));
-        if (self->tls[i] != NULL) CALL(FINE, raddle_server_tls_free(self->tls[i]));
         if (self->conns[i].state != NONE) {
             CALL(FINE, raddle_conn_free(self->conns[i].id));
             close(self->conns[i].peer);
@@ -396,6 +315,7 @@ int main(int argc, char **argv) {
         if (descriptors() < before) before = descriptors();
     }
 
+    OK(raddle_protocol_server(NULL, &common));
     acceptor = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &acceptor_port);
     echoing[0] = deciding(RADDLE_ENGINE_THREADS, &echo_ports[0]);
     echoing[1] = deciding(RADDLE_ENGINE_POOL, &echo_ports[1]);
@@ -424,6 +344,7 @@ int main(int argc, char **argv) {
     OK(raddle_server_join(acceptor, 10000));
     OK(raddle_server_free(acceptor));
     for (i = 0; i < SHARED; i++) raddle_request_free(asked[i]);
+    OK(raddle_protocol_free(common));
     EVENTUALLY(raddle_conn_count() == 0);
     EVENTUALLY(__atomic_load_n(&kept, __ATOMIC_SEQ_CST) == __atomic_load_n(&destroyed, __ATOMIC_SEQ_CST));
     EVENTUALLY(descriptors() <= before);
