@@ -40,7 +40,7 @@ pub fn table(peers: &[Peer], cells: &[Cell], options: &Options) -> Table {
         title: "Echo".to_owned(),
         explanation:
             "Server CPU µs per message, and in parentheses its ratio to the raw limit of the same kind (those \
-            with a thread for each connection to raw threads, event loops to raw epoll) in the same round; medians. \
+            with a thread for each connection to raw threads, event loops to raw epoll, the protocol object to raw poll) in the same round; medians. \
             Columns: payload bytes / connections / messages in flight on each."
                 .to_owned(),
         columns: cells.iter().map(Cell::to_string).collect(),

@@ -30,7 +30,7 @@ pub fn table(peers: &[Peer]) -> Table {
         eprintln!("bench: idle {}", peer.name);
         let mut values = measure(peer, FEW);
         values.extend(match peer.limit {
-            Limit::Threads => PAYLOADS.map(|_| Value::Absent("-", String::new())).to_vec(),
+            Limit::Threads | Limit::Poll => PAYLOADS.map(|_| Value::Absent("-", String::new())).to_vec(),
             Limit::Loop if limit < MANY as u64 + 100 => {
                 let reason = format!("the system allows {limit} descriptors for a process");
                 PAYLOADS.map(|_| Value::Absent("missing", reason.clone())).to_vec()

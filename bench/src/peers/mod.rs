@@ -39,6 +39,8 @@ pub struct Peer {
 pub enum Limit {
     Threads,
     Loop,
+    /// One thread that waits with poll(2), which the protocol object is embedded in.
+    Poll,
 }
 
 /// Where a server comes from.
@@ -48,10 +50,14 @@ pub enum Kind {
     Example(&'static [&'static str]),
     /// An example of this project in C, with these flags.
     C(&'static str, &'static [&'static str]),
+    /// An example of this project in C that embeds the protocol object: it has settings of its own.
+    Embedded(&'static str),
     /// This program.
     Served,
     /// `c/libwebsockets.c`.
     Libwebsockets,
+    /// `c/raw_poll.c`.
+    RawPoll,
     /// `node/ws.js`.
     Node,
     /// This file of `python/`.
@@ -114,7 +120,7 @@ pub const RADDLE_POOL_TLS: Peer = secure("raddle pool TLS", RADDLE_POOL);
 const TUNGSTENITE: Peer = served("tungstenite", Wire::WebSocket, Limit::Threads);
 
 /// All of them, by their limit.
-pub const ALL: [Peer; 21] = [
+pub const ALL: [Peer; 23] = [
     RAW_THREADS,
     RADDLE_THREADS,
     other("raddle C threads", Limit::Threads, Kind::C("echo_server.c", &["--engine", "threads"])),
@@ -136,6 +142,8 @@ pub const ALL: [Peer; 21] = [
     other("raddle python fast", Limit::Loop, Kind::PythonExample("echo_server_fast.py", MANY_CONNECTIONS)),
     other("picows", Limit::Loop, Kind::Python("picows_echo.py")),
     other("websockets asyncio", Limit::Loop, Kind::Python("websockets_asyncio.py")),
+    Peer { wire: Wire::Raw, ..other("raw poll", Limit::Poll, Kind::RawPoll) },
+    other("raddle C protocol", Limit::Poll, Kind::Embedded("embed_poll.c")),
 ];
 
 /// Those that speak TLS, by their limit.

@@ -127,6 +127,15 @@ pub fn libwebsockets() -> Result<PathBuf, Missing> {
     })
 }
 
+/// The limit of a poll(2) loop.
+pub fn raw_poll() -> Result<PathBuf, Missing> {
+    once("raw_poll", || {
+        let program = built("c")?.join("raw_poll");
+        run(Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(sources("c").join("raw_poll.c")))?;
+        Ok(program)
+    })
+}
+
 /// Does what is to be done once, and gives its outcome to all that ask.
 fn once(name: &'static str, get: impl FnOnce() -> Result<PathBuf, Missing>) -> Result<PathBuf, Missing> {
     static DONE: Mutex<BTreeMap<&str, Result<PathBuf, Missing>>> = Mutex::new(BTreeMap::new());

@@ -8,7 +8,8 @@ use super::{Kind, Peer, provision};
 pub fn of(peer: &Peer) -> Option<String> {
     match peer.kind {
         Kind::Served if peer.is_limit() => None,
-        Kind::Example(_) | Kind::C(..) => locked("raddle-core"),
+        Kind::RawPoll => None,
+        Kind::Example(_) | Kind::C(..) | Kind::Embedded(_) => locked("raddle-core"),
         Kind::PythonExample(..) => {
             let python = said(&provision::python().ok()?.to_string_lossy(), &["--version"])?;
             Some(format!("{} on {python}", locked("raddle-core")?))
