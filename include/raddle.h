@@ -33,11 +33,54 @@
  *
  *     cc echo.c $(pkg-config --cflags --libs raddle)
  *
+ * A client:
+ *
+ *     raddle_conn_t conn;
+ *     raddle_message_t message;
+ *     if (raddle_connect(NULL, "ws://127.0.0.1:9001/", -1, &conn) == RADDLE_OK) {
+ *         raddle_send(conn, RADDLE_TEXT, (const uint8_t *)"Hello", 5);
+ *         if (raddle_recv(conn, -1, &message) == RADDLE_OK) printf("%.*s\n", (int)message.length, (const char *)message.data);
+ *         raddle_close_wait(conn, 1000, NULL, -1);
+ *         raddle_conn_free(conn);
+ *     }
+ *
+ *
+ * Where to find what
+ *
+ * A server is set up with raddle_server_config_…, made by raddle_server_new and started by raddle_server_start. Its engine
+ * decides how the program hears of events:
+ *
+ *     RADDLE_ENGINE_THREADS      callbacks (raddle_server_config_callbacks), on a thread for each connection: they may block
+ *     RADDLE_ENGINE_POOL         callbacks, on a few threads for all of them: they must not block
+ *     RADDLE_ENGINE_QUEUE        raddle_server_poll fills an array of events, on one thread of the program's, which does the
+ *                                work as well; raddle_server_fd is for the event loop of something else
+ *     RADDLE_ENGINE_FED_QUEUE    the same, with threads of the library that read and parse
+ *     RADDLE_ENGINE_ACCEPT       raddle_server_accept and raddle_recv, on threads of the program's
+ *
+ * Who may connect, and plain HTTP requests:      raddle_server_config_on_request, raddle_request_…
+ * Sending, from any thread, to any connection:   raddle_send, raddle_send_many, raddle_send_fragment, raddle_ping
+ * To many:                                       raddle_server_subscribe, raddle_server_publish, raddle_server_broadcast
+ * What is known of a connection:                 raddle_conn_…; how it has ended: raddle_conn_end
+ * A client:                                      raddle_client_… sets it up, then raddle_connect, which waits, raddle_attempt_…,
+ *                                                which does not, or raddle_reconnect_…, again and again; then raddle_recv
+ * An event loop, sockets and TLS of your own:    raddle_protocol_…: bytes in, events out, and nothing else
+ *
  *
  * Statuses
  *
  * What can fail returns a raddle_status_t: RADDLE_OK is 0, failures are negative. raddle_strerror says what a status means,
  * raddle_last_error what was wrong with this very call. Places for results are written on success only. errno is not kept.
+ *
+ * Whatever a function says that it returns, it may also return RADDLE_ERR_ARGUMENT for NULL where that is not allowed, a
+ * constant that does not exist, or a length above PTRDIFF_MAX; RADDLE_ERR_UTF8 for a text that is not UTF-8; what "Handles"
+ * says of handles; and RADDLE_ERR_INTERNAL, which is a defect of the library.
+ *
+ *
+ * Values
+ *
+ * A `const char *` is UTF-8 with a NUL at its end, unless it goes with a length; a payload is so many bytes at a `const
+ * uint8_t *`, and may have NULs in it. Times are milliseconds. An `int64_t timeout_ms` is how long a call waits: 0 for not at
+ * all, negative for without end. What is a choice is a uint32_t, as 1 or 0, or one of the constants that are named.
  *
  *
  * Handles
@@ -45,15 +88,20 @@
  * Connections are numbers (raddle_conn_t), all else has pointers of types that are never complete (raddle_server_t *). Both
  * are checked at each use and never followed: one that was never given, was freed, or is of another kind is a status
  * (RADDLE_ERR_HANDLE; RADDLE_ERR_CLOSED for a connection that has ended), and freeing twice does no harm. A handle is given
- * once: it names nothing else later. After RADDLE_ERR_INTERNAL, a handle can be freed only.
+ * once: it names nothing else later. One that is used by one thread at a time is RADDLE_ERR_BUSY for another. After
+ * RADDLE_ERR_INTERNAL it is RADDLE_ERR_POISONED, and can be freed only.
  *
  *
  * Ownership
  *
  * What is handed in is copied where it is needed after the call. What the library gives is either copied out (texts, with
  * the length that is needed where the place is too small), or lent: the payload of an event, for as long as the function
- * says. A `void *user` goes with a function that destroys it, which is called exactly once, whatever happens; a call that
- * fails has not taken it.
+ * says. Nothing is to be given to free(3). A `void *user` goes with a function that destroys it, which is called exactly
+ * once, whatever happens; a call that fails has not taken it.
+ *
+ * Who frees a connection: the program, with raddle_conn_free, where raddle_connect, raddle_attempt_wait,
+ * raddle_reconnect_next, raddle_server_accept or raddle_request_open has given it; the library, behind RADDLE_CLOSED, where its
+ * events come by callbacks or from a queue.
  *
  *
  * Threads
@@ -73,7 +121,9 @@
  * Shutdown
  *
  * raddle_server_stop, raddle_server_join, raddle_server_free, in this order; each alone is safe, in a callback too. Free
- * alone cuts what is open. The `destroy` of a callback's `user` is called when the last callback has returned.
+ * alone cuts what is open. The `destroy` of a callback's `user` is called when the last callback has returned, and the
+ * settings were freed too. A program may end with servers and connections that are open: the system closes them, and
+ * peers find no Close.
  *
  *
  * Processes
@@ -197,14 +247,14 @@
 // A Pong has come (sans-I/O).
 #define RADDLE_PONG 10
 
-// A connection was opened (queue).
+// A connection was opened (callbacks, queue): its first event.
 #define RADDLE_OPENED 16
 
-// All that waited to be written has left, after some of it had to wait (queue).
+// All that waited to be written has left, after some of it had to wait (callbacks of engine pool, queue).
 #define RADDLE_DRAINED 17
 
-// A connection has ended (queue): `detail` is the peer's close code, 1005 where its Close had none, 1006 where there was
-// no Close, and `data` its reason. The last event of a connection.
+// A connection has ended (callbacks, queue): its last event. `detail` is the peer's close code, 1005 where its Close had
+// none, 1006 where there was no Close, and `data` its reason; raddle_conn_end says more.
 #define RADDLE_CLOSED 18
 
 // A client has made its request (queue): `data` is the `raddle_request_t *`, `conn` is 0.
@@ -623,79 +673,115 @@ raddle_status_t raddle_client_free(raddle_client_t *client);
 // - `client`: the settings
 // - `bytes`: any number; RADDLE_NO_LIMIT for none
 //
-// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
-// with any other failure changes nothing.
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for a value that is not in order; RADDLE_ERR_UTF8 for a text that is none. With
+// any failure all stays as it is. One thread at a time: another gets RADDLE_ERR_BUSY.
 raddle_status_t raddle_client_max_message(raddle_client_t *client,
                                           uint64_t bytes);
 
 // Sets the largest frame that is received, where that is less than the largest message. To be called behind
 // raddle_client_max_message.
 //
+// - `client`: the settings
 // - `bytes`: any number; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_max_frame(raddle_client_t *client,
                                         uint64_t bytes);
 
 // Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
 //
+// - `client`: the settings
 // - `count`: at least 1
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_max_fragments(raddle_client_t *client, uint32_t count);
 
 // Sets after which silence of the server a Ping is sent. Default: 20 s.
 //
+// - `client`: the settings
 // - `milliseconds`: 0 for never
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_ping_interval(raddle_client_t *client, uint64_t milliseconds);
 
 // Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
 //
+// - `client`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_ping_timeout(raddle_client_t *client, uint64_t milliseconds);
 
 // Sets the time that the closing handshake may take. Default: 5 s.
 //
+// - `client`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_close_timeout(raddle_client_t *client, uint64_t milliseconds);
 
 // Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
 //
+// - `client`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_write_timeout(raddle_client_t *client,
                                             uint64_t milliseconds);
 
 // Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
 // Default: 60 s.
 //
+// - `client`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_message_timeout(raddle_client_t *client,
                                               uint64_t milliseconds);
 
 // Sets the rate of the slowest server that is put up with. Default: 16 KiB/s.
 //
+// - `client`: the settings
 // - `bytes_per_second`: at least 1
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_min_rate(raddle_client_t *client, uint64_t bytes_per_second);
 
 // Sets how many bytes may wait to be written before raddle_client_when_full decides. Default: 1 MiB.
 //
+// - `client`: the settings
 // - `bytes`: any number
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_outgoing_limit(raddle_client_t *client,
                                              size_t bytes);
 
 // Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
 //
+// - `client`: the settings
 // - `policy`: RADDLE_WHEN_FULL_…
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_when_full(raddle_client_t *client, uint32_t policy);
 
 // Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
 // Default: 1 MiB.
 //
+// - `client`: the settings
 // - `bytes`: at least 1
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_fragment_size(raddle_client_t *client,
                                             size_t bytes);
 
 // Sets the largest head of a response, interim ones included. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
 //
+// - `client`: the settings
 // - `head`: bytes of the whole head, at least 64
 // - `line`: bytes of its first line, at least 16
 // - `headers`: header lines, at least 5
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_head_limits(raddle_client_t *client,
                                           size_t head,
                                           size_t line,
@@ -704,45 +790,59 @@ raddle_status_t raddle_client_head_limits(raddle_client_t *client,
 // Sets the time for all of connecting: looking the name up, TCP, the proxy, TLS, the opening handshake, redirects.
 // Default: 10 s.
 //
+// - `client`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_connect_timeout(raddle_client_t *client,
                                               uint64_t milliseconds);
 
 // Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization and
 // Cookie stay behind. None leads from "wss" to "ws", and none is followed on a Unix socket.
 //
+// - `client`: the settings
 // - `at_most`: so many
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_redirects(raddle_client_t *client,
                                         uint32_t at_most);
 
 // Goes through a proxy, which looks the server's name up.
 //
+// - `client`: the settings
 // - `url`: as "http://proxy.example.com:8080" or "socks5://user:password@127.0.0.1:1080"
 //
-// RADDLE_ERR_ARGUMENT where it has not that form.
-raddle_status_t raddle_client_proxy(raddle_client_t *client, const char *url);
+// Returns as raddle_client_max_message; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
+raddle_status_t raddle_client_proxy(raddle_client_t *client,
+                                    const char *url);
 
 // Connects to a Unix socket, whatever host a URL names.
 //
+// - `client`: the settings
 // - `path`: the socket's
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_unix(raddle_client_t *client, const char *path);
 
 // Connects over a socket that is connected already, of TCP or a Unix socket, whatever host a URL names. TLS is spoken on it where
 // the scheme is "wss".
 //
+// - `client`: the settings
 // - `fd`: the socket, which is duplicated: close yours. It serves one attempt to connect: with RADDLE_ERR_IO a further one
 //   with these settings fails, as does raddle_reconnect_new
 //
-// RADDLE_ERR_IO where it is no open descriptor.
+// Returns as raddle_client_max_message; RADDLE_ERR_IO where it is no open descriptor. One thread at a time.
 raddle_status_t raddle_client_socket(raddle_client_t *client,
                                      int fd);
 
 // Connects from an address of the machine. Servers' addresses of the other family are left out.
 //
+// - `client`: the settings
 // - `address`: as "192.0.2.1:0" or "[2001:db8::1]:0"; port 0 takes any
 //
-// RADDLE_ERR_ARGUMENT where it has not that form.
-raddle_status_t raddle_client_local_address(raddle_client_t *client, const char *address);
+// Returns as raddle_client_max_message; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
+raddle_status_t raddle_client_local_address(raddle_client_t *client,
+                                            const char *address);
 
 // Connects to a server, and carries out the opening handshake (RFC 6455, section 4.1).
 //
@@ -878,19 +978,29 @@ raddle_status_t raddle_reconnect_free(raddle_reconnect_t *reconnect);
 
 // Offers a subprotocol (RFC 6455, section 1.9); of several the one that is liked best first.
 //
+// - `client`: the settings
 // - `name`: one word
 //
 // Whether it may be sent shows when it is to be, as with all that a client says of itself: connecting returns
 // RADDLE_ERR_ARGUMENT then, and nothing was sent.
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_subprotocol(raddle_client_t *client,
                                           const char *name);
 
 // Has connecting fail where the server chooses none of the subprotocols that are offered.
+//
+// - `client`: the settings
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_require_subprotocol(raddle_client_t *client);
 
 // Offers permessage-deflate (RFC 7692); the server may decline it. Of each number, 0 is the default.
 //
+// - `client`: the settings
 // - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_deflate(raddle_client_t *client,
                                       uint32_t level,
                                       size_t threshold,
@@ -900,63 +1010,92 @@ raddle_status_t raddle_client_deflate(raddle_client_t *client,
 
 // Says on whose behalf the client comes (RFC 6455, section 4.1).
 //
+// - `client`: the settings
 // - `origin`: as "https://example.com"
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_origin(raddle_client_t *client, const char *origin);
 
 // Names the server by another name than the URL's in the Host header.
 //
+// - `client`: the settings
 // - `host`: as "example.com" or "example.com:8080"
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_host(raddle_client_t *client, const char *host);
 
 // Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection, Sec-WebSocket-…,
 // Content-Length and Transfer-Encoding.
 //
+// - `client`: the settings
 // - `name`: a token
 // - `value`: UTF-8 without control characters
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_header(raddle_client_t *client,
                                      const char *name,
                                      const char *value);
 
 // Sends a cookie; several leave in one header (RFC 6265, section 5.4).
 //
+// - `client`: the settings
 // - `name`, `value`: as the server has set it
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_cookie(raddle_client_t *client, const char *name, const char *value);
 
 // Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL.
 //
+// - `client`: the settings
 // - `user`, `password`: UTF-8
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_basic(raddle_client_t *client,
                                     const char *user,
                                     const char *password);
 
 // Says who the client is, with a token (RFC 6750).
 //
+// - `client`: the settings
 // - `token`: in the form of section 2.1
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_bearer(raddle_client_t *client, const char *token);
 
 // Trusts certificates as roots, beside those of the system.
 //
+// - `client`: the settings
 // - `pem`, `length`: one certificate or several, in PEM
 //
-// RADDLE_ERR_TLS where there is no certificate.
-raddle_status_t raddle_client_add_roots(raddle_client_t *client, const uint8_t *pem, size_t length);
+// Returns as raddle_client_max_message; RADDLE_ERR_TLS where there is no certificate. One thread at a time.
+raddle_status_t raddle_client_add_roots(raddle_client_t *client,
+                                        const uint8_t *pem,
+                                        size_t length);
 
 // Trusts the certificates of a file as roots, as raddle_client_add_roots does.
 //
+// - `client`: the settings
 // - `path`: the file's, which is read once, now
 //
-// RADDLE_ERR_IO where it cannot be read, RADDLE_ERR_TLS where there is no certificate in it.
-raddle_status_t raddle_client_add_roots_file(raddle_client_t *client, const char *path);
+// Returns as raddle_client_max_message; RADDLE_ERR_IO where it cannot be read, RADDLE_ERR_TLS where there is no
+// certificate in it. One thread at a time.
+raddle_status_t raddle_client_add_roots_file(raddle_client_t *client,
+                                             const char *path);
 
 // Trusts none of the system's roots: only those that were added.
+//
+// - `client`: the settings
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_without_system_roots(raddle_client_t *client);
 
 // Shows a certificate to servers that ask for one.
 //
+// - `client`: the settings
 // - `chain`, `chain_length`: the client's certificate first, in PEM
 // - `key`, `key_length`: its private key, in PEM
 //
-// RADDLE_ERR_TLS where there is none.
+// Returns as raddle_client_max_message; RADDLE_ERR_TLS where there is none. One thread at a time.
 raddle_status_t raddle_client_certificate(raddle_client_t *client,
                                           const uint8_t *chain,
                                           size_t chain_length,
@@ -965,12 +1104,18 @@ raddle_status_t raddle_client_certificate(raddle_client_t *client,
 
 // Expects the server to be the one of this name or address, not of the URL's.
 //
+// - `client`: the settings
 // - `name`: as "example.com" or "192.0.2.1"
 //
-// RADDLE_ERR_TLS where it is no server's name.
-raddle_status_t raddle_client_server_name(raddle_client_t *client, const char *name);
+// Returns as raddle_client_max_message; RADDLE_ERR_TLS where it is no server's name. One thread at a time.
+raddle_status_t raddle_client_server_name(raddle_client_t *client,
+                                          const char *name);
 
 // Takes any certificate for the server's: whoever is on the way can read and change everything. For tests.
+//
+// - `client`: the settings
+//
+// Returns as raddle_client_max_message. One thread at a time.
 raddle_status_t raddle_client_dangerous_accept_any_certificate(raddle_client_t *client);
 
 // Waits for the next message, and takes all those with it that have come together with it: it never waits for a second one,
@@ -1482,29 +1627,38 @@ raddle_status_t raddle_protocol_config_free(raddle_protocol_config_t *config);
 // - `config`: the settings
 // - `bytes`: any number; RADDLE_NO_LIMIT for none
 //
-// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
-// with any other failure changes nothing.
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for a value that is not in order; RADDLE_ERR_UTF8 for a text that is none. With
+// any failure all stays as it is. One thread at a time: another gets RADDLE_ERR_BUSY.
 raddle_status_t raddle_protocol_config_max_message(raddle_protocol_config_t *config,
                                                    uint64_t bytes);
 
 // Sets the largest frame that is received, where that is less than the largest message. To be called behind
 // raddle_protocol_config_max_message.
 //
+// - `config`: the settings
 // - `bytes`: any number; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_max_frame(raddle_protocol_config_t *config,
                                                  uint64_t bytes);
 
 // Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
 //
+// - `config`: the settings
 // - `count`: at least 1
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_max_fragments(raddle_protocol_config_t *config,
                                                      uint32_t count);
 
 // Sets the largest head of an opening handshake that is received. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
 //
+// - `config`: the settings
 // - `head`: bytes of the whole head, at least 64
 // - `line`: bytes of its first line, at least 16
 // - `headers`: header lines, at least 5
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_head_limits(raddle_protocol_config_t *config,
                                                    size_t head,
                                                    size_t line,
@@ -1513,7 +1667,10 @@ raddle_status_t raddle_protocol_config_head_limits(raddle_protocol_config_t *con
 // Offers permessage-deflate, or agrees on it where it is offered (RFC 7692). Default: not. Of each number, 0 is the
 // default.
 //
+// - `config`: the settings
 // - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_deflate(raddle_protocol_config_t *config,
                                                uint32_t level,
                                                size_t threshold,
@@ -1524,46 +1681,60 @@ raddle_status_t raddle_protocol_config_deflate(raddle_protocol_config_t *config,
 // Adds a subprotocol (RFC 6455, section 1.9): one that a client offers, the one it likes best first, or one that a server
 // knows.
 //
+// - `config`: the settings
 // - `name`: one word
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_subprotocol(raddle_protocol_config_t *config,
                                                    const char *name);
 
 // Adds a header to a client's request, or to the response by which a server accepts one. Whether it may be sent shows when
 // it is to be.
 //
+// - `config`: the settings
 // - `name`: a token; none of the handshake's own
 // - `value`: UTF-8 without control characters
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_header(raddle_protocol_config_t *config,
                                               const char *name,
                                               const char *value);
 
 // Says on whose behalf a client comes (RFC 6455, section 4.1).
 //
+// - `config`: the settings
 // - `origin`: as "https://example.com"
 //
-// RADDLE_ERR_STATE for a server's settings.
-raddle_status_t raddle_protocol_config_origin(raddle_protocol_config_t *config, const char *origin);
+// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a server's settings. One thread at a time.
+raddle_status_t raddle_protocol_config_origin(raddle_protocol_config_t *config,
+                                              const char *origin);
 
 // Adds a page that may connect to a server, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the
 // same host and port. Clients that send no Origin are no browsers, and pass.
 //
+// - `config`: the settings
 // - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
 //
-// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+// Returns as raddle_protocol_config_max_message; RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for
+// a client's settings. One thread at a time.
 raddle_status_t raddle_protocol_config_allow_origin(raddle_protocol_config_t *config,
                                                     const char *origin);
 
 // Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
 //
-// RADDLE_ERR_STATE for a client's settings.
+// - `config`: the settings
+//
+// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a client's settings. One thread at a time.
 raddle_status_t raddle_protocol_config_allow_any_origin(raddle_protocol_config_t *config);
 
 // Adds a name under which a server may be addressed. Default: any. A page of a foreign name that leads to the server's
 // address ("DNS rebinding") is found out by that only.
 //
+// - `config`: the settings
 // - `host`: as "example.com" or "example.com:8080"
 //
-// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+// Returns as raddle_protocol_config_max_message; RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for
+// a client's settings. One thread at a time.
 raddle_status_t raddle_protocol_config_allow_host(raddle_protocol_config_t *config,
                                                   const char *host);
 
@@ -1572,48 +1743,65 @@ raddle_status_t raddle_protocol_config_allow_host(raddle_protocol_config_t *conf
 // does not decide at once stops reading until it has. Default: each request that is in order is accepted, with
 // the client's first subprotocol that the server knows.
 //
-// RADDLE_ERR_STATE for a client's settings.
+// - `config`: the settings
+//
+// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a client's settings. One thread at a time.
 raddle_status_t raddle_protocol_config_requests_as_events(raddle_protocol_config_t *config);
 
 // Has the program hand the masking keys in, with raddle_protocol_add_keys. Default: they come from the operating system's
 // generator.
 //
-// RADDLE_ERR_STATE for a server's settings: it does not mask.
+// - `config`: the settings
+//
+// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a server's settings: it does not mask. One
+// thread at a time.
 raddle_status_t raddle_protocol_config_own_keys(raddle_protocol_config_t *config);
 
 // Has raddle_protocol_tick send a Ping to a peer that is silent, and give it up when it stays silent. Default: off.
 //
+// - `config`: the settings
 // - `interval`: a Ping is sent after so many milliseconds of silence; 0 turns it off
 // - `timeout`: the peer is given up when nothing was received for so many milliseconds after a Ping; at least 1
+//
+// Returns as raddle_protocol_config_max_message. One thread at a time.
 raddle_status_t raddle_protocol_config_keepalive(raddle_protocol_config_t *config,
                                                  uint64_t interval,
                                                  uint64_t timeout);
 
 // Frees a protocol object, and what it has lent with it.
 //
+// - `protocol`: the object
+//
 // Returns RADDLE_OK, also for NULL, or RADDLE_ERR_HANDLE. From any thread.
 raddle_status_t raddle_protocol_free(raddle_protocol_t *protocol);
 
 // Lends space for what the program reads from its socket, so that nothing is copied.
 //
+// - `protocol`: the object
 // - `space`, `length`: where the place is put, and its bytes, at least 1. It is valid until the next call with this object
 //   that takes bytes or gives an event, or raddle_protocol_accept, raddle_protocol_respond or raddle_protocol_shrink; what the
 //   last event has lent is not valid any more
 //
-// Returns RADDLE_OK. To be followed by raddle_protocol_filled.
+// Returns RADDLE_OK. To be followed by raddle_protocol_filled. One thread at a time.
 raddle_status_t raddle_protocol_space(raddle_protocol_t *protocol,
                                       uint8_t **space,
                                       size_t *length);
 
-// Notes that the first `count` bytes of the space that was lent last were filled.
+// Notes that the first bytes of the space that was lent last were filled.
 //
-// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where no space is lent, or less.
+// - `protocol`: the object
+// - `count`: how many; 0 is fine
+//
+// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where no space is lent, or less. One thread at a time.
 raddle_status_t raddle_protocol_filled(raddle_protocol_t *protocol, size_t count);
 
 // Takes a copy of bytes that were received, for programs that have them elsewhere. What the last event has lent is not
 // valid any more.
 //
-// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT.
+// - `protocol`: the object
+// - `data`, `length`: the bytes
+//
+// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT. One thread at a time.
 raddle_status_t raddle_protocol_feed(raddle_protocol_t *protocol,
                                      const uint8_t *data,
                                      size_t length);
@@ -1621,71 +1809,87 @@ raddle_status_t raddle_protocol_feed(raddle_protocol_t *protocol,
 // Gives the next event of what was received, and answers it where the protocol asks for that: Pong for Ping, Close for
 // Close, a Close for what breaks a rule. To be called until it gives no more.
 //
+// - `protocol`: the object
 // - `event`: where the event is put. `kind` is RADDLE_TEXT or RADDLE_BINARY for a whole message, RADDLE_PING, RADDLE_PONG,
 //   RADDLE_CLOSE (`detail` is the code, 1005 for none), RADDLE_OPENED when the opening handshake is done, or RADDLE_REQUEST.
 //   `data` is lent: valid until the next call with this object that takes bytes or gives an event, whatever is sent or
 //   written meanwhile
 //
 // Returns RADDLE_OK; RADDLE_ERR_WOULD_BLOCK where more bytes are needed, or nothing comes any more; for good
-// RADDLE_ERR_PROTOCOL, RADDLE_ERR_HANDSHAKE, or RADDLE_ERR_CLOSED after the program has refused the request: what is to be
-// written then still tells the peer.
+// RADDLE_ERR_PROTOCOL, RADDLE_ERR_HANDSHAKE, or RADDLE_ERR_CLOSED after the program has refused the request: what is
+// to be written then still tells the peer. One thread at a time.
 raddle_status_t raddle_protocol_next(raddle_protocol_t *protocol,
                                      raddle_message_t *event);
 
 // As raddle_protocol_next, but gives messages in parts, as they arrive: for messages larger than memory. `detail` is
 // RADDLE_MORE where more of the message follows, if only an empty rest. A text is cut between characters.
+//
+// - `protocol`, `event`: as with raddle_protocol_next
+//
+// Returns as raddle_protocol_next. One thread at a time.
 raddle_status_t raddle_protocol_next_part(raddle_protocol_t *protocol,
                                           raddle_message_t *event);
 
 // Lends the next piece of what is to be written: no bytes, where there is nothing.
 //
+// - `protocol`: the object
 // - `data`, `length`: where the piece is put. It stays valid until raddle_protocol_written has taken it off, or the object is
 //   freed, whatever is called meanwhile
 //
-// Returns RADDLE_OK. After raddle_protocol_state has told RADDLE_STATE_CLOSED, and when nothing is to be written any more, a
-// server ends the stream, and a client waits for that, for a few seconds.
+// Returns RADDLE_OK. After raddle_protocol_state has told RADDLE_STATE_CLOSED, and when nothing is to be written any
+// more, a server ends the stream, and a client waits for that, for a few seconds. One thread at a time.
 raddle_status_t raddle_protocol_output(raddle_protocol_t *protocol,
                                        const uint8_t **data,
                                        size_t *length);
 
 // As raddle_protocol_output, with several pieces at a time, for `writev` and the like.
 //
+// - `protocol`: the object
 // - `slices`, `most`: an array of so many, at least 1
 // - `count`: where the number of those that were filled is put
 //
-// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT.
+// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT. One thread at a time.
 raddle_status_t raddle_protocol_output_slices(raddle_protocol_t *protocol,
                                               raddle_slice_t *slices,
                                               size_t most,
                                               size_t *count);
 
-// Takes `count` bytes off what is to be written, after the program has written them; over several pieces, where it has.
+// Takes bytes off what is to be written, after the program has written them; over several pieces, where it has.
 //
-// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where less was lent.
+// - `protocol`: the object
+// - `count`: how many; 0 is fine
+//
+// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where less was lent. One thread at a time.
 raddle_status_t raddle_protocol_written(raddle_protocol_t *protocol,
                                         size_t count);
 
 // Tells how many bytes are to be written in all. A program that sends should look: nothing bounds them.
 //
-// Returns RADDLE_OK.
+// - `protocol`: the object
+// - `bytes`: where their number is put
+//
+// Returns RADDLE_OK. One thread at a time.
 raddle_status_t raddle_protocol_queued(raddle_protocol_t *protocol,
                                        size_t *bytes);
 
 // Tells where the connection stands.
 //
+// - `protocol`: the object
 // - `state`: where RADDLE_STATE_CONNECTING, RADDLE_STATE_OPEN, RADDLE_STATE_CLOSING after the Close of one side, or
 //   RADDLE_STATE_CLOSED is put: nothing is received any more then, and nothing sent but what is to be written already
 //
-// Returns RADDLE_OK.
+// Returns RADDLE_OK. One thread at a time.
 raddle_status_t raddle_protocol_state(raddle_protocol_t *protocol,
                                       uint32_t *state);
 
 // Tells the object the time, for keepalive: sends a Ping where one is due.
 //
+// - `protocol`: the object
 // - `now_ms`: milliseconds since any moment, which never go back
 // - `wait_ms`: where the milliseconds are put until the next call is of use; RADDLE_NO_LIMIT for none. May be NULL
 //
-// Returns RADDLE_OK, or RADDLE_ERR_TIMEOUT where the peer has not answered in its time: the connection is to be given up.
+// Returns RADDLE_OK, or RADDLE_ERR_TIMEOUT where the peer has not answered in its time: the connection is to be given
+// up. One thread at a time.
 raddle_status_t raddle_protocol_tick(raddle_protocol_t *protocol,
                                      uint64_t now_ms,
                                      uint64_t *wait_ms);
@@ -1693,7 +1897,9 @@ raddle_status_t raddle_protocol_tick(raddle_protocol_t *protocol,
 // Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any
 // more, nor is space of raddle_protocol_space.
 //
-// Returns RADDLE_OK.
+// - `protocol`: the object
+//
+// Returns RADDLE_OK. One thread at a time.
 raddle_status_t raddle_protocol_shrink(raddle_protocol_t *protocol);
 
 // Makes the server's side of a connection that a client was just accepted on.
@@ -1724,21 +1930,24 @@ raddle_status_t raddle_protocol_client(const raddle_protocol_config_t *config,
 // Accepts the request that waits, as raddle_protocol_config_requests_as_events has it. Space of raddle_protocol_space is not
 // valid any more: what was read into it has to be noted before.
 //
+// - `protocol`: the object
 // - `subprotocol`: one of those that the client has offered; NULL for none
 //
-// Returns RADDLE_OK; raddle_protocol_next goes on with RADDLE_OPENED. RADDLE_ERR_STATE where no request waits, or it is no
-// opening handshake, RADDLE_ERR_ARGUMENT where the subprotocol was not offered, or a header may not be sent: it still waits then.
+// Returns RADDLE_OK; raddle_protocol_next goes on with RADDLE_OPENED. RADDLE_ERR_STATE where no request waits, or it
+// is no opening handshake, RADDLE_ERR_ARGUMENT where the subprotocol was not offered, or a header may not be sent: it
+// still waits then. One thread at a time.
 raddle_status_t raddle_protocol_accept(raddle_protocol_t *protocol,
                                        const char *subprotocol);
 
 // Answers the request that waits over HTTP, and ends the connection: a refusal, or a page. Space of raddle_protocol_space is
 // not valid any more.
 //
+// - `protocol`: the object
 // - `status`: 200 to 599
 // - `content_type`: of the body, as "text/plain; charset=utf-8"; NULL for none
 // - `body`, `length`: the body, which is copied
 //
-// Returns RADDLE_OK, RADDLE_ERR_STATE where no request waits, or RADDLE_ERR_ARGUMENT.
+// Returns RADDLE_OK, RADDLE_ERR_STATE where no request waits, or RADDLE_ERR_ARGUMENT. One thread at a time.
 raddle_status_t raddle_protocol_respond(raddle_protocol_t *protocol,
                                         uint32_t status,
                                         const char *content_type,
@@ -1748,10 +1957,12 @@ raddle_status_t raddle_protocol_respond(raddle_protocol_t *protocol,
 // Gives the path and query that a client has asked for, as it has sent them. While a request waits, and until the call of
 // raddle_protocol_next that follows RADDLE_OPENED.
 //
+// - `protocol`: the object
 // - `buffer`, `size`: where the text is put, with a NUL at its end
 // - `length`: where its bytes are put, without the NUL; may be NULL
 //
 // Returns RADDLE_OK; RADDLE_ERR_BUFFER where `size` is too small; RADDLE_ERR_STATE at another time, or for a client.
+// One thread at a time.
 raddle_status_t raddle_protocol_target(raddle_protocol_t *protocol,
                                        char *buffer,
                                        size_t size,
@@ -1760,26 +1971,36 @@ raddle_status_t raddle_protocol_target(raddle_protocol_t *protocol,
 // Gives the status of the server's response: 101 where it has opened the connection. Until the call of raddle_protocol_next that
 // follows RADDLE_OPENED, or after RADDLE_ERR_HANDSHAKE where the server has refused.
 //
-// Returns RADDLE_OK, or RADDLE_ERR_STATE at another time, or for a server.
+// - `protocol`: the object
+// - `status`: where the status is put
+//
+// Returns RADDLE_OK, or RADDLE_ERR_STATE at another time, or for a server. One thread at a time.
 raddle_status_t raddle_protocol_response_status(raddle_protocol_t *protocol,
                                                 uint32_t *status);
 
 // Gives the value of the first header of a name that the peer has sent, of the request for a server, of the response for a
 // client. At the times of raddle_protocol_target and raddle_protocol_response_status.
 //
+// - `protocol`: the object
 // - `name`: in any case
-// - `buffer`, `size`, `length`: as for raddle_protocol_target; the value may have any bytes but control characters
+// - `buffer`, `size`, `length`: as with raddle_protocol_target; the value may have any bytes but control characters
 //
 // Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER; RADDLE_ERR_STATE at another time.
+// One thread at a time.
 raddle_status_t raddle_protocol_header(raddle_protocol_t *protocol,
                                        const char *name,
                                        char *buffer,
                                        size_t size,
                                        size_t *length);
 
-// Gives a header that the peer has sent by its place, from 0 on, as "name: value". At the times of raddle_protocol_header.
+// Gives a header that the peer has sent by its place, as "name: value". At the times of raddle_protocol_header.
+//
+// - `protocol`: the object
+// - `index`: the place, from 0 on
+// - `buffer`, `size`, `length`: as with raddle_protocol_header
 //
 // Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND behind the last one; RADDLE_ERR_BUFFER; RADDLE_ERR_STATE at another time.
+// One thread at a time.
 raddle_status_t raddle_protocol_header_at(raddle_protocol_t *protocol,
                                           size_t index,
                                           char *buffer,
@@ -1788,7 +2009,10 @@ raddle_status_t raddle_protocol_header_at(raddle_protocol_t *protocol,
 
 // Gives the subprotocol that was agreed on, once the connection is open.
 //
-// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER.
+// - `protocol`: the object
+// - `buffer`, `size`, `length`: as with raddle_protocol_target
+//
+// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER. One thread at a time.
 raddle_status_t raddle_protocol_subprotocol(raddle_protocol_t *protocol,
                                             char *buffer,
                                             size_t size,
@@ -1796,11 +2020,13 @@ raddle_status_t raddle_protocol_subprotocol(raddle_protocol_t *protocol,
 
 // Sends a message: puts its frame behind what is to be written.
 //
+// - `protocol`: the object
 // - `kind`: RADDLE_TEXT, whose payload is UTF-8, or RADDLE_BINARY
 // - `data`, `length`: the payload, which is copied; `data` may be NULL where there is none
 //
-// Returns RADDLE_OK; RADDLE_ERR_CLOSED after a Close; RADDLE_ERR_STATE before the connection is open, amid a fragmented message, or
-// where the program has handed in no more masking keys; RADDLE_ERR_UTF8 or RADDLE_ERR_ARGUMENT. Nothing was sent then.
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED after a Close; RADDLE_ERR_STATE before the connection is open, amid a
+// fragmented message, or where the program has handed in no more masking keys; RADDLE_ERR_UTF8 or RADDLE_ERR_ARGUMENT.
+// Nothing was sent then. One thread at a time.
 raddle_status_t raddle_protocol_send(raddle_protocol_t *protocol,
                                      uint32_t kind,
                                      const uint8_t *data,
@@ -1809,10 +2035,12 @@ raddle_status_t raddle_protocol_send(raddle_protocol_t *protocol,
 // Sends a message as raddle_protocol_send does, without copying the payload where that can be: raddle_protocol_output
 // lends it itself, behind its header. A client's is copied nevertheless, as it is masked, and one that is compressed.
 //
+// - `protocol`: the object
+// - `kind`: as with raddle_protocol_send
 // - `data`, `length`: the payload, which stays there, unchanged, until raddle_protocol_queued tells 0, or the object is
 //   freed
 //
-// Returns as raddle_protocol_send.
+// Returns as raddle_protocol_send. One thread at a time.
 raddle_status_t raddle_protocol_send_lent(raddle_protocol_t *protocol,
                                           uint32_t kind,
                                           const uint8_t *data,
@@ -1820,27 +2048,34 @@ raddle_status_t raddle_protocol_send_lent(raddle_protocol_t *protocol,
 
 // Sends a fragment of a message. The first one begins it; until the last one only control frames can be sent between them.
 //
+// - `protocol`: the object
 // - `kind`: of the message, the same for all its fragments. Those of a text are UTF-8 each: cut it between characters
 // - `data`, `length`: the payload, which is copied
 // - `more`: RADDLE_MORE where more of the message follows, 0 for the last one
 //
-// Returns as raddle_protocol_send.
+// Returns as raddle_protocol_send. One thread at a time.
 raddle_status_t raddle_protocol_send_fragment(raddle_protocol_t *protocol,
                                               uint32_t kind,
                                               const uint8_t *data,
                                               size_t length,
                                               uint32_t more);
 
-// Sends a Ping (RFC 6455, section 5.5.2), with a payload of at most 125 bytes. Its Pong is an event.
+// Sends a Ping (RFC 6455, section 5.5.2). Its Pong is an event.
 //
-// Returns as raddle_protocol_send; RADDLE_ERR_ARGUMENT for more bytes.
+// - `protocol`: the object
+// - `data`, `length`: the payload, at most 125 bytes, which is copied
+//
+// Returns as raddle_protocol_send; RADDLE_ERR_ARGUMENT for more bytes. One thread at a time.
 raddle_status_t raddle_protocol_ping(raddle_protocol_t *protocol,
                                      const uint8_t *data,
                                      size_t length);
 
 // Sends a Pong that answers no Ping (RFC 6455, section 5.5.3). Pings are answered without it.
 //
-// Returns as raddle_protocol_ping.
+// - `protocol`: the object
+// - `data`, `length`: as with raddle_protocol_ping
+//
+// Returns as raddle_protocol_ping. One thread at a time.
 raddle_status_t raddle_protocol_pong(raddle_protocol_t *protocol,
                                      const uint8_t *data,
                                      size_t length);
@@ -1848,10 +2083,11 @@ raddle_status_t raddle_protocol_pong(raddle_protocol_t *protocol,
 // Begins the closing handshake: sends a Close. Nothing can be sent after it; messages are received until the peer's Close
 // comes.
 //
+// - `protocol`: the object
 // - `code`: 1000 to 1003, 1007 to 1014, 3000 to 4999, or 0 for a Close without code and reason
 // - `reason`: at most 123 bytes of UTF-8; NULL for none
 //
-// Returns as raddle_protocol_send; RADDLE_ERR_ARGUMENT for another code or a longer reason.
+// Returns as raddle_protocol_send; RADDLE_ERR_ARGUMENT for another code or a longer reason. One thread at a time.
 raddle_status_t raddle_protocol_close(raddle_protocol_t *protocol,
                                       uint16_t code,
                                       const char *reason);
@@ -1859,12 +2095,13 @@ raddle_status_t raddle_protocol_close(raddle_protocol_t *protocol,
 // Hands masking keys in, four random bytes for each frame that is going to be sent, Pongs among them. For a configuration with
 // raddle_protocol_config_own_keys.
 //
+// - `protocol`: the object
 // - `bytes`, `length`: unpredictable bytes (RFC 6455, section 10.3), a multiple of 4. They are copied, and each key is used
 //   once. At most 65,536 keys wait
 // - `left`: where the number of keys is put that wait now; may be NULL
 //
-// Where there is none, what the program sends fails with RADDLE_ERR_STATE, and a Ping is not answered. Returns RADDLE_OK,
-// RADDLE_ERR_ARGUMENT, or RADDLE_ERR_STATE where the keys are not the program's.
+// Where there is none, what the program sends fails with RADDLE_ERR_STATE, and a Ping is not answered. Returns
+// RADDLE_OK, RADDLE_ERR_ARGUMENT, or RADDLE_ERR_STATE where the keys are not the program's. One thread at a time.
 raddle_status_t raddle_protocol_add_keys(raddle_protocol_t *protocol,
                                          const uint8_t *bytes,
                                          size_t length,
@@ -1918,7 +2155,8 @@ raddle_status_t raddle_server_move_to_thread(raddle_server_t *server,
                                              void *user,
                                              raddle_destroy_t destroy);
 
-// Sets what is called for the events of engines threads and pool. NULL where an event is of no interest.
+// Sets what is called for the events of engines threads and pool. NULL where an event is of no interest. With another engine
+// none is called.
 //
 // - `config`: the settings
 // - `on_open`: RADDLE_OPENED: the first event of a connection
@@ -1927,9 +2165,9 @@ raddle_status_t raddle_server_move_to_thread(raddle_server_t *server,
 // - `on_close`: RADDLE_CLOSED: the last event of each connection that was opened. After it, the id names nothing
 // - `user`: handed to each call
 // - `destroy`: NULL, or what destroys `user`: called exactly once, when the settings were freed, or have got other
-//   callbacks, and no server that was started with them will make a call any more
+//   callbacks, and no server that was made of them will make a call any more
 //
-// Returns RADDLE_OK. With any other status the library has no use for `user`.
+// Returns RADDLE_OK. With any other status the library has no use for `user`. One thread at a time.
 raddle_status_t raddle_server_config_callbacks(raddle_server_config_t *config,
                                                raddle_callback_t on_open,
                                                raddle_callback_t on_message,
@@ -1945,7 +2183,7 @@ raddle_status_t raddle_server_config_callbacks(raddle_server_config_t *config,
 // Returns RADDLE_OK. From any thread. Settings are used by one thread at a time: others get RADDLE_ERR_BUSY.
 raddle_status_t raddle_server_config_new(raddle_server_config_t **config);
 
-// Frees settings. Servers that were started with them go on.
+// Frees settings. Servers that were made of them go on.
 //
 // - `config`: the settings; NULL is passed over
 //
@@ -1957,103 +2195,148 @@ raddle_status_t raddle_server_config_free(raddle_server_config_t *config);
 // - `config`: the settings
 // - `engine`: RADDLE_ENGINE_…
 //
-// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT for another number. This and what else sets something returns
-// RADDLE_ERR_HANDLE for settings that were freed, and then or with any other failure changes nothing.
+// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for a value that is not in order; RADDLE_ERR_UTF8 for a text that is none. With
+// any failure all stays as it is. One thread at a time: another gets RADDLE_ERR_BUSY.
 raddle_status_t raddle_server_config_engine(raddle_server_config_t *config,
                                             uint32_t engine);
 
 // Sets the number of threads of engines pool and fed queue. Default: as many as the machine has cores.
 //
+// - `config`: the settings
 // - `count`: 1 to 1,024
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_workers(raddle_server_config_t *config,
                                              uint32_t count);
 
 // Sets the size in bytes of the stack of each connection's thread, for engine threads. Default: 2 MiB of address space, of
 // which only what is used takes memory.
 //
+// - `config`: the settings
 // - `bytes`: 65,536 to 2^30
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_stack_size(raddle_server_config_t *config,
                                                 size_t bytes);
 
 // Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 1 MiB.
 //
+// - `config`: the settings
 // - `bytes`: any number; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_message(raddle_server_config_t *config,
                                                  uint64_t bytes);
 
 // Sets the largest frame that is received, where that is less than the largest message. To be called behind
 // raddle_server_config_max_message.
 //
+// - `config`: the settings
 // - `bytes`: any number; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_frame(raddle_server_config_t *config,
                                                uint64_t bytes);
 
 // Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
 //
+// - `config`: the settings
 // - `count`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_fragments(raddle_server_config_t *config, uint32_t count);
 
 // Sets after which silence of the peer a Ping is sent. Default: 20 s.
 //
+// - `config`: the settings
 // - `milliseconds`: 0 for never
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_ping_interval(raddle_server_config_t *config,
                                                    uint64_t milliseconds);
 
 // Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
 //
+// - `config`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_ping_timeout(raddle_server_config_t *config,
                                                   uint64_t milliseconds);
 
 // Sets the time that the closing handshake may take. Default: 5 s.
 //
+// - `config`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_close_timeout(raddle_server_config_t *config,
                                                    uint64_t milliseconds);
 
 // Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
 //
+// - `config`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_write_timeout(raddle_server_config_t *config,
                                                    uint64_t milliseconds);
 
 // Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
 // Default: 60 s.
 //
+// - `config`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_message_timeout(raddle_server_config_t *config,
                                                      uint64_t milliseconds);
 
 // Sets the rate of the slowest peer that is served. Default: 16 KiB/s.
 //
+// - `config`: the settings
 // - `bytes_per_second`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_min_rate(raddle_server_config_t *config,
                                               uint64_t bytes_per_second);
 
 // Sets how many bytes may wait to be written before raddle_server_config_when_full decides. Default: 1 MiB.
 //
+// - `config`: the settings
 // - `bytes`: any number
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_outgoing_limit(raddle_server_config_t *config,
                                                     size_t bytes);
 
 // Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
 //
+// - `config`: the settings
 // - `policy`: RADDLE_WHEN_FULL_…
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_when_full(raddle_server_config_t *config, uint32_t policy);
 
 // Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
 // Default: 1 MiB.
 //
+// - `config`: the settings
 // - `bytes`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_fragment_size(raddle_server_config_t *config,
                                                    size_t bytes);
 
 // Agrees on permessage-deflate (RFC 7692) with clients that offer it. Default: with none. Of each number, 0 is the default.
 //
+// - `config`: the settings
 // - `level`: how hard the compressor tries: 1, the default and fastest, to 9
 // - `threshold`: messages of fewer bytes are sent uncompressed; by default of fewer than 64
 // - `flags`: RADDLE_SERVER_NO_CONTEXT_TAKEOVER, RADDLE_CLIENT_NO_CONTEXT_TAKEOVER, or both
 // - `server_window_bits`, `client_window_bits`: each side looks back 2^n bytes at most: 9 to 15, by default 15
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_deflate(raddle_server_config_t *config,
                                              uint32_t level,
                                              size_t threshold,
@@ -2063,9 +2346,12 @@ raddle_status_t raddle_server_config_deflate(raddle_server_config_t *config,
 
 // Sets the largest head of a request. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
 //
+// - `config`: the settings
 // - `head`: bytes of the whole head, at least 64
 // - `line`: bytes of its first line, at least 16
 // - `headers`: header lines, at least 5
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_head_limits(raddle_server_config_t *config,
                                                  size_t head,
                                                  size_t line,
@@ -2074,60 +2360,88 @@ raddle_status_t raddle_server_config_head_limits(raddle_server_config_t *config,
 // Adds a page that may connect, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the same
 // host and port. Clients that send no Origin are no browsers, and pass.
 //
+// - `config`: the settings
 // - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
 //
-// RADDLE_ERR_ARGUMENT where it has not that form.
+// Returns as raddle_server_config_engine; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
 raddle_status_t raddle_server_config_allow_origin(raddle_server_config_t *config,
                                                   const char *origin);
 
 // Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
+//
+// - `config`: the settings
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_allow_any_origin(raddle_server_config_t *config);
 
 // Adds a name under which the server may be addressed. Default: any; on a loopback address only that machine's own names.
 //
+// - `config`: the settings
 // - `host`: as "example.com" or "example.com:8080"
 //
-// RADDLE_ERR_ARGUMENT where it has not that form.
+// Returns as raddle_server_config_engine; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
 raddle_status_t raddle_server_config_allow_host(raddle_server_config_t *config,
                                                 const char *host);
 
 // Has the server be addressed under any name, on a loopback address as well.
+//
+// - `config`: the settings
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_allow_any_host(raddle_server_config_t *config);
 
 // Supports a subprotocol. May be called several times; the client's order of preference decides.
 //
+// - `config`: the settings
 // - `name`: one word
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_subprotocol(raddle_server_config_t *config, const char *name);
 
 // Sets the time for an opening handshake, from accept(2) to the decision. Default: 10 s.
 //
+// - `config`: the settings
 // - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_handshake_timeout(raddle_server_config_t *config,
                                                        uint64_t milliseconds);
 
 // Sets the number of connections at a time, opening handshakes included; more are answered with 503. Default: 4,096.
 //
+// - `config`: the settings
 // - `count`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_connections(raddle_server_config_t *config,
                                                      size_t count);
 
 // Sets the number of connections of one address at a time, an IPv6 /64 being one; more are closed unheard. Default: any.
 //
+// - `config`: the settings
 // - `count`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_connections_per_ip(raddle_server_config_t *config,
                                                             size_t count);
 
 // Sets the number of new connections of one address in any such period; more are closed unheard. Default: any.
 //
+// - `config`: the settings
 // - `count`: at least 1
 // - `period_ms`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_connection_rate_per_ip(raddle_server_config_t *config,
                                                             uint32_t count,
                                                             uint64_t period_ms);
 
 // Sets the number of opening handshakes at a time; for one more, the oldest is closed. Default: 512.
 //
+// - `config`: the settings
 // - `count`: at least 1
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_handshakes(raddle_server_config_t *config,
                                                     size_t count);
 
@@ -2135,15 +2449,21 @@ raddle_status_t raddle_server_config_max_handshakes(raddle_server_config_t *conf
 // their handler, and of output that waits for its peer. Where there are more, the connection that has the most is closed with
 // 1013. Default: 512 MiB.
 //
+// - `config`: the settings
 // - `bytes`: at least 65,536
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_max_buffered(raddle_server_config_t *config,
                                                   size_t bytes);
 
 // Sets how many connections of one identity there may be at a time, and what becomes of one more. Default: any.
 // raddle_request_set_identity says who a client is.
 //
+// - `config`: the settings
 // - `allowed`: at least 1
 // - `surplus`: RADDLE_SURPLUS_…
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_identity_policy(raddle_server_config_t *config,
                                                      size_t allowed,
                                                      uint32_t surplus);
@@ -2151,8 +2471,11 @@ raddle_status_t raddle_server_config_identity_policy(raddle_server_config_t *con
 // Trusts a proxy, on whose connections the client's address is taken from what it says. May be called several times, with
 // the same `source`. Default: nobody is trusted.
 //
+// - `config`: the settings
 // - `source`: RADDLE_PROXY_…: where the proxy says it. It has to be the one that the proxy sets
 // - `proxy`: an address, a network as "10.0.0.0/8", or "unix" for whoever connects to a Unix socket
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_trust_proxy(raddle_server_config_t *config,
                                                  uint32_t source,
                                                  const char *proxy);
@@ -2160,14 +2483,20 @@ raddle_status_t raddle_server_config_trust_proxy(raddle_server_config_t *config,
 // Keeps the headers of the request with each connection, for raddle_conn_header: some hundred bytes for each. Default:
 // they are there for the decision only.
 //
+// - `config`: the settings
 // - `keep`: 1 or 0
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_keep_headers(raddle_server_config_t *config,
                                                   uint32_t keep);
 
-// Makes each request an event of engines queue and fed queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
-// says.
+// Makes each request an event of engines queue and fed queue, RADDLE_REQUEST. With other engines it changes nothing. Default:
+// they are decided on as raddle_server_config_on_request says.
 //
+// - `config`: the settings
 // - `on`: 1 or 0
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_requests_as_events(raddle_server_config_t *config,
                                                         uint32_t on);
 
@@ -2272,8 +2601,10 @@ raddle_status_t raddle_server_free(raddle_server_t *server);
 // - `port`: the port; 0 lets the system choose one, and raddle_server_port says which
 // - `tls`: NULL for ws; for wss, from raddle_server_tls_new. It may be freed afterwards
 //
-// Returns RADDLE_OK; RADDLE_ERR_TLS where a certificate is missing or not in order. The address is bound when the server
-// starts.
+// The address is looked up and bound by raddle_server_new.
+//
+// Returns as raddle_server_config_engine; RADDLE_ERR_TLS where a certificate is missing or not in order. One thread at a
+// time.
 raddle_status_t raddle_server_config_listen(raddle_server_config_t *config,
                                             const char *host,
                                             uint16_t port,
@@ -2285,7 +2616,9 @@ raddle_status_t raddle_server_config_listen(raddle_server_config_t *config,
 // - `config`: the settings
 // - `path`: where the socket is
 //
-// Returns RADDLE_OK. The socket is made when the server starts.
+// The socket is made by raddle_server_new.
+//
+// Returns as raddle_server_config_engine. One thread at a time.
 raddle_status_t raddle_server_config_listen_unix(raddle_server_config_t *config,
                                                  const char *path);
 
@@ -2293,20 +2626,20 @@ raddle_status_t raddle_server_config_listen_unix(raddle_server_config_t *config,
 //
 // - `config`: the settings
 // - `fd`: the socket, which is duplicated, and stays the program's
-// - `tls`: NULL, or the TLS that clients of a TCP socket speak
+// - `tls`: NULL, or the TLS that clients of a TCP socket speak, as with raddle_server_config_listen
 //
-// Returns RADDLE_OK, or RADDLE_ERR_IO where it is no open descriptor.
+// Returns as raddle_server_config_listen; RADDLE_ERR_IO where it is no open descriptor. One thread at a time.
 raddle_status_t raddle_server_config_listen_fd(raddle_server_config_t *config,
                                                int fd,
                                                raddle_server_tls_t *tls);
 
 // Has the server listen on the sockets that the process was started with, as systemd's socket activation passes them
-// (LISTEN_FDS). The first server that starts so gets them all.
+// (LISTEN_FDS). The first raddle_server_new with such settings gets them all.
 //
 // - `config`: the settings
-// - `tls`: NULL, or the TLS that clients of TCP sockets speak
+// - `tls`: NULL, or the TLS that clients of TCP sockets speak, as with raddle_server_config_listen
 //
-// Returns RADDLE_OK.
+// Returns as raddle_server_config_listen. One thread at a time.
 raddle_status_t raddle_server_config_listen_inherited(raddle_server_config_t *config,
                                                       raddle_server_tls_t *tls);
 
@@ -2617,9 +2950,11 @@ raddle_status_t raddle_request_client_certificate(raddle_request_t *request,
 // - `user`, `destroy`: as with raddle_server_config_callbacks
 //
 // It is called on the thread that serves the connection afterwards: in engine threads it may wait, until the handshake
-// timeout; in engine accept it is called within raddle_server_accept, in engine queue within raddle_server_poll.
+// timeout; in engines pool and fed queue it must not, as others are served there too; in engine accept it is called within
+// raddle_server_accept, in engine queue within raddle_server_poll. Where raddle_server_config_requests_as_events has its
+// way, it is not called.
 //
-// Returns RADDLE_OK. With any other status the library has no use for `user`.
+// Returns RADDLE_OK. With any other status the library has no use for `user`. One thread at a time.
 raddle_status_t raddle_server_config_on_request(raddle_server_config_t *config,
                                                 raddle_request_callback_t on_request,
                                                 void *user,
@@ -2645,8 +2980,9 @@ raddle_status_t raddle_server_tls_free(raddle_server_tls_t *tls);
 // - `tls`: the handle
 // - `chain`, `key`: the paths of the files
 //
-// May be called several times: a client gets the first that is valid for the name that it asks for (SNI), else the first.
-// Returns RADDLE_OK; RADDLE_ERR_STATE where a server listens with it already. The files are read when one does.
+// May be called several times: a client gets the first that is valid for the name that it asks for (SNI), else the
+// first. Returns RADDLE_OK; RADDLE_ERR_STATE where a server listens with it already. The files are read when one does.
+// One thread at a time.
 raddle_status_t raddle_server_tls_certificate_files(raddle_server_tls_t *tls,
                                                     const char *chain,
                                                     const char *key);
@@ -2657,7 +2993,7 @@ raddle_status_t raddle_server_tls_certificate_files(raddle_server_tls_t *tls,
 // - `chain`, `chain_length`: the chain
 // - `key`, `key_length`: the key
 //
-// Returns as raddle_server_tls_certificate_files.
+// Returns as raddle_server_tls_certificate_files. One thread at a time.
 raddle_status_t raddle_server_tls_certificate_pem(raddle_server_tls_t *tls,
                                                   const uint8_t *chain,
                                                   size_t chain_length,
@@ -2670,7 +3006,7 @@ raddle_status_t raddle_server_tls_certificate_pem(raddle_server_tls_t *tls,
 // - `mode`: RADDLE_CLIENT_CERTIFICATE_OPTIONAL or RADDLE_CLIENT_CERTIFICATE_REQUIRED
 // - `roots`: the path of the file
 //
-// Returns as raddle_server_tls_certificate_files.
+// Returns as raddle_server_tls_certificate_files. One thread at a time.
 raddle_status_t raddle_server_tls_client_certificates(raddle_server_tls_t *tls,
                                                       uint32_t mode,
                                                       const char *roots);
@@ -2680,7 +3016,7 @@ raddle_status_t raddle_server_tls_client_certificates(raddle_server_tls_t *tls,
 // - `tls`, `mode`: as there
 // - `roots`, `length`: the roots
 //
-// Returns as raddle_server_tls_certificate_files.
+// Returns as raddle_server_tls_certificate_files. One thread at a time.
 raddle_status_t raddle_server_tls_client_certificates_pem(raddle_server_tls_t *tls,
                                                           uint32_t mode,
                                                           const uint8_t *roots,
@@ -2793,6 +3129,8 @@ raddle_status_t raddle_server_connections(const raddle_server_t *server,
                                           size_t *count);
 
 // Says what a status means, in English.
+//
+// - `status`: any number
 //
 // Returns a text that is never freed; for a number that is no status as well. From any thread.
 const char *raddle_strerror(int32_t status);

@@ -17,12 +17,12 @@ pub const RADDLE_CLOSE: u32 = 8;
 pub const RADDLE_PING: u32 = 9;
 /// A Pong has come (sans-I/O).
 pub const RADDLE_PONG: u32 = 10;
-/// A connection was opened (queue).
+/// A connection was opened (callbacks, queue): its first event.
 pub const RADDLE_OPENED: u32 = 16;
-/// All that waited to be written has left, after some of it had to wait (queue).
+/// All that waited to be written has left, after some of it had to wait (callbacks of engine pool, queue).
 pub const RADDLE_DRAINED: u32 = 17;
-/// A connection has ended (queue): `detail` is the peer's close code, 1005 where its Close had none, 1006 where there was
-/// no Close, and `data` its reason. The last event of a connection.
+/// A connection has ended (callbacks, queue): its last event. `detail` is the peer's close code, 1005 where its Close had
+/// none, 1006 where there was no Close, and `data` its reason; raddle_conn_end says more.
 pub const RADDLE_CLOSED: u32 = 18;
 /// A client has made its request (queue): `data` is the `raddle_request_t *`, `conn` is 0.
 pub const RADDLE_REQUEST: u32 = 19;

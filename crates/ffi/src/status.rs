@@ -62,6 +62,8 @@ pub enum Status {
 
 /// Says what a status means, in English.
 ///
+/// - `status`: any number
+///
 /// Returns a text that is never freed; for a number that is no status as well. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_strerror(status: i32) -> *const c_char {

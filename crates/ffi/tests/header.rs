@@ -31,6 +31,28 @@ fn the_version_stands_in_the_header_as_in_the_package() {
     assert!(header.contains(&format!("#define RADDLE_VERSION {number}\n")), "RADDLE_VERSION is {number}");
 }
 
+#[test]
+fn each_function_says_what_it_is_given_what_it_returns_and_on_which_thread() {
+    let header = generate();
+    let functions = header.split_once("extern \"C\" {").expect("they stand behind that").1;
+    let (mut count, mut lacking) = (0, Vec::new());
+    for block in functions.split("\n\n") {
+        let declaration = block.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join(" ");
+        let comment: String = block.lines().filter(|line| line.starts_with("//")).collect();
+        let Some((name, parameters)) = declaration.split_once('(') else { continue };
+        let name = name.rsplit([' ', '*']).next().expect("a name");
+        count += 1;
+        let parameters = parameters.trim_end_matches(");");
+        let named = parameters.split(',').map(|parameter| parameter.rsplit([' ', '*']).next().expect("a name"));
+        let unnamed =
+            named.filter(|parameter| *parameter != "void").find(|name| !comment.contains(&format!("`{name}`")));
+        let unsaid = ["Returns", "hread"].into_iter().find(|word| !comment.contains(word));
+        lacking.extend(unnamed.or(unsaid).map(|what| format!("{name}: {what}")));
+    }
+    assert!(count > 200, "{count} functions were found");
+    assert!(lacking.is_empty(), "{lacking:#?}");
+}
+
 fn generate() -> String {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut config =

@@ -48,8 +48,8 @@ pub extern "C" fn raddle_client_free(client: *mut Client) -> Status {
 /// - `client`: the settings
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
 ///
-/// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
-/// with any other failure changes nothing.
+/// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for a value that is not in order; RADDLE_ERR_UTF8 for a text that is none. With
+/// any failure all stays as it is. One thread at a time: another gets RADDLE_ERR_BUSY.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_max_message(client: *mut Client, bytes: u64) -> Status {
     options(client, |options| limits::message(&mut options.limits, bytes))
@@ -58,7 +58,10 @@ pub extern "C" fn raddle_client_max_message(client: *mut Client, bytes: u64) -> 
 /// Sets the largest frame that is received, where that is less than the largest message. To be called behind
 /// raddle_client_max_message.
 ///
+/// - `client`: the settings
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_max_frame(client: *mut Client, bytes: u64) -> Status {
     options(client, |options| limits::frame(&mut options.limits, bytes))
@@ -66,7 +69,10 @@ pub extern "C" fn raddle_client_max_frame(client: *mut Client, bytes: u64) -> St
 
 /// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
 ///
+/// - `client`: the settings
 /// - `count`: at least 1
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_max_fragments(client: *mut Client, count: u32) -> Status {
     options(client, |options| limits::fragments(&mut options.limits, count))
@@ -74,7 +80,10 @@ pub extern "C" fn raddle_client_max_fragments(client: *mut Client, count: u32) -
 
 /// Sets after which silence of the server a Ping is sent. Default: 20 s.
 ///
+/// - `client`: the settings
 /// - `milliseconds`: 0 for never
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_ping_interval(client: *mut Client, milliseconds: u64) -> Status {
     options(client, |options| limits::ping_interval(options, milliseconds))
@@ -82,7 +91,10 @@ pub extern "C" fn raddle_client_ping_interval(client: *mut Client, milliseconds:
 
 /// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
 ///
+/// - `client`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_ping_timeout(client: *mut Client, milliseconds: u64) -> Status {
     options(client, |options| limits::time(&mut options.ping_timeout, milliseconds))
@@ -90,7 +102,10 @@ pub extern "C" fn raddle_client_ping_timeout(client: *mut Client, milliseconds: 
 
 /// Sets the time that the closing handshake may take. Default: 5 s.
 ///
+/// - `client`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_close_timeout(client: *mut Client, milliseconds: u64) -> Status {
     options(client, |options| limits::time(&mut options.close_timeout, milliseconds))
@@ -98,7 +113,10 @@ pub extern "C" fn raddle_client_close_timeout(client: *mut Client, milliseconds:
 
 /// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
 ///
+/// - `client`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_write_timeout(client: *mut Client, milliseconds: u64) -> Status {
     options(client, |options| limits::time(&mut options.write_timeout, milliseconds))
@@ -107,7 +125,10 @@ pub extern "C" fn raddle_client_write_timeout(client: *mut Client, milliseconds:
 /// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
 /// Default: 60 s.
 ///
+/// - `client`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_message_timeout(client: *mut Client, milliseconds: u64) -> Status {
     options(client, |options| limits::time(&mut options.message_timeout, milliseconds))
@@ -115,7 +136,10 @@ pub extern "C" fn raddle_client_message_timeout(client: *mut Client, millisecond
 
 /// Sets the rate of the slowest server that is put up with. Default: 16 KiB/s.
 ///
+/// - `client`: the settings
 /// - `bytes_per_second`: at least 1
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_min_rate(client: *mut Client, bytes_per_second: u64) -> Status {
     options(client, |options| limits::min_rate(options, bytes_per_second))
@@ -123,7 +147,10 @@ pub extern "C" fn raddle_client_min_rate(client: *mut Client, bytes_per_second: 
 
 /// Sets how many bytes may wait to be written before raddle_client_when_full decides. Default: 1 MiB.
 ///
+/// - `client`: the settings
 /// - `bytes`: any number
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_outgoing_limit(client: *mut Client, bytes: usize) -> Status {
     options(client, |options| limits::outgoing(options, bytes))
@@ -131,7 +158,10 @@ pub extern "C" fn raddle_client_outgoing_limit(client: *mut Client, bytes: usize
 
 /// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
 ///
+/// - `client`: the settings
 /// - `policy`: RADDLE_WHEN_FULL_…
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_when_full(client: *mut Client, policy: u32) -> Status {
     options(client, |options| limits::when_full(options, policy))
@@ -140,7 +170,10 @@ pub extern "C" fn raddle_client_when_full(client: *mut Client, policy: u32) -> S
 /// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
 /// Default: 1 MiB.
 ///
+/// - `client`: the settings
 /// - `bytes`: at least 1
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_fragment_size(client: *mut Client, bytes: usize) -> Status {
     options(client, |options| limits::fragment_size(options, bytes))
@@ -148,9 +181,12 @@ pub extern "C" fn raddle_client_fragment_size(client: *mut Client, bytes: usize)
 
 /// Sets the largest head of a response, interim ones included. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
 ///
+/// - `client`: the settings
 /// - `head`: bytes of the whole head, at least 64
 /// - `line`: bytes of its first line, at least 16
 /// - `headers`: header lines, at least 5
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_head_limits(client: *mut Client, head: usize, line: usize, headers: usize) -> Status {
     set(client, |settings| {
@@ -163,7 +199,10 @@ pub extern "C" fn raddle_client_head_limits(client: *mut Client, head: usize, li
 /// Sets the time for all of connecting: looking the name up, TCP, the proxy, TLS, the opening handshake, redirects.
 /// Default: 10 s.
 ///
+/// - `client`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_connect_timeout(client: *mut Client, milliseconds: u64) -> Status {
     set(client, |settings| {
@@ -176,7 +215,10 @@ pub extern "C" fn raddle_client_connect_timeout(client: *mut Client, millisecond
 /// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization and
 /// Cookie stay behind. None leads from "wss" to "ws", and none is followed on a Unix socket.
 ///
+/// - `client`: the settings
 /// - `at_most`: so many
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_redirects(client: *mut Client, at_most: u32) -> Status {
     set(client, |settings| {
@@ -187,9 +229,10 @@ pub extern "C" fn raddle_client_redirects(client: *mut Client, at_most: u32) -> 
 
 /// Goes through a proxy, which looks the server's name up.
 ///
+/// - `client`: the settings
 /// - `url`: as "http://proxy.example.com:8080" or "socks5://user:password@127.0.0.1:1080"
 ///
-/// RADDLE_ERR_ARGUMENT where it has not that form.
+/// Returns as raddle_client_max_message; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_proxy(client: *mut Client, url: *const c_char) -> Status {
     set(client, |settings| {
@@ -202,7 +245,10 @@ pub extern "C" fn raddle_client_proxy(client: *mut Client, url: *const c_char) -
 
 /// Connects to a Unix socket, whatever host a URL names.
 ///
+/// - `client`: the settings
 /// - `path`: the socket's
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_unix(client: *mut Client, path: *const c_char) -> Status {
     set(client, |settings| {
@@ -215,10 +261,11 @@ pub extern "C" fn raddle_client_unix(client: *mut Client, path: *const c_char) -
 /// Connects over a socket that is connected already, of TCP or a Unix socket, whatever host a URL names. TLS is spoken on it where
 /// the scheme is "wss".
 ///
+/// - `client`: the settings
 /// - `fd`: the socket, which is duplicated: close yours. It serves one attempt to connect: with RADDLE_ERR_IO a further one
 ///   with these settings fails, as does raddle_reconnect_new
 ///
-/// RADDLE_ERR_IO where it is no open descriptor.
+/// Returns as raddle_client_max_message; RADDLE_ERR_IO where it is no open descriptor. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_socket(client: *mut Client, fd: c_int) -> Status {
     set(client, |settings| {
@@ -230,9 +277,10 @@ pub extern "C" fn raddle_client_socket(client: *mut Client, fd: c_int) -> Status
 
 /// Connects from an address of the machine. Servers' addresses of the other family are left out.
 ///
+/// - `client`: the settings
 /// - `address`: as "192.0.2.1:0" or "[2001:db8::1]:0"; port 0 takes any
 ///
-/// RADDLE_ERR_ARGUMENT where it has not that form.
+/// Returns as raddle_client_max_message; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_local_address(client: *mut Client, address: *const c_char) -> Status {
     set(client, |settings| {

@@ -9,10 +9,13 @@ use crate::status::Status;
 
 /// Offers a subprotocol (RFC 6455, section 1.9); of several the one that is liked best first.
 ///
+/// - `client`: the settings
 /// - `name`: one word
 ///
 /// Whether it may be sent shows when it is to be, as with all that a client says of itself: connecting returns
 /// RADDLE_ERR_ARGUMENT then, and nothing was sent.
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_subprotocol(client: *mut Client, name: *const c_char) -> Status {
     set(client, |settings| {
@@ -23,6 +26,10 @@ pub extern "C" fn raddle_client_subprotocol(client: *mut Client, name: *const c_
 }
 
 /// Has connecting fail where the server chooses none of the subprotocols that are offered.
+///
+/// - `client`: the settings
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_require_subprotocol(client: *mut Client) -> Status {
     set(client, |settings| {
@@ -33,7 +40,10 @@ pub extern "C" fn raddle_client_require_subprotocol(client: *mut Client) -> Stat
 
 /// Offers permessage-deflate (RFC 7692); the server may decline it. Of each number, 0 is the default.
 ///
+/// - `client`: the settings
 /// - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_deflate(
     client: *mut Client,
@@ -52,7 +62,10 @@ pub extern "C" fn raddle_client_deflate(
 
 /// Says on whose behalf the client comes (RFC 6455, section 4.1).
 ///
+/// - `client`: the settings
 /// - `origin`: as "https://example.com"
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_origin(client: *mut Client, origin: *const c_char) -> Status {
     set(client, |settings| {
@@ -64,7 +77,10 @@ pub extern "C" fn raddle_client_origin(client: *mut Client, origin: *const c_cha
 
 /// Names the server by another name than the URL's in the Host header.
 ///
+/// - `client`: the settings
 /// - `host`: as "example.com" or "example.com:8080"
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_host(client: *mut Client, host: *const c_char) -> Status {
     set(client, |settings| {
@@ -77,8 +93,11 @@ pub extern "C" fn raddle_client_host(client: *mut Client, host: *const c_char) -
 /// Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection, Sec-WebSocket-…,
 /// Content-Length and Transfer-Encoding.
 ///
+/// - `client`: the settings
 /// - `name`: a token
 /// - `value`: UTF-8 without control characters
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_header(client: *mut Client, name: *const c_char, value: *const c_char) -> Status {
     set(client, |settings| {
@@ -91,7 +110,10 @@ pub extern "C" fn raddle_client_header(client: *mut Client, name: *const c_char,
 
 /// Sends a cookie; several leave in one header (RFC 6265, section 5.4).
 ///
+/// - `client`: the settings
 /// - `name`, `value`: as the server has set it
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_cookie(client: *mut Client, name: *const c_char, value: *const c_char) -> Status {
     set(client, |settings| {
@@ -103,7 +125,10 @@ pub extern "C" fn raddle_client_cookie(client: *mut Client, name: *const c_char,
 
 /// Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL.
 ///
+/// - `client`: the settings
 /// - `user`, `password`: UTF-8
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_basic(client: *mut Client, user: *const c_char, password: *const c_char) -> Status {
     set(client, |settings| {
@@ -115,7 +140,10 @@ pub extern "C" fn raddle_client_basic(client: *mut Client, user: *const c_char, 
 
 /// Says who the client is, with a token (RFC 6750).
 ///
+/// - `client`: the settings
 /// - `token`: in the form of section 2.1
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_bearer(client: *mut Client, token: *const c_char) -> Status {
     set(client, |settings| {

@@ -10,9 +10,10 @@ use crate::status::{Failure, Status};
 
 /// Trusts certificates as roots, beside those of the system.
 ///
+/// - `client`: the settings
 /// - `pem`, `length`: one certificate or several, in PEM
 ///
-/// RADDLE_ERR_TLS where there is no certificate.
+/// Returns as raddle_client_max_message; RADDLE_ERR_TLS where there is no certificate. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_add_roots(client: *mut Client, pem: *const u8, length: usize) -> Status {
     change(client, |tls| Ok(tls.add_roots_pem(arguments::bytes(pem, length, "pem")?)?))
@@ -20,9 +21,11 @@ pub extern "C" fn raddle_client_add_roots(client: *mut Client, pem: *const u8, l
 
 /// Trusts the certificates of a file as roots, as raddle_client_add_roots does.
 ///
+/// - `client`: the settings
 /// - `path`: the file's, which is read once, now
 ///
-/// RADDLE_ERR_IO where it cannot be read, RADDLE_ERR_TLS where there is no certificate in it.
+/// Returns as raddle_client_max_message; RADDLE_ERR_IO where it cannot be read, RADDLE_ERR_TLS where there is no
+/// certificate in it. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_add_roots_file(client: *mut Client, path: *const c_char) -> Status {
     change(client, |tls| {
@@ -34,6 +37,10 @@ pub extern "C" fn raddle_client_add_roots_file(client: *mut Client, path: *const
 }
 
 /// Trusts none of the system's roots: only those that were added.
+///
+/// - `client`: the settings
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_without_system_roots(client: *mut Client) -> Status {
     change(client, |tls| Ok(tls.without_system_roots()))
@@ -41,10 +48,11 @@ pub extern "C" fn raddle_client_without_system_roots(client: *mut Client) -> Sta
 
 /// Shows a certificate to servers that ask for one.
 ///
+/// - `client`: the settings
 /// - `chain`, `chain_length`: the client's certificate first, in PEM
 /// - `key`, `key_length`: its private key, in PEM
 ///
-/// RADDLE_ERR_TLS where there is none.
+/// Returns as raddle_client_max_message; RADDLE_ERR_TLS where there is none. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_certificate(
     client: *mut Client,
@@ -62,15 +70,20 @@ pub extern "C" fn raddle_client_certificate(
 
 /// Expects the server to be the one of this name or address, not of the URL's.
 ///
+/// - `client`: the settings
 /// - `name`: as "example.com" or "192.0.2.1"
 ///
-/// RADDLE_ERR_TLS where it is no server's name.
+/// Returns as raddle_client_max_message; RADDLE_ERR_TLS where it is no server's name. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_server_name(client: *mut Client, name: *const c_char) -> Status {
     change(client, |tls| Ok(tls.server_name(arguments::string(name, "name")?)?))
 }
 
 /// Takes any certificate for the server's: whoever is on the way can read and change everything. For tests.
+///
+/// - `client`: the settings
+///
+/// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_client_dangerous_accept_any_certificate(client: *mut Client) -> Status {
     change(client, |tls| Ok(tls.dangerous_accept_any_certificate()))

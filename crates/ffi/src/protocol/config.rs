@@ -53,8 +53,8 @@ pub extern "C" fn raddle_protocol_config_free(config: *mut ProtocolConfig) -> St
 /// - `config`: the settings
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
 ///
-/// Returns RADDLE_OK. This and what else sets something returns RADDLE_ERR_HANDLE for settings that were freed, and then or
-/// with any other failure changes nothing.
+/// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for a value that is not in order; RADDLE_ERR_UTF8 for a text that is none. With
+/// any failure all stays as it is. One thread at a time: another gets RADDLE_ERR_BUSY.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_max_message(config: *mut ProtocolConfig, bytes: u64) -> Status {
     with(config, |settings| limits::message(&mut settings.limits, bytes))
@@ -63,7 +63,10 @@ pub extern "C" fn raddle_protocol_config_max_message(config: *mut ProtocolConfig
 /// Sets the largest frame that is received, where that is less than the largest message. To be called behind
 /// raddle_protocol_config_max_message.
 ///
+/// - `config`: the settings
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_max_frame(config: *mut ProtocolConfig, bytes: u64) -> Status {
     with(config, |settings| limits::frame(&mut settings.limits, bytes))
@@ -71,7 +74,10 @@ pub extern "C" fn raddle_protocol_config_max_frame(config: *mut ProtocolConfig, 
 
 /// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
 ///
+/// - `config`: the settings
 /// - `count`: at least 1
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_max_fragments(config: *mut ProtocolConfig, count: u32) -> Status {
     with(config, |settings| limits::fragments(&mut settings.limits, count))
@@ -79,9 +85,12 @@ pub extern "C" fn raddle_protocol_config_max_fragments(config: *mut ProtocolConf
 
 /// Sets the largest head of an opening handshake that is received. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
 ///
+/// - `config`: the settings
 /// - `head`: bytes of the whole head, at least 64
 /// - `line`: bytes of its first line, at least 16
 /// - `headers`: header lines, at least 5
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_head_limits(
     config: *mut ProtocolConfig,
@@ -98,7 +107,10 @@ pub extern "C" fn raddle_protocol_config_head_limits(
 /// Offers permessage-deflate, or agrees on it where it is offered (RFC 7692). Default: not. Of each number, 0 is the
 /// default.
 ///
+/// - `config`: the settings
 /// - `level`, `threshold`, `flags`, `server_window_bits`, `client_window_bits`: as with raddle_server_config_deflate
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_deflate(
     config: *mut ProtocolConfig,
@@ -117,7 +129,10 @@ pub extern "C" fn raddle_protocol_config_deflate(
 /// Adds a subprotocol (RFC 6455, section 1.9): one that a client offers, the one it likes best first, or one that a server
 /// knows.
 ///
+/// - `config`: the settings
 /// - `name`: one word
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_subprotocol(config: *mut ProtocolConfig, name: *const c_char) -> Status {
     with(config, |settings| {
@@ -129,8 +144,11 @@ pub extern "C" fn raddle_protocol_config_subprotocol(config: *mut ProtocolConfig
 /// Adds a header to a client's request, or to the response by which a server accepts one. Whether it may be sent shows when
 /// it is to be.
 ///
+/// - `config`: the settings
 /// - `name`: a token; none of the handshake's own
 /// - `value`: UTF-8 without control characters
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_header(
     config: *mut ProtocolConfig,
@@ -147,9 +165,10 @@ pub extern "C" fn raddle_protocol_config_header(
 
 /// Says on whose behalf a client comes (RFC 6455, section 4.1).
 ///
+/// - `config`: the settings
 /// - `origin`: as "https://example.com"
 ///
-/// RADDLE_ERR_STATE for a server's settings.
+/// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a server's settings. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
     with(config, |settings| {
@@ -163,9 +182,11 @@ pub extern "C" fn raddle_protocol_config_origin(config: *mut ProtocolConfig, ori
 /// Adds a page that may connect to a server, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the
 /// same host and port. Clients that send no Origin are no browsers, and pass.
 ///
+/// - `config`: the settings
 /// - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
 ///
-/// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+/// Returns as raddle_protocol_config_max_message; RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for
+/// a client's settings. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_origin(config: *mut ProtocolConfig, origin: *const c_char) -> Status {
     with(config, |settings| {
@@ -182,7 +203,9 @@ pub extern "C" fn raddle_protocol_config_allow_origin(config: *mut ProtocolConfi
 
 /// Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
 ///
-/// RADDLE_ERR_STATE for a client's settings.
+/// - `config`: the settings
+///
+/// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a client's settings. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_any_origin(config: *mut ProtocolConfig) -> Status {
     with(config, |settings| {
@@ -195,9 +218,11 @@ pub extern "C" fn raddle_protocol_config_allow_any_origin(config: *mut ProtocolC
 /// Adds a name under which a server may be addressed. Default: any. A page of a foreign name that leads to the server's
 /// address ("DNS rebinding") is found out by that only.
 ///
+/// - `config`: the settings
 /// - `host`: as "example.com" or "example.com:8080"
 ///
-/// RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for a client's settings.
+/// Returns as raddle_protocol_config_max_message; RADDLE_ERR_ARGUMENT where it has not that form, RADDLE_ERR_STATE for
+/// a client's settings. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_allow_host(config: *mut ProtocolConfig, host: *const c_char) -> Status {
     with(config, |settings| {
@@ -216,7 +241,9 @@ pub extern "C" fn raddle_protocol_config_allow_host(config: *mut ProtocolConfig,
 /// does not decide at once stops reading until it has. Default: each request that is in order is accepted, with
 /// the client's first subprotocol that the server knows.
 ///
-/// RADDLE_ERR_STATE for a client's settings.
+/// - `config`: the settings
+///
+/// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a client's settings. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_requests_as_events(config: *mut ProtocolConfig) -> Status {
     with(config, |settings| {
@@ -229,7 +256,10 @@ pub extern "C" fn raddle_protocol_config_requests_as_events(config: *mut Protoco
 /// Has the program hand the masking keys in, with raddle_protocol_add_keys. Default: they come from the operating system's
 /// generator.
 ///
-/// RADDLE_ERR_STATE for a server's settings: it does not mask.
+/// - `config`: the settings
+///
+/// Returns as raddle_protocol_config_max_message; RADDLE_ERR_STATE for a server's settings: it does not mask. One
+/// thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_own_keys(config: *mut ProtocolConfig) -> Status {
     with(config, |settings| {
@@ -241,8 +271,11 @@ pub extern "C" fn raddle_protocol_config_own_keys(config: *mut ProtocolConfig) -
 
 /// Has raddle_protocol_tick send a Ping to a peer that is silent, and give it up when it stays silent. Default: off.
 ///
+/// - `config`: the settings
 /// - `interval`: a Ping is sent after so many milliseconds of silence; 0 turns it off
 /// - `timeout`: the peer is given up when nothing was received for so many milliseconds after a Ping; at least 1
+///
+/// Returns as raddle_protocol_config_max_message. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_config_keepalive(config: *mut ProtocolConfig, interval: u64, timeout: u64) -> Status {
     with(config, |settings| {

@@ -28,6 +28,8 @@ pub struct Slice {
 
 /// Frees a protocol object, and what it has lent with it.
 ///
+/// - `protocol`: the object
+///
 /// Returns RADDLE_OK, also for NULL, or RADDLE_ERR_HANDLE. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_free(protocol: *mut Protocol) -> Status {
@@ -36,11 +38,12 @@ pub extern "C" fn raddle_protocol_free(protocol: *mut Protocol) -> Status {
 
 /// Lends space for what the program reads from its socket, so that nothing is copied.
 ///
+/// - `protocol`: the object
 /// - `space`, `length`: where the place is put, and its bytes, at least 1. It is valid until the next call with this object
 ///   that takes bytes or gives an event, or raddle_protocol_accept, raddle_protocol_respond or raddle_protocol_shrink; what the
 ///   last event has lent is not valid any more
 ///
-/// Returns RADDLE_OK. To be followed by raddle_protocol_filled.
+/// Returns RADDLE_OK. To be followed by raddle_protocol_filled. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_space(protocol: *mut Protocol, space: *mut *mut u8, length: *mut usize) -> Status {
     with(protocol, |endpoint| {
@@ -52,9 +55,12 @@ pub extern "C" fn raddle_protocol_space(protocol: *mut Protocol, space: *mut *mu
     })
 }
 
-/// Notes that the first `count` bytes of the space that was lent last were filled.
+/// Notes that the first bytes of the space that was lent last were filled.
 ///
-/// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where no space is lent, or less.
+/// - `protocol`: the object
+/// - `count`: how many; 0 is fine
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where no space is lent, or less. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_filled(protocol: *mut Protocol, count: usize) -> Status {
     with(protocol, |endpoint| endpoint.filled(count).map_err(|_| Failure::argument("count: more than was lent")))
@@ -63,7 +69,10 @@ pub extern "C" fn raddle_protocol_filled(protocol: *mut Protocol, count: usize) 
 /// Takes a copy of bytes that were received, for programs that have them elsewhere. What the last event has lent is not
 /// valid any more.
 ///
-/// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT.
+/// - `protocol`: the object
+/// - `data`, `length`: the bytes
+///
+/// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_feed(protocol: *mut Protocol, data: *const u8, length: usize) -> Status {
     with(protocol, |endpoint| {
@@ -75,14 +84,15 @@ pub extern "C" fn raddle_protocol_feed(protocol: *mut Protocol, data: *const u8,
 /// Gives the next event of what was received, and answers it where the protocol asks for that: Pong for Ping, Close for
 /// Close, a Close for what breaks a rule. To be called until it gives no more.
 ///
+/// - `protocol`: the object
 /// - `event`: where the event is put. `kind` is RADDLE_TEXT or RADDLE_BINARY for a whole message, RADDLE_PING, RADDLE_PONG,
 ///   RADDLE_CLOSE (`detail` is the code, 1005 for none), RADDLE_OPENED when the opening handshake is done, or RADDLE_REQUEST.
 ///   `data` is lent: valid until the next call with this object that takes bytes or gives an event, whatever is sent or
 ///   written meanwhile
 ///
 /// Returns RADDLE_OK; RADDLE_ERR_WOULD_BLOCK where more bytes are needed, or nothing comes any more; for good
-/// RADDLE_ERR_PROTOCOL, RADDLE_ERR_HANDSHAKE, or RADDLE_ERR_CLOSED after the program has refused the request: what is to be
-/// written then still tells the peer.
+/// RADDLE_ERR_PROTOCOL, RADDLE_ERR_HANDSHAKE, or RADDLE_ERR_CLOSED after the program has refused the request: what is
+/// to be written then still tells the peer. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_next(protocol: *mut Protocol, event: *mut MessageView) -> Status {
     next(protocol, event, Delivery::Whole)
@@ -90,6 +100,10 @@ pub extern "C" fn raddle_protocol_next(protocol: *mut Protocol, event: *mut Mess
 
 /// As raddle_protocol_next, but gives messages in parts, as they arrive: for messages larger than memory. `detail` is
 /// RADDLE_MORE where more of the message follows, if only an empty rest. A text is cut between characters.
+///
+/// - `protocol`, `event`: as with raddle_protocol_next
+///
+/// Returns as raddle_protocol_next. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_next_part(protocol: *mut Protocol, event: *mut MessageView) -> Status {
     next(protocol, event, Delivery::Parts)
@@ -130,11 +144,12 @@ fn view(endpoint: &Endpoint) -> MessageView {
 
 /// Lends the next piece of what is to be written: no bytes, where there is nothing.
 ///
+/// - `protocol`: the object
 /// - `data`, `length`: where the piece is put. It stays valid until raddle_protocol_written has taken it off, or the object is
 ///   freed, whatever is called meanwhile
 ///
-/// Returns RADDLE_OK. After raddle_protocol_state has told RADDLE_STATE_CLOSED, and when nothing is to be written any more, a
-/// server ends the stream, and a client waits for that, for a few seconds.
+/// Returns RADDLE_OK. After raddle_protocol_state has told RADDLE_STATE_CLOSED, and when nothing is to be written any
+/// more, a server ends the stream, and a client waits for that, for a few seconds. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_output(protocol: *mut Protocol, data: *mut *const u8, length: *mut usize) -> Status {
     with(protocol, |endpoint| {
@@ -149,10 +164,11 @@ pub extern "C" fn raddle_protocol_output(protocol: *mut Protocol, data: *mut *co
 
 /// As raddle_protocol_output, with several pieces at a time, for `writev` and the like.
 ///
+/// - `protocol`: the object
 /// - `slices`, `most`: an array of so many, at least 1
 /// - `count`: where the number of those that were filled is put
 ///
-/// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT.
+/// Returns RADDLE_OK or RADDLE_ERR_ARGUMENT. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_output_slices(
     protocol: *mut Protocol,
@@ -173,9 +189,12 @@ pub extern "C" fn raddle_protocol_output_slices(
     })
 }
 
-/// Takes `count` bytes off what is to be written, after the program has written them; over several pieces, where it has.
+/// Takes bytes off what is to be written, after the program has written them; over several pieces, where it has.
 ///
-/// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where less was lent.
+/// - `protocol`: the object
+/// - `count`: how many; 0 is fine
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT where less was lent. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_written(protocol: *mut Protocol, count: usize) -> Status {
     with(protocol, |endpoint| endpoint.written(count).map_err(|_| Failure::argument("count: more than was lent")))
@@ -183,7 +202,10 @@ pub extern "C" fn raddle_protocol_written(protocol: *mut Protocol, count: usize)
 
 /// Tells how many bytes are to be written in all. A program that sends should look: nothing bounds them.
 ///
-/// Returns RADDLE_OK.
+/// - `protocol`: the object
+/// - `bytes`: where their number is put
+///
+/// Returns RADDLE_OK. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_queued(protocol: *mut Protocol, bytes: *mut usize) -> Status {
     with(protocol, |endpoint| {
@@ -194,10 +216,11 @@ pub extern "C" fn raddle_protocol_queued(protocol: *mut Protocol, bytes: *mut us
 
 /// Tells where the connection stands.
 ///
+/// - `protocol`: the object
 /// - `state`: where RADDLE_STATE_CONNECTING, RADDLE_STATE_OPEN, RADDLE_STATE_CLOSING after the Close of one side, or
 ///   RADDLE_STATE_CLOSED is put: nothing is received any more then, and nothing sent but what is to be written already
 ///
-/// Returns RADDLE_OK.
+/// Returns RADDLE_OK. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_state(protocol: *mut Protocol, state: *mut u32) -> Status {
     with(protocol, |endpoint| {
@@ -213,10 +236,12 @@ pub extern "C" fn raddle_protocol_state(protocol: *mut Protocol, state: *mut u32
 
 /// Tells the object the time, for keepalive: sends a Ping where one is due.
 ///
+/// - `protocol`: the object
 /// - `now_ms`: milliseconds since any moment, which never go back
 /// - `wait_ms`: where the milliseconds are put until the next call is of use; RADDLE_NO_LIMIT for none. May be NULL
 ///
-/// Returns RADDLE_OK, or RADDLE_ERR_TIMEOUT where the peer has not answered in its time: the connection is to be given up.
+/// Returns RADDLE_OK, or RADDLE_ERR_TIMEOUT where the peer has not answered in its time: the connection is to be given
+/// up. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_tick(protocol: *mut Protocol, now_ms: u64, wait_ms: *mut u64) -> Status {
     with(protocol, |endpoint| {
@@ -232,7 +257,9 @@ pub extern "C" fn raddle_protocol_tick(protocol: *mut Protocol, now_ms: u64, wai
 /// Gives back memory that is not needed while nothing is received and sent. What the last event has lent is not valid any
 /// more, nor is space of raddle_protocol_space.
 ///
-/// Returns RADDLE_OK.
+/// - `protocol`: the object
+///
+/// Returns RADDLE_OK. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_shrink(protocol: *mut Protocol) -> Status {
     with(protocol, |endpoint| {

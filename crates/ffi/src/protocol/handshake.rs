@@ -62,10 +62,12 @@ pub extern "C" fn raddle_protocol_client(
 /// Accepts the request that waits, as raddle_protocol_config_requests_as_events has it. Space of raddle_protocol_space is not
 /// valid any more: what was read into it has to be noted before.
 ///
+/// - `protocol`: the object
 /// - `subprotocol`: one of those that the client has offered; NULL for none
 ///
-/// Returns RADDLE_OK; raddle_protocol_next goes on with RADDLE_OPENED. RADDLE_ERR_STATE where no request waits, or it is no
-/// opening handshake, RADDLE_ERR_ARGUMENT where the subprotocol was not offered, or a header may not be sent: it still waits then.
+/// Returns RADDLE_OK; raddle_protocol_next goes on with RADDLE_OPENED. RADDLE_ERR_STATE where no request waits, or it
+/// is no opening handshake, RADDLE_ERR_ARGUMENT where the subprotocol was not offered, or a header may not be sent: it
+/// still waits then. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_accept(protocol: *mut Protocol, subprotocol: *const c_char) -> Status {
     with(protocol, |endpoint| {
@@ -77,11 +79,12 @@ pub extern "C" fn raddle_protocol_accept(protocol: *mut Protocol, subprotocol: *
 /// Answers the request that waits over HTTP, and ends the connection: a refusal, or a page. Space of raddle_protocol_space is
 /// not valid any more.
 ///
+/// - `protocol`: the object
 /// - `status`: 200 to 599
 /// - `content_type`: of the body, as "text/plain; charset=utf-8"; NULL for none
 /// - `body`, `length`: the body, which is copied
 ///
-/// Returns RADDLE_OK, RADDLE_ERR_STATE where no request waits, or RADDLE_ERR_ARGUMENT.
+/// Returns RADDLE_OK, RADDLE_ERR_STATE where no request waits, or RADDLE_ERR_ARGUMENT. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_respond(
     protocol: *mut Protocol,
@@ -103,10 +106,12 @@ pub extern "C" fn raddle_protocol_respond(
 /// Gives the path and query that a client has asked for, as it has sent them. While a request waits, and until the call of
 /// raddle_protocol_next that follows RADDLE_OPENED.
 ///
+/// - `protocol`: the object
 /// - `buffer`, `size`: where the text is put, with a NUL at its end
 /// - `length`: where its bytes are put, without the NUL; may be NULL
 ///
 /// Returns RADDLE_OK; RADDLE_ERR_BUFFER where `size` is too small; RADDLE_ERR_STATE at another time, or for a client.
+/// One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_target(
     protocol: *mut Protocol,
@@ -126,7 +131,10 @@ pub extern "C" fn raddle_protocol_target(
 /// Gives the status of the server's response: 101 where it has opened the connection. Until the call of raddle_protocol_next that
 /// follows RADDLE_OPENED, or after RADDLE_ERR_HANDSHAKE where the server has refused.
 ///
-/// Returns RADDLE_OK, or RADDLE_ERR_STATE at another time, or for a server.
+/// - `protocol`: the object
+/// - `status`: where the status is put
+///
+/// Returns RADDLE_OK, or RADDLE_ERR_STATE at another time, or for a server. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_response_status(protocol: *mut Protocol, status: *mut u32) -> Status {
     with(protocol, |endpoint| {
@@ -142,10 +150,12 @@ pub extern "C" fn raddle_protocol_response_status(protocol: *mut Protocol, statu
 /// Gives the value of the first header of a name that the peer has sent, of the request for a server, of the response for a
 /// client. At the times of raddle_protocol_target and raddle_protocol_response_status.
 ///
+/// - `protocol`: the object
 /// - `name`: in any case
-/// - `buffer`, `size`, `length`: as for raddle_protocol_target; the value may have any bytes but control characters
+/// - `buffer`, `size`, `length`: as with raddle_protocol_target; the value may have any bytes but control characters
 ///
 /// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER; RADDLE_ERR_STATE at another time.
+/// One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_header(
     protocol: *mut Protocol,
@@ -160,9 +170,14 @@ pub extern "C" fn raddle_protocol_header(
     })
 }
 
-/// Gives a header that the peer has sent by its place, from 0 on, as "name: value". At the times of raddle_protocol_header.
+/// Gives a header that the peer has sent by its place, as "name: value". At the times of raddle_protocol_header.
+///
+/// - `protocol`: the object
+/// - `index`: the place, from 0 on
+/// - `buffer`, `size`, `length`: as with raddle_protocol_header
 ///
 /// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND behind the last one; RADDLE_ERR_BUFFER; RADDLE_ERR_STATE at another time.
+/// One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_header_at(
     protocol: *mut Protocol,
@@ -180,7 +195,10 @@ pub extern "C" fn raddle_protocol_header_at(
 
 /// Gives the subprotocol that was agreed on, once the connection is open.
 ///
-/// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER.
+/// - `protocol`: the object
+/// - `buffer`, `size`, `length`: as with raddle_protocol_target
+///
+/// Returns RADDLE_OK; RADDLE_ERR_NOT_FOUND where there is none; RADDLE_ERR_BUFFER. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_protocol_subprotocol(
     protocol: *mut Protocol,

@@ -22,7 +22,8 @@ use crate::user::{Destroy, User};
 /// one that is left by longjmp or by a C++ exception ends the process, or leaves it undefined.
 pub type Callback = Option<unsafe extern "C-unwind" fn(event: *const MessageView, user: *mut c_void) -> i32>;
 
-/// Sets what is called for the events of engines threads and pool. NULL where an event is of no interest.
+/// Sets what is called for the events of engines threads and pool. NULL where an event is of no interest. With another engine
+/// none is called.
 ///
 /// - `config`: the settings
 /// - `on_open`: RADDLE_OPENED: the first event of a connection
@@ -31,9 +32,9 @@ pub type Callback = Option<unsafe extern "C-unwind" fn(event: *const MessageView
 /// - `on_close`: RADDLE_CLOSED: the last event of each connection that was opened. After it, the id names nothing
 /// - `user`: handed to each call
 /// - `destroy`: NULL, or what destroys `user`: called exactly once, when the settings were freed, or have got other
-///   callbacks, and no server that was started with them will make a call any more
+///   callbacks, and no server that was made of them will make a call any more
 ///
-/// Returns RADDLE_OK. With any other status the library has no use for `user`.
+/// Returns RADDLE_OK. With any other status the library has no use for `user`. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_callbacks(
     config: *mut ServerConfig,

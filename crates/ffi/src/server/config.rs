@@ -49,7 +49,7 @@ pub extern "C" fn raddle_server_config_new(config: *mut *mut ServerConfig) -> St
     })
 }
 
-/// Frees settings. Servers that were started with them go on.
+/// Frees settings. Servers that were made of them go on.
 ///
 /// - `config`: the settings; NULL is passed over
 ///

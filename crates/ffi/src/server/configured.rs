@@ -32,8 +32,8 @@ pub const RADDLE_PROXY_X_FORWARDED_FOR: u32 = 3;
 /// - `config`: the settings
 /// - `engine`: RADDLE_ENGINE_…
 ///
-/// Returns RADDLE_OK, or RADDLE_ERR_ARGUMENT for another number. This and what else sets something returns
-/// RADDLE_ERR_HANDLE for settings that were freed, and then or with any other failure changes nothing.
+/// Returns RADDLE_OK; RADDLE_ERR_ARGUMENT for a value that is not in order; RADDLE_ERR_UTF8 for a text that is none. With
+/// any failure all stays as it is. One thread at a time: another gets RADDLE_ERR_BUSY.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_engine(config: *mut ServerConfig, engine: u32) -> Status {
     let engines = [
@@ -51,7 +51,10 @@ pub extern "C" fn raddle_server_config_engine(config: *mut ServerConfig, engine:
 
 /// Sets the number of threads of engines pool and fed queue. Default: as many as the machine has cores.
 ///
+/// - `config`: the settings
 /// - `count`: 1 to 1,024
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_workers(config: *mut ServerConfig, count: u32) -> Status {
     set(config, |config| {
@@ -66,7 +69,10 @@ pub extern "C" fn raddle_server_config_workers(config: *mut ServerConfig, count:
 /// Sets the size in bytes of the stack of each connection's thread, for engine threads. Default: 2 MiB of address space, of
 /// which only what is used takes memory.
 ///
+/// - `config`: the settings
 /// - `bytes`: 65,536 to 2^30
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_stack_size(config: *mut ServerConfig, bytes: usize) -> Status {
     set(config, |config| {
@@ -80,7 +86,10 @@ pub extern "C" fn raddle_server_config_stack_size(config: *mut ServerConfig, byt
 
 /// Sets the largest message that is received, and frame of one: above it the connection fails with 1009. Default: 1 MiB.
 ///
+/// - `config`: the settings
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_message(config: *mut ServerConfig, bytes: u64) -> Status {
     options(config, |options| limits::message(&mut options.limits, bytes))
@@ -89,7 +98,10 @@ pub extern "C" fn raddle_server_config_max_message(config: *mut ServerConfig, by
 /// Sets the largest frame that is received, where that is less than the largest message. To be called behind
 /// raddle_server_config_max_message.
 ///
+/// - `config`: the settings
 /// - `bytes`: any number; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_frame(config: *mut ServerConfig, bytes: u64) -> Status {
     options(config, |options| limits::frame(&mut options.limits, bytes))
@@ -97,7 +109,10 @@ pub extern "C" fn raddle_server_config_max_frame(config: *mut ServerConfig, byte
 
 /// Sets the most frames of one message: above it the connection fails with 1008. Default: 16,384.
 ///
+/// - `config`: the settings
 /// - `count`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_fragments(config: *mut ServerConfig, count: u32) -> Status {
     options(config, |options| limits::fragments(&mut options.limits, count))
@@ -105,7 +120,10 @@ pub extern "C" fn raddle_server_config_max_fragments(config: *mut ServerConfig, 
 
 /// Sets after which silence of the peer a Ping is sent. Default: 20 s.
 ///
+/// - `config`: the settings
 /// - `milliseconds`: 0 for never
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_ping_interval(config: *mut ServerConfig, milliseconds: u64) -> Status {
     options(config, |options| limits::ping_interval(options, milliseconds))
@@ -113,7 +131,10 @@ pub extern "C" fn raddle_server_config_ping_interval(config: *mut ServerConfig, 
 
 /// Sets how long after a Ping the connection ends where nothing was received. Default: 20 s.
 ///
+/// - `config`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_ping_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
     options(config, |options| limits::time(&mut options.ping_timeout, milliseconds))
@@ -121,7 +142,10 @@ pub extern "C" fn raddle_server_config_ping_timeout(config: *mut ServerConfig, m
 
 /// Sets the time that the closing handshake may take. Default: 5 s.
 ///
+/// - `config`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_close_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
     options(config, |options| limits::time(&mut options.close_timeout, milliseconds))
@@ -129,7 +153,10 @@ pub extern "C" fn raddle_server_config_close_timeout(config: *mut ServerConfig, 
 
 /// Sets the time that writing a message may take, to which its size at the lowest rate is added. Default: 30 s.
 ///
+/// - `config`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_write_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
     options(config, |options| limits::time(&mut options.write_timeout, milliseconds))
@@ -138,7 +165,10 @@ pub extern "C" fn raddle_server_config_write_timeout(config: *mut ServerConfig, 
 /// Sets the time that receiving a message may take from its first byte, to which its size at the lowest rate is added.
 /// Default: 60 s.
 ///
+/// - `config`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_message_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
     options(config, |options| limits::time(&mut options.message_timeout, milliseconds))
@@ -146,7 +176,10 @@ pub extern "C" fn raddle_server_config_message_timeout(config: *mut ServerConfig
 
 /// Sets the rate of the slowest peer that is served. Default: 16 KiB/s.
 ///
+/// - `config`: the settings
 /// - `bytes_per_second`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_min_rate(config: *mut ServerConfig, bytes_per_second: u64) -> Status {
     options(config, |options| limits::min_rate(options, bytes_per_second))
@@ -154,7 +187,10 @@ pub extern "C" fn raddle_server_config_min_rate(config: *mut ServerConfig, bytes
 
 /// Sets how many bytes may wait to be written before raddle_server_config_when_full decides. Default: 1 MiB.
 ///
+/// - `config`: the settings
 /// - `bytes`: any number
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_outgoing_limit(config: *mut ServerConfig, bytes: usize) -> Status {
     options(config, |options| limits::outgoing(options, bytes))
@@ -162,7 +198,10 @@ pub extern "C" fn raddle_server_config_outgoing_limit(config: *mut ServerConfig,
 
 /// Sets what a send does where the outgoing limit is reached. Default: RADDLE_WHEN_FULL_BLOCK.
 ///
+/// - `config`: the settings
 /// - `policy`: RADDLE_WHEN_FULL_…
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_when_full(config: *mut ServerConfig, policy: u32) -> Status {
     options(config, |options| limits::when_full(options, policy))
@@ -171,7 +210,10 @@ pub extern "C" fn raddle_server_config_when_full(config: *mut ServerConfig, poli
 /// Sets above which size messages are sent in fragments of that size, so that control frames can pass between them.
 /// Default: 1 MiB.
 ///
+/// - `config`: the settings
 /// - `bytes`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_fragment_size(config: *mut ServerConfig, bytes: usize) -> Status {
     options(config, |options| limits::fragment_size(options, bytes))
@@ -179,10 +221,13 @@ pub extern "C" fn raddle_server_config_fragment_size(config: *mut ServerConfig, 
 
 /// Agrees on permessage-deflate (RFC 7692) with clients that offer it. Default: with none. Of each number, 0 is the default.
 ///
+/// - `config`: the settings
 /// - `level`: how hard the compressor tries: 1, the default and fastest, to 9
 /// - `threshold`: messages of fewer bytes are sent uncompressed; by default of fewer than 64
 /// - `flags`: RADDLE_SERVER_NO_CONTEXT_TAKEOVER, RADDLE_CLIENT_NO_CONTEXT_TAKEOVER, or both
 /// - `server_window_bits`, `client_window_bits`: each side looks back 2^n bytes at most: 9 to 15, by default 15
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_deflate(
     config: *mut ServerConfig,
@@ -200,9 +245,12 @@ pub extern "C" fn raddle_server_config_deflate(
 
 /// Sets the largest head of a request. Default: 16 KiB, with a first line of 8 KiB and 100 headers.
 ///
+/// - `config`: the settings
 /// - `head`: bytes of the whole head, at least 64
 /// - `line`: bytes of its first line, at least 16
 /// - `headers`: header lines, at least 5
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_head_limits(
     config: *mut ServerConfig,
@@ -219,9 +267,10 @@ pub extern "C" fn raddle_server_config_head_limits(
 /// Adds a page that may connect, by the Origin that its browser sends (RFC 6455, section 10.2). Default: pages of the same
 /// host and port. Clients that send no Origin are no browsers, and pass.
 ///
+/// - `config`: the settings
 /// - `origin`: as "https://example.com" or "https://*.example.com"; without a scheme, http and https are meant
 ///
-/// RADDLE_ERR_ARGUMENT where it has not that form.
+/// Returns as raddle_server_config_engine; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_allow_origin(config: *mut ServerConfig, origin: *const c_char) -> Status {
     set(config, |config| {
@@ -231,6 +280,10 @@ pub extern "C" fn raddle_server_config_allow_origin(config: *mut ServerConfig, o
 }
 
 /// Has pages of any origin connect. For services that give nothing to a browser's cookies or place in the network.
+///
+/// - `config`: the settings
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_allow_any_origin(config: *mut ServerConfig) -> Status {
     set(config, |config| {
@@ -241,9 +294,10 @@ pub extern "C" fn raddle_server_config_allow_any_origin(config: *mut ServerConfi
 
 /// Adds a name under which the server may be addressed. Default: any; on a loopback address only that machine's own names.
 ///
+/// - `config`: the settings
 /// - `host`: as "example.com" or "example.com:8080"
 ///
-/// RADDLE_ERR_ARGUMENT where it has not that form.
+/// Returns as raddle_server_config_engine; RADDLE_ERR_ARGUMENT where it has not that form. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_allow_host(config: *mut ServerConfig, host: *const c_char) -> Status {
     set(config, |config| {
@@ -253,6 +307,10 @@ pub extern "C" fn raddle_server_config_allow_host(config: *mut ServerConfig, hos
 }
 
 /// Has the server be addressed under any name, on a loopback address as well.
+///
+/// - `config`: the settings
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_allow_any_host(config: *mut ServerConfig) -> Status {
     set(config, |config| {
@@ -263,7 +321,10 @@ pub extern "C" fn raddle_server_config_allow_any_host(config: *mut ServerConfig)
 
 /// Supports a subprotocol. May be called several times; the client's order of preference decides.
 ///
+/// - `config`: the settings
 /// - `name`: one word
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_subprotocol(config: *mut ServerConfig, name: *const c_char) -> Status {
     set(config, |config| {
@@ -274,7 +335,10 @@ pub extern "C" fn raddle_server_config_subprotocol(config: *mut ServerConfig, na
 
 /// Sets the time for an opening handshake, from accept(2) to the decision. Default: 10 s.
 ///
+/// - `config`: the settings
 /// - `milliseconds`: at least 1; RADDLE_NO_LIMIT for none
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_handshake_timeout(config: *mut ServerConfig, milliseconds: u64) -> Status {
     set(config, |config| {
@@ -285,7 +349,10 @@ pub extern "C" fn raddle_server_config_handshake_timeout(config: *mut ServerConf
 
 /// Sets the number of connections at a time, opening handshakes included; more are answered with 503. Default: 4,096.
 ///
+/// - `config`: the settings
 /// - `count`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_connections(config: *mut ServerConfig, count: usize) -> Status {
     set(config, |config| {
@@ -296,7 +363,10 @@ pub extern "C" fn raddle_server_config_max_connections(config: *mut ServerConfig
 
 /// Sets the number of connections of one address at a time, an IPv6 /64 being one; more are closed unheard. Default: any.
 ///
+/// - `config`: the settings
 /// - `count`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_connections_per_ip(config: *mut ServerConfig, count: usize) -> Status {
     set(config, |config| {
@@ -307,8 +377,11 @@ pub extern "C" fn raddle_server_config_max_connections_per_ip(config: *mut Serve
 
 /// Sets the number of new connections of one address in any such period; more are closed unheard. Default: any.
 ///
+/// - `config`: the settings
 /// - `count`: at least 1
 /// - `period_ms`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_connection_rate_per_ip(
     config: *mut ServerConfig,
@@ -323,7 +396,10 @@ pub extern "C" fn raddle_server_config_connection_rate_per_ip(
 
 /// Sets the number of opening handshakes at a time; for one more, the oldest is closed. Default: 512.
 ///
+/// - `config`: the settings
 /// - `count`: at least 1
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_handshakes(config: *mut ServerConfig, count: usize) -> Status {
     set(config, |config| {
@@ -336,7 +412,10 @@ pub extern "C" fn raddle_server_config_max_handshakes(config: *mut ServerConfig,
 /// their handler, and of output that waits for its peer. Where there are more, the connection that has the most is closed with
 /// 1013. Default: 512 MiB.
 ///
+/// - `config`: the settings
 /// - `bytes`: at least 65,536
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_max_buffered(config: *mut ServerConfig, bytes: usize) -> Status {
     set(config, |config| {
@@ -348,8 +427,11 @@ pub extern "C" fn raddle_server_config_max_buffered(config: *mut ServerConfig, b
 /// Sets how many connections of one identity there may be at a time, and what becomes of one more. Default: any.
 /// raddle_request_set_identity says who a client is.
 ///
+/// - `config`: the settings
 /// - `allowed`: at least 1
 /// - `surplus`: RADDLE_SURPLUS_…
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_identity_policy(
     config: *mut ServerConfig,
@@ -371,8 +453,11 @@ pub extern "C" fn raddle_server_config_identity_policy(
 /// Trusts a proxy, on whose connections the client's address is taken from what it says. May be called several times, with
 /// the same `source`. Default: nobody is trusted.
 ///
+/// - `config`: the settings
 /// - `source`: RADDLE_PROXY_…: where the proxy says it. It has to be the one that the proxy sets
 /// - `proxy`: an address, a network as "10.0.0.0/8", or "unix" for whoever connects to a Unix socket
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_trust_proxy(
     config: *mut ServerConfig,
@@ -401,7 +486,10 @@ pub extern "C" fn raddle_server_config_trust_proxy(
 /// Keeps the headers of the request with each connection, for raddle_conn_header: some hundred bytes for each. Default:
 /// they are there for the decision only.
 ///
+/// - `config`: the settings
 /// - `keep`: 1 or 0
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_keep_headers(config: *mut ServerConfig, keep: u32) -> Status {
     set(config, |config| {
@@ -410,10 +498,13 @@ pub extern "C" fn raddle_server_config_keep_headers(config: *mut ServerConfig, k
     })
 }
 
-/// Makes each request an event of engines queue and fed queue, RADDLE_REQUEST. Default: they are decided on as raddle_server_config_on_request
-/// says.
+/// Makes each request an event of engines queue and fed queue, RADDLE_REQUEST. With other engines it changes nothing. Default:
+/// they are decided on as raddle_server_config_on_request says.
 ///
+/// - `config`: the settings
 /// - `on`: 1 or 0
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_requests_as_events(config: *mut ServerConfig, on: u32) -> Status {
     set(config, |config| {

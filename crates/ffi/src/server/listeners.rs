@@ -22,8 +22,10 @@ use crate::status::{Failure, Status};
 /// - `port`: the port; 0 lets the system choose one, and raddle_server_port says which
 /// - `tls`: NULL for ws; for wss, from raddle_server_tls_new. It may be freed afterwards
 ///
-/// Returns RADDLE_OK; RADDLE_ERR_TLS where a certificate is missing or not in order. The address is bound when the server
-/// starts.
+/// The address is looked up and bound by raddle_server_new.
+///
+/// Returns as raddle_server_config_engine; RADDLE_ERR_TLS where a certificate is missing or not in order. One thread at a
+/// time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_listen(
     config: *mut ServerConfig,
@@ -45,7 +47,9 @@ pub extern "C" fn raddle_server_config_listen(
 /// - `config`: the settings
 /// - `path`: where the socket is
 ///
-/// Returns RADDLE_OK. The socket is made when the server starts.
+/// The socket is made by raddle_server_new.
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_listen_unix(config: *mut ServerConfig, path: *const c_char) -> Status {
     set(config, |config| {
@@ -58,9 +62,9 @@ pub extern "C" fn raddle_server_config_listen_unix(config: *mut ServerConfig, pa
 ///
 /// - `config`: the settings
 /// - `fd`: the socket, which is duplicated, and stays the program's
-/// - `tls`: NULL, or the TLS that clients of a TCP socket speak
+/// - `tls`: NULL, or the TLS that clients of a TCP socket speak, as with raddle_server_config_listen
 ///
-/// Returns RADDLE_OK, or RADDLE_ERR_IO where it is no open descriptor.
+/// Returns as raddle_server_config_listen; RADDLE_ERR_IO where it is no open descriptor. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_listen_fd(
     config: *mut ServerConfig,
@@ -76,12 +80,12 @@ pub extern "C" fn raddle_server_config_listen_fd(
 }
 
 /// Has the server listen on the sockets that the process was started with, as systemd's socket activation passes them
-/// (LISTEN_FDS). The first server that starts so gets them all.
+/// (LISTEN_FDS). The first raddle_server_new with such settings gets them all.
 ///
 /// - `config`: the settings
-/// - `tls`: NULL, or the TLS that clients of TCP sockets speak
+/// - `tls`: NULL, or the TLS that clients of TCP sockets speak, as with raddle_server_config_listen
 ///
-/// Returns RADDLE_OK.
+/// Returns as raddle_server_config_listen. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_listen_inherited(
     config: *mut ServerConfig,

@@ -31,9 +31,11 @@ pub type RequestCallback = Option<unsafe extern "C-unwind" fn(request: *mut Requ
 /// - `user`, `destroy`: as with raddle_server_config_callbacks
 ///
 /// It is called on the thread that serves the connection afterwards: in engine threads it may wait, until the handshake
-/// timeout; in engine accept it is called within raddle_server_accept, in engine queue within raddle_server_poll.
+/// timeout; in engines pool and fed queue it must not, as others are served there too; in engine accept it is called within
+/// raddle_server_accept, in engine queue within raddle_server_poll. Where raddle_server_config_requests_as_events has its
+/// way, it is not called.
 ///
-/// Returns RADDLE_OK. With any other status the library has no use for `user`.
+/// Returns RADDLE_OK. With any other status the library has no use for `user`. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_config_on_request(
     config: *mut ServerConfig,

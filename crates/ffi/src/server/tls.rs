@@ -56,8 +56,9 @@ pub extern "C" fn raddle_server_tls_free(tls: *mut ServerTlsHandle) -> Status {
 /// - `tls`: the handle
 /// - `chain`, `key`: the paths of the files
 ///
-/// May be called several times: a client gets the first that is valid for the name that it asks for (SNI), else the first.
-/// Returns RADDLE_OK; RADDLE_ERR_STATE where a server listens with it already. The files are read when one does.
+/// May be called several times: a client gets the first that is valid for the name that it asks for (SNI), else the
+/// first. Returns RADDLE_OK; RADDLE_ERR_STATE where a server listens with it already. The files are read when one does.
+/// One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_tls_certificate_files(
     tls: *mut ServerTlsHandle,
@@ -77,7 +78,7 @@ pub extern "C" fn raddle_server_tls_certificate_files(
 /// - `chain`, `chain_length`: the chain
 /// - `key`, `key_length`: the key
 ///
-/// Returns as raddle_server_tls_certificate_files.
+/// Returns as raddle_server_tls_certificate_files. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_tls_certificate_pem(
     tls: *mut ServerTlsHandle,
@@ -99,7 +100,7 @@ pub extern "C" fn raddle_server_tls_certificate_pem(
 /// - `mode`: RADDLE_CLIENT_CERTIFICATE_OPTIONAL or RADDLE_CLIENT_CERTIFICATE_REQUIRED
 /// - `roots`: the path of the file
 ///
-/// Returns as raddle_server_tls_certificate_files.
+/// Returns as raddle_server_tls_certificate_files. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_tls_client_certificates(
     tls: *mut ServerTlsHandle,
@@ -117,7 +118,7 @@ pub extern "C" fn raddle_server_tls_client_certificates(
 /// - `tls`, `mode`: as there
 /// - `roots`, `length`: the roots
 ///
-/// Returns as raddle_server_tls_certificate_files.
+/// Returns as raddle_server_tls_certificate_files. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_tls_client_certificates_pem(
     tls: *mut ServerTlsHandle,
