@@ -223,7 +223,15 @@ impl EventLoop {
     ) -> impl Iterator<Item = Event<'a, M>> {
         let Record { arena, apart, happened, given, departed, .. } = &mut self.turn;
         let (arena, apart, departed, berths) = (&*arena, &*apart, &*departed, &self.berths);
-        let writer = |key| berths.get(key)?.driven.as_ref().map(Driven::writer);
+        // Most come in runs of one connection.
+        let mut last: Option<(usize, &Writer)> = None;
+        let mut writer = move |key| match last {
+            Some((known, writer)) if known == key => Some(writer),
+            _ => {
+                last = berths.get(key)?.driven.as_ref().map(|driven| (key, driven.writer()));
+                Some(last?.1)
+            }
+        };
         let left = happened[*given..].iter_mut().inspect(|_| *given += 1);
         left.filter_map(move |happened| {
             Some(match happened {

@@ -42,24 +42,38 @@ enum Turn {
 
 impl Link {
     /// Sends a message as it is; how long that may take is `wait`'s choice, or the options'.
+    #[inline]
     pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
         if self.joins_cork(&outgoing, message.as_bytes().len()) {
             // It begins no message that could not be finished.
             outgoing.queue(message.into(), usize::MAX)?;
             self.hold_corked();
+            if !self.cork.holds_this_thread() {
+                outgoing.summon();
+            }
             return Ok(SendStatus::Queued);
         }
-        let wait = self.wait(&outgoing, wait);
-        let turn = self.take_turn(&mut outgoing, message.as_bytes().len(), wait)?;
+        self.send_in_turn(&mut outgoing, message, wait)
+    }
+
+    #[inline(never)]
+    fn send_in_turn(
+        self: &Arc<Self>,
+        outgoing: &mut MutexGuard<'_, Outgoing>,
+        message: Message<'_>,
+        wait: Wait,
+    ) -> Result<SendStatus, SendError> {
+        let wait = self.wait(outgoing, wait);
+        let turn = self.take_turn(outgoing, message.as_bytes().len(), wait)?;
         if turn == Turn::Write {
-            return self.write_message(&mut outgoing, message.into(), wait);
+            return self.write_message(outgoing, message.into(), wait);
         }
         if turn == Turn::Postpone {
-            return Ok(self.postpone(&mut outgoing, message));
+            return Ok(self.postpone(outgoing, message));
         }
-        self.put(&mut outgoing, message.into())?;
-        self.leave_queued(&mut outgoing, turn, wait)
+        self.put(outgoing, message.into())?;
+        self.leave_queued(outgoing, turn, wait)
     }
 
     /// Sends a message compressed, otherwise as [`send`](Self::send) does. Where the caller does not wait, and another thread
@@ -116,7 +130,7 @@ impl Link {
     #[inline]
     fn joins_cork(&self, outgoing: &Outgoing, length: usize) -> bool {
         let most = CORK.min(self.options.outgoing_limit);
-        self.cork.holds_this_thread()
+        self.is_corked(outgoing)
             && length <= self.options.fragment_size
             && outgoing.queued() + length + Header::MAX_LEN < most
             && !outgoing.is_closed()
@@ -176,6 +190,7 @@ impl Link {
     }
 
     /// Tells whether a message leaves with others that this thread sends.
+    #[inline]
     fn is_corked(&self, outgoing: &Outgoing) -> bool {
         self.cork.holds_this_thread() || outgoing.is_left_to_this_thread()
     }

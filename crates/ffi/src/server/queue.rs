@@ -1,5 +1,6 @@
 //! The queue of a server: what a turn of its event loop has found, as C sees it.
 
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +32,14 @@ struct Found {
     conns: Vec<Option<Entry>>,
     /// Connections whose last event was given: they are there until the next turn.
     departed: Vec<Entry>,
+    /// Where the writer of the event before lies in this turn, where that was a message, and its connection's id: most
+    /// come in runs of one connection.
+    last: (usize, u64),
 }
 
 impl Queue {
     pub(crate) fn new(events: EventLoop, core: Arc<Core>) -> Self {
-        Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new() }, kept: None }
+        Self { events, turn: Found { core, conns: Vec::new(), departed: Vec::new(), last: NONE }, kept: None }
     }
 
     /// Lets what was sent since the last poll leave now.
@@ -55,6 +59,7 @@ impl Source for Queue {
         mut take: impl FnMut(&MessageView) -> bool,
     ) -> Result<usize, Failure> {
         let Self { events, turn, kept } = self;
+        turn.last = NONE;
         let mut count = 0;
         let mut give = |view| {
             let is_taken = take(&view);
@@ -115,14 +120,19 @@ impl Found {
     /// An event as C sees it, with its connection behind those of the turn. `None`: there is none, as its connection has no
     /// handle.
     fn convert(&mut self, event: Event<'_, Plain<'_>>, entries: &mut Vec<Entry>) -> Option<MessageView> {
-        match event {
-            Event::Message(writer, message) => {
+        if let Event::Message(writer, message) = event {
+            let place = ptr::from_ref(writer).addr();
+            if self.last.0 != place {
                 let entry = self.conns.get(place_of(writer))?.as_ref()?;
                 note(entries, entry);
-                let kind = if message.is_text { RADDLE_TEXT } else { RADDLE_BINARY };
-                let (data, length) = (message.bytes.as_ptr(), message.bytes.len());
-                Some(MessageView { data, length, ..MessageView::event(entry.id, kind) })
+                self.last = (place, entry.id);
             }
+            let kind = if message.is_text { RADDLE_TEXT } else { RADDLE_BINARY };
+            let (data, length) = (message.bytes.as_ptr(), message.bytes.len());
+            return Some(MessageView { conn: self.last.1, data, length, kind, detail: 0 });
+        }
+        self.last = NONE;
+        match event {
             Event::Request(request) => {
                 let pending = Pending { is_kept: true, ..Pending::new(request, &self.core) };
                 let handle = to_pointer::<RequestHandle>(RequestHandle::table().insert(pending).ok()?);
@@ -170,3 +180,6 @@ fn note(entries: &mut Vec<Entry>, entry: &Entry) {
 fn place_of(writer: &Writer) -> usize {
     (ConnectionId::of(writer.info()).get() & u64::from(u32::MAX)) as usize
 }
+
+/// The last event was no message.
+const NONE: (usize, u64) = (0, 0);
