@@ -13,11 +13,13 @@ use raddle_core::handshake::HeadLimits;
 use crate::status::{Failure, Status};
 
 /// `length` bytes at `data`, which may be NULL where there are none.
+#[inline]
 pub(crate) fn bytes<'a>(data: *const u8, length: usize, name: &str) -> Result<&'a [u8], Failure> {
     array(data, length, name)
 }
 
 /// `count` values at `first`, which may be NULL where there are none.
+#[inline]
 pub(crate) fn array<'a, T>(first: *const T, count: usize, name: &str) -> Result<&'a [T], Failure> {
     check(first, count, name)?;
     if count == 0 {
@@ -34,6 +36,7 @@ pub(crate) fn space<'a, T: Copy>(first: *mut T, count: usize, name: &str) -> Res
     Ok(Space { first, left: count, lifetime: std::marker::PhantomData })
 }
 
+#[inline]
 fn check<T>(first: *const T, count: usize, name: &str) -> Result<(), Failure> {
     if count == 0 {
         return Ok(());

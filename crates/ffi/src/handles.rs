@@ -229,7 +229,7 @@ pub(crate) fn to_id<H: Handle>(handle: *const H) -> u64 {
 impl From<Missing> for Failure {
     fn from(missing: Missing) -> Self {
         match missing {
-            Missing::Never => Self::new(Status::RADDLE_ERR_HANDLE, "the handle was never given"),
+            Missing::Never => Self::new(Status::RADDLE_ERR_HANDLE, "the handle was never given, or is of another kind"),
             Missing::Gone => Self::new(Status::RADDLE_ERR_HANDLE, "the handle was freed"),
             Missing::Poisoned => {
                 Self::new(Status::RADDLE_ERR_POISONED, "an earlier call has failed inside the library")

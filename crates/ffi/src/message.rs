@@ -86,6 +86,8 @@ pub(crate) struct Manner {
 }
 
 /// What a program wants to send. The payload is its own, and used for the call only.
+// Called for each message, and larger than what is inlined unasked.
+#[inline(always)]
 pub(crate) fn outgoing<'a>(kind: u32, data: *const u8, length: usize) -> Result<(Payload<'a>, Manner), Failure> {
     let bytes = arguments::bytes(data, length, "data")?;
     let manner = Manner { uncompressed: kind & RADDLE_UNCOMPRESSED != 0, dont_wait: kind & RADDLE_DONT_WAIT != 0 };

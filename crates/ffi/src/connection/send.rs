@@ -101,6 +101,7 @@ pub extern "C" fn raddle_flush(conn: Connection) -> Status {
     })
 }
 
+#[inline]
 pub(super) fn send(conn: &Conn, message: Message<'_>, manner: Manner) -> Result<(), SendError> {
     match manner {
         Manner { uncompressed: false, dont_wait: false } => conn.writer.send(message),
