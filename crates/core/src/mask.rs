@@ -9,18 +9,19 @@
 /// assert_eq!(next, [0xfa, 0x21, 0x3d, 0x37]);
 /// ```
 pub fn apply(payload: &mut [u8], key: [u8; 4]) -> [u8; 4] {
-    let mut key = u32::from_le_bytes(key);
+    let next = u32::from_le_bytes(key).rotate_right(8 * (payload.len() as u32 % 4)).to_le_bytes();
     // The key repeats every four bytes, so it stands at its beginning again behind each of these.
-    let rest = whole::<64>(payload, key);
-    let rest = whole::<32>(rest, key);
-    let rest = whole::<16>(rest, key);
-    let rest = whole::<8>(rest, key);
-    let rest = whole::<4>(rest, key);
-    for byte in rest {
-        *byte ^= key as u8;
-        key = key.rotate_right(8);
+    let rest = if payload.len() < WIDE { whole::<64>(payload, key) } else { long(payload, key) };
+    let rest = one::<32>(rest, key);
+    let rest = one::<16>(rest, key);
+    let rest = one::<8>(rest, key);
+    match one::<4>(rest, key) {
+        [one] => *one ^= key[0],
+        [one, two] => (*one, *two) = (*one ^ key[0], *two ^ key[1]),
+        [one, two, three] => (*one, *two, *three) = (*one ^ key[0], *two ^ key[1], *three ^ key[2]),
+        _ => {}
     }
-    key.to_le_bytes()
+    next
 }
 
 /// Appends `payload` to `output`, masked. A long one in one pass, at half the cost of a copy that is masked where it lies; a short
@@ -34,18 +35,55 @@ pub fn append(output: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
     apply(&mut output[start..], key);
 }
 
+/// Masks whole pieces of 64 bytes, with the widest registers that the processor has, and gives what is left.
+fn long(payload: &mut [u8], key: [u8; 4]) -> &mut [u8] {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for, as was just asked.
+        #[allow(unsafe_code)]
+        return unsafe { wide(payload, key) };
+    }
+    whole::<64>(payload, key)
+}
+
+/// As [`whole`], compiled for registers of 32 bytes, of which each processor of these years has some: it takes half the time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn wide(payload: &mut [u8], key: [u8; 4]) -> &mut [u8] {
+    whole::<64>(payload, key)
+}
+
 /// Masks as many whole pieces of `N` bytes, a multiple of four, as there are, and gives what is left. A piece is a few machine
 /// instructions, so that a short payload costs no loop over its bytes.
 #[inline(always)]
-fn whole<const N: usize>(payload: &mut [u8], key: u32) -> &mut [u8] {
+fn whole<const N: usize>(payload: &mut [u8], key: [u8; 4]) -> &mut [u8] {
     let (pieces, rest) = payload.as_chunks_mut::<N>();
     for piece in pieces {
-        for half in piece.as_chunks_mut::<4>().0 {
-            *half = (u32::from_le_bytes(*half) ^ key).to_le_bytes();
-        }
+        mask(piece, key);
     }
     rest
 }
 
+/// As [`whole`], where there is one piece at most.
+#[inline(always)]
+fn one<const N: usize>(payload: &mut [u8], key: [u8; 4]) -> &mut [u8] {
+    if payload.len() < N {
+        return payload;
+    }
+    let (piece, rest) = payload.split_first_chunk_mut::<N>().expect("it is as long");
+    mask(piece, key);
+    rest
+}
+
+#[inline(always)]
+fn mask<const N: usize>(piece: &mut [u8; N], key: [u8; 4]) {
+    let key = u32::from_ne_bytes(key);
+    for part in piece.as_chunks_mut::<4>().0 {
+        *part = (u32::from_ne_bytes(*part) ^ key).to_ne_bytes();
+    }
+}
+
+/// From so many bytes on, wide registers are worth a call.
+const WIDE: usize = 256;
 /// From so many bytes on, one pass is the faster.
 const LONG: usize = 512;
