@@ -53,6 +53,21 @@ impl OpCode {
         })
     }
 
+    /// The opcode of a frame that begins with this byte, and breaks no rule with it.
+    #[inline(never)]
+    fn allowed(first: u8, meaning: Rsv1) -> Result<Self, Error> {
+        let Some(opcode) = Self::parse(first) else { return Err(Error::ReservedOpCode) };
+        let begins = matches!(opcode, Self::Text | Self::Binary);
+        let is_marked = first & RSV1 != 0;
+        if first & RSV2_RSV3 != 0 || is_marked && !(begins && meaning == Rsv1::Compressed) {
+            return Err(Error::ReservedBits);
+        }
+        if opcode.is_control() && first & FIN == 0 {
+            return Err(Error::ControlFragmented);
+        }
+        Ok(opcode)
+    }
+
     /// Tells whether frames of this opcode may stand between the fragments of a message (section 5.5).
     pub fn is_control(self) -> bool {
         self as u8 >= Self::Close as u8
@@ -103,25 +118,20 @@ impl Header {
     pub fn parse(bytes: &[u8], receiver: Role, meaning: Rsv1) -> Result<Option<(Self, usize)>, Error> {
         let [first, rest @ ..] = bytes else { return Ok(None) };
         let (fin, rsv1) = (first & FIN != 0, first & RSV1 != 0);
-        let Some(opcode) = OpCode::parse(*first) else { return Err(Error::ReservedOpCode) };
-        let begins = matches!(opcode, OpCode::Text | OpCode::Binary);
-        if first & RSV2_RSV3 != 0 || rsv1 && !(begins && meaning == Rsv1::Compressed) {
-            return Err(Error::ReservedBits);
-        }
-        if opcode.is_control() && !fin {
-            return Err(Error::ControlFragmented);
-        }
+        // Nearly all frames are messages of one frame as they are, of which no rule is to be checked.
+        let opcode = match *first {
+            WHOLE_TEXT => OpCode::Text,
+            WHOLE_BINARY => OpCode::Binary,
+            first => OpCode::allowed(first, meaning)?,
+        };
         let [second, rest @ ..] = rest else { return Ok(None) };
-        match (receiver, second & MASK != 0) {
-            (Role::Server, false) => return Err(Error::UnmaskedFrame),
-            (Role::Client, true) => return Err(Error::MaskedFrame),
-            _ => {}
+        let is_masked = second & MASK != 0;
+        if is_masked != (receiver == Role::Server) {
+            return Err(if is_masked { Error::MaskedFrame } else { Error::UnmaskedFrame });
         }
-        let short = second & !MASK;
-        if opcode.is_control() && short > MAX_SHORT {
-            return Err(Error::ControlTooLong);
-        }
-        let (length, rest) = match short {
+        let (length, rest) = match second & !MASK {
+            short @ ..=MAX_SHORT => (u64::from(short), rest),
+            _ if opcode.is_control() => return Err(Error::ControlTooLong),
             LENGTH_16 => {
                 let Some((length, rest)) = rest.split_first_chunk() else { return Ok(None) };
                 let length = u64::from(u16::from_be_bytes(*length));
@@ -130,7 +140,7 @@ impl Header {
                 }
                 (length, rest)
             }
-            LENGTH_64 => {
+            _ => {
                 // The first byte alone shows the top bit.
                 if rest.first().is_some_and(|byte| byte & 0x80 != 0) {
                     return Err(Error::LengthTopBit);
@@ -142,7 +152,6 @@ impl Header {
                 }
                 (length, rest)
             }
-            short => (u64::from(short), rest),
         };
         let (mask, rest) = match receiver {
             Role::Client => (None, rest),
@@ -176,10 +185,13 @@ impl Header {
 }
 
 const FIN: u8 = 0x80;
+const WHOLE_TEXT: u8 = FIN | OpCode::Text as u8;
+const WHOLE_BINARY: u8 = FIN | OpCode::Binary as u8;
 const RSV1: u8 = 0x40;
 const RSV2_RSV3: u8 = 0x30;
 const MASK: u8 = 0x80;
 /// The largest length that stands in the second byte itself.
 const MAX_SHORT: u8 = 125;
+/// Stands there for a length of 16 bits; the one that is left, for one of 64.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;

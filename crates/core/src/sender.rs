@@ -68,11 +68,8 @@ impl Sender {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Data<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        if self.message.is_some() && !self.closed {
-            return Err(SendError::MessageOpen);
-        }
-        let opcode = self.turn(message)?;
-        self.frame(opcode, message.compressed, Progress::Last, message.payload)
+        self.check_whole()?;
+        self.frame(message.kind, message.compressed, Progress::Last, message.payload)
     }
 
     /// Sends a fragment of a message. The first one begins it, the one with [`Progress::Last`] ends it; between them
@@ -99,7 +96,7 @@ impl Sender {
         let length = fragment.payload.len() as u64;
         // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
         let rsv1 = fragment.compressed && opcode != OpCode::Continuation;
-        Header { fin, rsv1, opcode, mask: None, length }.encode(self.end());
+        Header { fin, rsv1, opcode, mask: None, length }.encode(self.end(Header::MAX_LEN));
         self.message = (progress == Progress::More).then_some((fragment.kind, fragment.compressed));
         Ok(())
     }
@@ -110,13 +107,8 @@ impl Sender {
     /// For a client, whose frames are masked each with a key of its own.
     pub fn send_encoded(&mut self, frames: &[u8]) -> Result<(), SendError> {
         assert!(self.is_unmasked(), "a client masks each frame afresh");
-        if self.closed {
-            return Err(SendError::Closed);
-        }
-        if self.message.is_some() {
-            return Err(SendError::MessageOpen);
-        }
-        self.end().extend_from_slice(frames);
+        self.check_whole()?;
+        self.end(frames.len()).extend_from_slice(frames);
         Ok(())
     }
 
@@ -198,8 +190,13 @@ impl Sender {
 
     /// Bytes that wait to be written.
     pub fn queued(&self) -> usize {
-        let output = self.output.as_ref().map_or(0, |output| output.bytes.len() - output.written);
-        output + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
+        self.waiting() + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
+    }
+
+    /// Bytes that wait to be written, without the Pong that waits behind them.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.bytes.len() - output.written)
     }
 
     /// Takes `count` bytes off the output, after they were written. 0 says that the peer takes none now.
@@ -258,10 +255,24 @@ impl Sender {
         self.output.as_ref().is_none_or(|output| output.bytes.is_empty())
     }
 
-    /// Where the next frame goes.
+    /// Where the next frame goes, of `more` bytes at most.
     #[inline]
-    fn end(&mut self) -> &mut Vec<u8> {
-        &mut self.output.get_or_insert_default().bytes
+    fn end(&mut self, more: usize) -> &mut Vec<u8> {
+        let bytes = &mut self.output.get_or_insert_default().bytes;
+        if bytes.capacity() - bytes.len() < more {
+            bytes.reserve(more);
+        }
+        bytes
+    }
+
+    /// Fails where no whole message can be sent now.
+    #[inline]
+    fn check_whole(&self) -> Result<(), SendError> {
+        match self.message {
+            _ if self.closed => Err(SendError::Closed),
+            Some(_) => Err(SendError::MessageOpen),
+            None => Ok(()),
+        }
     }
 
     /// The opcode of the next data frame, or why none can be sent now.
@@ -300,8 +311,7 @@ impl Sender {
         if self.masking.is_some() {
             return self.masked_frame(header, payload);
         }
-        let output = self.end();
-        output.reserve(Header::MAX_LEN + payload.len());
+        let output = self.end(Header::MAX_LEN + payload.len());
         header.encode(output);
         output.extend_from_slice(payload);
         Ok(())
@@ -310,8 +320,7 @@ impl Sender {
     fn masked_frame(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
         let masking = self.masking.as_mut().expect("it was looked for");
         let key = masking.keys.next_key().ok_or(SendError::NoMaskingKey)?;
-        let output = self.end();
-        output.reserve(Header::MAX_LEN + payload.len());
+        let output = self.end(Header::MAX_LEN + payload.len());
         Header { mask: Some(key), ..header }.encode(output);
         mask::append(output, payload, key);
         Ok(())
