@@ -164,19 +164,20 @@ impl Buffer {
         self.message.len() + self.unread.len()
     }
 
-    /// Goes on in `memory` from `base` on, with what is held at its start. There is room for it, and for more.
-    pub(crate) fn lend(&mut self, mut memory: Vec<u8>, base: usize) {
+    /// Goes on in `memory` from `base` on, with what is held at its start. There is room for it, and for more. Gives the memory that it
+    /// was in.
+    pub(crate) fn lend(&mut self, mut memory: Vec<u8>, base: usize) -> Vec<u8> {
         let (message, held) = (base + self.message.len(), base + self.held());
         if held == base && held < memory.len() {
-            self.empty(memory, base);
-            return;
+            return self.empty(memory, base);
         }
         if memory.len() <= held {
             memory.resize(held + SMALL_READ, 0);
         }
         memory[base..message].copy_from_slice(self.message());
         memory[message..held].copy_from_slice(self.unread());
-        *self = Self { bytes: memory, message: base..message, unread: message..held, base, ..Self::default() };
+        let lent = Self { bytes: memory, message: base..message, unread: message..held, base, ..Self::default() };
+        std::mem::replace(self, lent).bytes
     }
 
     /// Where the bytes end that are held or were parsed.

@@ -266,7 +266,14 @@ impl Receiver {
         !self.closed && self.failed.is_none() && (is_open || !self.buffer.unread().is_empty())
     }
 
+    /// Tells whether anything was received behind what is lent that is not parsed yet.
+    #[inline]
+    pub fn has_unread(&self) -> bool {
+        !self.buffer.unread().is_empty()
+    }
+
     /// Tells whether the event is a whole message: one that asks nothing of the sender.
+    #[inline]
     pub fn is_whole_message(&self) -> bool {
         matches!(self.current, Some(Current::Message(_)))
     }
@@ -341,9 +348,9 @@ impl Receiver {
     }
 
     /// Goes on in memory that is lent for a while: many connections that are read one after the other can do with one
-    /// buffer. What is held moves there. Clears the event.
-    pub fn lend(&mut self, memory: Vec<u8>) {
-        self.lend_behind(memory, 0);
+    /// buffer. What is held moves there. Clears the event. Gives the memory that it was in.
+    pub fn lend(&mut self, memory: Vec<u8>) -> Vec<u8> {
+        self.lend_behind(memory, 0)
     }
 
     /// Goes on as behind [`lend`](Self::lend), but leaves the first `base` bytes of the memory alone: messages that were lent
@@ -351,10 +358,10 @@ impl Receiver {
     ///
     /// # Panics
     /// Where there are fewer bytes than that.
-    pub fn lend_behind(&mut self, memory: Vec<u8>, base: usize) {
+    pub fn lend_behind(&mut self, memory: Vec<u8>, base: usize) -> Vec<u8> {
         assert!(base <= memory.len(), "the memory is shorter than what is to be left alone");
         self.clear();
-        self.buffer.lend(memory, base);
+        self.buffer.lend(memory, base)
     }
 
     /// Where the bytes end, in the memory that was lent, that were received so far.
@@ -399,9 +406,13 @@ impl Receiver {
     }
 
     /// What is held of that message.
+    #[inline]
     fn assembled(&self) -> &[u8] {
-        match &self.inflation {
-            Some(inflation) if self.is_compressed() => inflation.held(),
+        // One of one frame that was not compressed is there, and nearly all are.
+        match self.message {
+            Some(Incoming { compressed: true, .. }) => {
+                self.inflation.as_ref().map_or(&[], |inflation| inflation.held())
+            }
             _ => self.buffer.message(),
         }
     }

@@ -289,17 +289,18 @@ impl<H: Handler> Worker<H> {
         let Resident { driven: Some(driven), state: Served { state, has_failed }, .. } = &mut *resident else { return };
         let memory = self.memory.lend();
         let read = call.make(driven, |driven| {
-            let mut result = Ok(());
+            let mut failure = None;
             let turn = driven.read(memory, |writer, message| {
-                if let (false, Some(state)) = (*has_failed, state.as_mut()) {
-                    result = handler.on_message(writer, state, message);
-                    *has_failed = result.is_err();
+                if let (false, Some(state)) = (*has_failed, state.as_mut())
+                    && let Err(error) = handler.on_message(writer, state, message)
+                {
                     // The peer is told before anything else that it has sent is acted on.
-                    return if *has_failed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                    (failure, *has_failed) = (Some(error), true);
+                    return ControlFlow::Break(());
                 }
                 ControlFlow::Continue(())
             });
-            result.map(|()| turn)
+            failure.map_or(Ok(turn), Err)
         });
         *has_failed |= read.is_none();
         let turn = read.unwrap_or(Turn::More);

@@ -30,13 +30,19 @@ impl Link {
     }
 
     /// Notes that the message is complete.
+    #[inline]
     pub(crate) fn note_message_complete(&self) {
         if self.flags.has(Flag::Arriving) {
-            self.flags.lower(Flag::Arriving);
-            let mut outgoing = self.outgoing.lock();
-            outgoing.aside().arriving = None;
-            outgoing.tidy();
+            self.forget_arriving();
         }
+    }
+
+    #[inline(never)]
+    fn forget_arriving(&self) {
+        self.flags.lower(Flag::Arriving);
+        let mut outgoing = self.outgoing.lock();
+        outgoing.aside().arriving = None;
+        outgoing.tidy();
     }
 
     /// Notes that the reader goes away amid a message: the time that it is away does not count.

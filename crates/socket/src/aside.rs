@@ -172,6 +172,11 @@ impl Outgoing {
 }
 
 impl Aside {
+    /// Tells whether something that was taken from the sender waits to be written.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.rest.len() > 0 || self.stalled_until.is_some()
+    }
+
     fn is_empty(&self) -> bool {
         let Self {
             rest,

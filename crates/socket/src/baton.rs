@@ -66,6 +66,7 @@ impl Link {
         }
         for (fragment, progress) in fragments(message, limit) {
             outgoing.check_open()?;
+            outgoing.lend_memory();
             let unmasked = outgoing.sender.is_unmasked();
             let begun = outgoing.sender.is_amid_message();
             let put = if unmasked {
@@ -86,6 +87,7 @@ impl Link {
         if self.put_postponed(outgoing) {
             self.flush_locked(outgoing);
         }
+        self.note_overfull(outgoing);
         self.turn.notify_all();
         Ok(outgoing.status())
     }
@@ -313,7 +315,7 @@ impl Link {
 }
 
 /// Payloads from this size are written from where they are, not copied.
-const DIRECT: usize = 8 * 1024;
+pub(crate) const DIRECT: usize = 8 * 1024;
 /// Memory of the output that is kept for the next, while there is one now and then.
 const KEPT: usize = 64 * 1024;
 /// How long a thread waits at its socket for room, before it leaves that to the attendant and can be woken by a Close: soon

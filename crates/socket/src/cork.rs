@@ -12,6 +12,8 @@ pub(crate) struct Cork {
     held: AtomicBool,
     /// The attendant looks after them.
     listed: AtomicBool,
+    /// Nothing more was received behind the message that is being answered. Of interest to the corked thread only.
+    last: AtomicBool,
 }
 
 impl Cork {
@@ -23,6 +25,18 @@ impl Cork {
     /// Corks no further sends.
     pub(crate) fn pull(&self) {
         self.thread.store(0, Ordering::Relaxed);
+        self.last.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes whether anything was received behind the message that is about to be answered: what is large need not wait for more
+    /// where nothing was.
+    pub(crate) fn note_last(&self, is_last: bool) {
+        self.last.store(is_last, Ordering::Relaxed);
+    }
+
+    /// Tells whether nothing was.
+    pub(crate) fn is_last(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// Tells whether this thread's sends are corked.
@@ -37,9 +51,15 @@ impl Cork {
         }
     }
 
-    /// Tells whether the attendant has to be told of what is held.
+    /// Tells whether the attendant looks after what is held.
+    #[inline]
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::SeqCst)
+    }
+
+    /// Notes that it does. `true`: it has to be told.
     pub(crate) fn list(&self) -> bool {
-        !self.listed.load(Ordering::SeqCst) && !self.listed.swap(true, Ordering::SeqCst)
+        !self.listed.swap(true, Ordering::SeqCst)
     }
 
     /// Tells whether bytes are held back.

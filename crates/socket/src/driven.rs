@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::ops::ControlFlow::{self, Break, Continue};
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::flags::Flag;
 use crate::link::Link;
 use crate::pause::Reading;
 use crate::reader::Reader;
-use crate::seat::{Answers, Parsed, Seat};
+use crate::seat::{Answers, Found, Seat};
 use crate::transport::Patience;
 use crate::writer::Writer;
 
@@ -180,9 +180,12 @@ impl Driven {
         memory: &mut Vec<u8>,
         mut deliver: impl FnMut(&Writer, Message<'_>) -> ControlFlow<()>,
     ) -> Turn {
-        self.read_once(memory, &mut 0, Answers::Within, |writer, arrived| match arrived {
-            Arrived::Lent(message) => deliver(writer, message),
-            Arrived::Apart(received) => deliver(writer, received.message()),
+        self.read_once(memory, &mut 0, Answers::Within, |writer, arrived| {
+            let message = match &arrived {
+                Arrived::Lent(message) => *message,
+                Arrived::Apart(received) => received.message(),
+            };
+            deliver(writer, message)
         })
     }
 
@@ -225,36 +228,24 @@ impl Driven {
             link.pause_message();
             return Turn::Paused;
         }
-        let mut deliver = |arrived: Arrived<'_>| {
-            if reading == Reading::ForClose { Continue(()) } else { deliver(writer, arrived) }
-        };
         if link.flags.has(Flag::Overfull) && !link.make_room() {
             // What is not read cannot be late.
             link.pause_message();
             return link.held();
         }
         let mut seat = Seat::take(link, memory, used, answers);
-        let read = seat.read_ahead(reading, &mut deliver).and_then(|flow| {
-            if let Break(turn) = flow {
-                return Ok(turn);
+        let read = loop {
+            match seat.advance(reading) {
+                Ok(Found::Message) if reading == Reading::ForClose => {}
+                Ok(Found::Message) => {
+                    if deliver(writer, seat.arrived()).is_break() {
+                        break Ok(seat.stop());
+                    }
+                }
+                Ok(Found::Nothing(turn)) => break Ok(turn),
+                Err(cause) => break Err(cause),
             }
-            // What was held back is parsed first.
-            let receiver = &seat.inbound().receiver;
-            let turn = if receiver.has_frame() || receiver.has_failed() { Turn::Done } else { seat.receive()? };
-            if turn == Turn::Paused {
-                // The end of the stream is put off. What it has cut short is not late.
-                link.pause_message();
-                return Ok(turn);
-            }
-            Ok(match seat.parse(reading, &mut deliver)? {
-                // What a layer has received already, no poller would tell.
-                Parsed::All if link.transport.has_input() => Turn::More,
-                Parsed::All => turn,
-                Parsed::Enough => Turn::More,
-                Parsed::Held => link.held(),
-                Parsed::Paused => Turn::Paused,
-            })
-        });
+        };
         drop(seat);
         match read {
             Ok(turn) => {
@@ -353,7 +344,7 @@ impl Driven {
 
 impl Link {
     /// Why nothing is read: because the peer does not take what waits for it, or because another thread is amid a message.
-    fn held(&self) -> Turn {
+    pub(crate) fn held(&self) -> Turn {
         if self.outgoing.lock().has_postponed() { Turn::Paused } else { Turn::Held }
     }
 

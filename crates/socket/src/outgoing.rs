@@ -131,9 +131,7 @@ impl Outgoing {
     /// Puts a whole message in the output, in fragments where it is large.
     #[inline]
     pub(crate) fn queue(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
-        if self.driver.is_some() {
-            self.sender.lend(spares::output);
-        }
+        self.lend_memory();
         if message.as_bytes().len() <= fragment_size {
             self.sender.send(message)?;
         } else {
@@ -141,6 +139,14 @@ impl Outgoing {
         }
         self.messages += 1;
         Ok(())
+    }
+
+    /// Has what is sent next put in memory that its thread has at hand, where that may be another connection's later.
+    #[inline]
+    pub(crate) fn lend_memory(&mut self) {
+        if self.driver.is_some() {
+            self.sender.lend(spares::output);
+        }
     }
 
     #[cold]

@@ -13,7 +13,6 @@ use crate::fragments::fragments;
 use crate::link::Link;
 use crate::options::{Options, WhenFull};
 use crate::outgoing::Outgoing;
-use crate::spares;
 use crate::writer::Writer;
 
 /// A message for many connections of a server, in the bytes that they get.
@@ -103,9 +102,7 @@ impl Link {
     /// Puts a publication in the output, where no message is being sent and no Close was.
     fn put_publication(&self, outgoing: &mut Outgoing, publication: &Publication) {
         let (frames, is_compressed) = publication.frames(self.compression.as_deref());
-        if outgoing.driver.is_some() {
-            outgoing.sender.lend(spares::output);
-        }
+        outgoing.lend_memory();
         if outgoing.sender.send_encoded(frames).is_ok() {
             outgoing.messages += 1;
             if let Some(compression) = self.compression.as_ref().filter(|_| is_compressed) {

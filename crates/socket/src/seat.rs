@@ -1,15 +1,14 @@
 //! One read of an event loop: what has arrived goes into memory that is lent, and complete messages come out.
 
 use std::mem;
-use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
-use raddle_core::Event;
+use raddle_core::{Event, Receiver};
 
 use crate::driven::{Arrived, Turn, is_nothing};
 use crate::end::Cause;
 use crate::flags::Flag;
-use crate::lease::{Ahead, Inbound};
+use crate::lease::{Ahead, Inbound, Owned};
 use crate::link::Link;
 use crate::pause::Reading;
 use crate::spares;
@@ -27,6 +26,12 @@ pub(crate) struct Seat<'a> {
     answers: Answers,
     /// What was delivered is answered behind this read, and the end has to wait for that.
     leaves_answers: bool,
+    /// A message that was received before the connection was driven, and is delivered.
+    ahead: Option<Owned>,
+    /// What the read has found. `None`: nothing was read yet.
+    read: Option<Turn>,
+    /// So many events are parsed before others have their turn.
+    left: u32,
 }
 
 impl<'a> Seat<'a> {
@@ -50,38 +55,68 @@ impl<'a> Seat<'a> {
         }
         link.cork.put();
         link.resume_message();
-        Self { link, place, memory, used, is_lent: false, answers, leaves_answers: false }
+        let (ahead, read, left) = (None, None, EVENTS);
+        Self { link, place, memory, used, is_lent: false, answers, leaves_answers: false, ahead, read, left }
     }
 
-    pub(crate) fn inbound(&mut self) -> &mut Inbound {
+    fn inbound(&mut self) -> &mut Inbound {
         self.place.as_deref_mut().expect("the seat is taken")
     }
 
-    /// Delivers what was received before the connection was driven.
-    pub(crate) fn read_ahead(
-        &mut self,
-        reading: Reading,
-        mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<Turn>, Cause> {
+    /// Goes on to the next message, which [`arrived`](Self::arrived) gives then: of those that were received before the connection was
+    /// driven, and then of those that one read brings.
+    #[inline]
+    pub(crate) fn advance(&mut self, reading: Reading) -> Result<Found, Cause> {
+        if self.read.is_none()
+            && let Some(found) = self.begin(reading)?
+        {
+            return Ok(found);
+        }
+        self.parse(reading)
+    }
+
+    /// The message that [`advance`](Self::advance) has found: once.
+    #[inline]
+    pub(crate) fn arrived(&mut self) -> Arrived<'_> {
+        if let Some(message) = &self.ahead {
+            return Arrived::Lent(message.lend());
+        }
+        let receiver = &mut self.place.as_deref_mut().expect("the seat is taken").receiver;
+        // What is answered behind the read has to stay until then.
+        let stays = self.leaves_answers && (receiver.is_inflated() || !self.is_lent && receiver.is_mostly_message());
+        match if stays { receiver.take_message() } else { None } {
+            Some(received) => Arrived::Apart(received),
+            None => Arrived::Lent(receiver.message().expect("a message was found")),
+        }
+    }
+
+    /// Notes that no more is delivered now, though there may be more.
+    pub(crate) fn stop(&mut self) -> Turn {
+        if self.read.is_some() { self.end(Parsed::Enough) } else { Turn::More }
+    }
+
+    /// Goes through what was received before the connection was driven, and then reads. `None`: that has brought what is to be parsed.
+    #[inline(never)]
+    fn begin(&mut self, reading: Reading) -> Result<Option<Found>, Cause> {
+        self.ahead = None;
         while !self.link.flags.has(Flag::Abandoned) {
             let is_hindered = reading == Reading::Wanted && self.link.is_paused();
             if is_hindered || self.link.flags.has(Flag::CalledAway) {
-                return Ok(Break(Turn::More));
+                return Ok(Some(Found::Nothing(Turn::More)));
             }
             let is_last_word = matches!(self.inbound().ahead.front(), Some(Ahead::Close | Ahead::End(_)));
             if is_last_word && self.leaves_answers {
-                return Ok(Break(Turn::More));
+                return Ok(Some(Found::Nothing(Turn::More)));
             }
             if is_last_word && self.link.puts_end_off() {
-                return Ok(Break(Turn::Paused));
+                return Ok(Some(Found::Nothing(Turn::Paused)));
             }
             let Some(ahead) = self.inbound().ahead.pop_front() else { break };
             match ahead {
                 Ahead::Message(message) => {
                     self.leaves_answers |= self.answers == Answers::Behind;
-                    if deliver(Arrived::Lent(message.lend())).is_break() {
-                        return Ok(Break(Turn::More));
-                    }
+                    self.ahead = Some(message);
+                    return Ok(Some(Found::Message));
                 }
                 // Of a message that was being read in parts: the rest is not asked for any more.
                 Ahead::Part(..) => {}
@@ -89,10 +124,19 @@ impl<'a> Seat<'a> {
                 Ahead::End(cause) => return Err(cause),
             }
         }
-        Ok(Continue(()))
+        // What was held back is parsed first.
+        let receiver = &self.inbound().receiver;
+        let turn = if receiver.has_frame() || receiver.has_failed() { Turn::Done } else { self.receive()? };
+        if turn == Turn::Paused {
+            // The end of the stream is put off. What it has cut short is not late.
+            self.link.pause_message();
+            return Ok(Some(Found::Nothing(turn)));
+        }
+        self.read = Some(turn);
+        Ok(None)
     }
 
-    pub(crate) fn receive(&mut self) -> Result<Turn, Cause> {
+    fn receive(&mut self) -> Result<Turn, Cause> {
         let receiver = &mut self.place.as_deref_mut().expect("the seat is taken").receiver;
         // A message that is larger goes on in memory of its own, and is not moved with every read.
         if receiver.held() <= (self.memory.len() - *self.used) / LENT_SHARE {
@@ -126,42 +170,36 @@ impl<'a> Seat<'a> {
         }
     }
 
-    /// Delivers what is complete.
-    pub(crate) fn parse(
-        &mut self,
-        reading: Reading,
-        mut deliver: impl FnMut(Arrived<'_>) -> ControlFlow<()>,
-    ) -> Result<Parsed, Cause> {
-        let (link, is_lent, answers) = (self.link, self.is_lent, self.answers);
-        let (mut leaves_answers, mut is_unanswered) = (self.leaves_answers, link.is_unanswered());
-        let Inbound { receiver, ahead, .. } = self.inbound();
-        let mut parsed = Parsed::All;
-        let mut left = EVENTS;
-        loop {
+    /// Parses on to the next message.
+    #[inline]
+    fn parse(&mut self, reading: Reading) -> Result<Found, Cause> {
+        let link = self.link;
+        let Inbound { receiver, ahead, .. } = self.place.as_deref_mut().expect("the seat is taken");
+        let parsed = loop {
             if let Some(hindered) = link.hindrance(reading) {
-                parsed = hindered;
-                break;
+                break hindered;
             }
-            if leaves_answers && receiver.is_before_close() {
-                parsed = Parsed::Enough;
-                break;
+            if self.left == 0 && receiver.has_frame() {
+                break Parsed::Enough;
             }
+            self.left = self.left.saturating_sub(1);
+            if self.leaves_answers && receiver.is_before_close() {
+                break Parsed::Enough;
+            }
+            let is_unanswered = link.is_unanswered();
             if is_unanswered && receiver.is_before_close() && link.puts_end_off() {
-                parsed = Parsed::Paused;
-                break;
+                break Parsed::Paused;
             }
             match receiver.advance() {
                 Ok(true) => {}
-                Ok(false) => break,
-                Err(error) if leaves_answers => {
+                Ok(false) => break Parsed::All,
+                Err(error) if self.leaves_answers => {
                     ahead.push_back(Ahead::End(Cause::Failed(error)));
-                    parsed = Parsed::Enough;
-                    break;
+                    break Parsed::Enough;
                 }
                 Err(error) if is_unanswered && link.puts_end_off() => {
                     ahead.push_back(Ahead::End(Cause::Failed(error)));
-                    parsed = Parsed::Paused;
-                    break;
+                    break Parsed::Paused;
                 }
                 Err(error) => return Err(Cause::Failed(error)),
             }
@@ -169,39 +207,20 @@ impl<'a> Seat<'a> {
                 link.counters.message();
                 // The one behind it has a time of its own.
                 link.note_message_complete();
-                leaves_answers |= answers == Answers::Behind;
-                // What is answered behind the read has to stay until then.
-                let is_apart = leaves_answers && (receiver.is_inflated() || !is_lent && receiver.is_mostly_message());
-                let taken = if is_apart { receiver.take_message() } else { None };
-                let arrived = match taken {
-                    Some(received) => Arrived::Apart(received),
-                    None => Arrived::Lent(receiver.message().expect("it is one, and was not taken")),
-                };
-                if deliver(arrived).is_break() {
-                    parsed = Parsed::Enough;
-                    break;
-                }
-                is_unanswered = link.is_unanswered();
-            } else {
-                let event = receiver.event().expect("advance() has returned true");
-                link.react(&event);
-                match event {
-                    Event::Close(_) => return Err(Cause::PeerClose),
-                    Event::Ping(_) => link.flush_full_cork(),
-                    _ => {}
-                }
+                self.leaves_answers |= self.answers == Answers::Behind;
+                link.cork.note_last(!receiver.has_unread());
+                return Ok(Found::Message);
             }
-            if link.flags.has(Flag::Overfull) && !link.make_room() {
-                parsed = Parsed::Held;
-                break;
-            }
-            left = left.saturating_sub(1);
-            if left == 0 && receiver.has_frame() {
-                parsed = Parsed::Enough;
-                break;
-            }
-        }
-        if receiver.is_amid_message() {
+            react(link, receiver)?;
+        };
+        Ok(Found::Nothing(self.end(parsed)))
+    }
+
+    /// Notes how far the connection was parsed, and tells what that means for it.
+    #[inline(never)]
+    fn end(&mut self, parsed: Parsed) -> Turn {
+        let link = self.link;
+        if self.inbound().receiver.is_amid_message() {
             link.note_amid_message();
             // What is not read cannot be late.
             if matches!(parsed, Parsed::Held | Parsed::Paused) {
@@ -210,8 +229,28 @@ impl<'a> Seat<'a> {
         } else {
             link.note_message_complete();
         }
-        Ok(parsed)
+        match parsed {
+            // What a layer has received already, no poller would tell.
+            Parsed::All if link.transport.has_input() => Turn::More,
+            Parsed::All => self.read.unwrap_or(Turn::Done),
+            Parsed::Enough => Turn::More,
+            Parsed::Held => link.held(),
+            Parsed::Paused => Turn::Paused,
+        }
     }
+}
+
+/// Does what an event asks for that is no message.
+#[inline(never)]
+fn react(link: &Arc<Link>, receiver: &Receiver) -> Result<(), Cause> {
+    let event = receiver.event().expect("advance() has returned true");
+    link.react(&event);
+    match event {
+        Event::Close(_) => return Err(Cause::PeerClose),
+        Event::Ping(_) => link.flush_full_cork(),
+        _ => {}
+    }
+    Ok(())
 }
 
 impl Drop for Seat<'_> {
@@ -220,7 +259,11 @@ impl Drop for Seat<'_> {
         let inbound = self.place.as_deref_mut().expect("the seat is taken");
         if self.is_lent {
             *self.used = inbound.receiver.end();
-            *self.memory = inbound.receiver.reclaim();
+            *self.memory = match inbound.receiver.lacks().and_then(spares::input) {
+                // The rest of a large message goes there, and its beginning is moved once.
+                Some(memory) => inbound.receiver.lend(memory),
+                None => inbound.receiver.reclaim(),
+            };
         } else if inbound.receiver.held() == 0 {
             spares::keep_input(inbound.receiver.reclaim());
         }
@@ -241,8 +284,16 @@ pub(crate) enum Answers {
     Behind,
 }
 
+/// What [`Seat::advance`] has found.
+pub(crate) enum Found {
+    /// A message.
+    Message,
+    /// Nothing more is delivered now.
+    Nothing(Turn),
+}
+
 /// How far a connection was parsed.
-pub(crate) enum Parsed {
+enum Parsed {
     /// All that was complete was delivered.
     All,
     /// There is more, and others have waited long enough.
@@ -256,9 +307,15 @@ pub(crate) enum Parsed {
 impl Link {
     /// Why nothing more is parsed; `None`: it is.
     #[inline]
-    fn hindrance(&self, reading: Reading) -> Option<Parsed> {
-        if !self.flags.has_any([Flag::Abandoned, Flag::Paused, Flag::CalledAway]) {
-            None
+    fn hindrance(self: &Arc<Self>, reading: Reading) -> Option<Parsed> {
+        let is_marked = self.flags.has_any([Flag::Abandoned, Flag::Paused, Flag::CalledAway, Flag::Overfull]);
+        if is_marked { self.hindered(reading) } else { None }
+    }
+
+    #[inline(never)]
+    fn hindered(self: &Arc<Self>, reading: Reading) -> Option<Parsed> {
+        if self.flags.has(Flag::Overfull) && !self.make_room() {
+            Some(Parsed::Held)
         } else if self.flags.has(Flag::Abandoned) {
             // Nothing more of a connection that the application has cut, be it while a message was delivered.
             Some(Parsed::All)

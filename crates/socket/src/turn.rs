@@ -9,6 +9,7 @@ use parking_lot::MutexGuard;
 use raddle_core::{Data, Header, Message, Progress};
 
 use crate::attendant::Attendant;
+use crate::baton::DIRECT;
 use crate::compression::{Compression, OfMessage};
 use crate::end::{Cause, SendError, SendStatus};
 use crate::flags::Flag;
@@ -45,9 +46,8 @@ impl Link {
     #[inline]
     pub(crate) fn send(self: &Arc<Self>, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
-        if self.joins_cork(&outgoing, message.as_bytes().len()) {
-            // It begins no message that could not be finished.
-            outgoing.queue(message.into(), usize::MAX)?;
+        // It begins no message that could not be finished.
+        if self.joins_cork(&outgoing, message.as_bytes().len()) && outgoing.queue(message.into(), usize::MAX).is_ok() {
             self.hold_corked();
             if !self.cork.holds_this_thread() {
                 outgoing.summon();
@@ -73,7 +73,7 @@ impl Link {
             return Ok(self.postpone(outgoing, message));
         }
         self.put(outgoing, message.into())?;
-        self.leave_queued(outgoing, turn, wait)
+        self.leave_queued(outgoing, message.as_bytes().len(), turn, wait)
     }
 
     /// Sends a message compressed, otherwise as [`send`](Self::send) does. Where the caller does not wait, and another thread
@@ -121,21 +121,20 @@ impl Link {
             if is_compressed {
                 compression.note_foreign_context(false);
             }
-            return self.leave_queued(&mut outgoing, turn, wait);
+            return self.leave_queued(&mut outgoing, message.as_bytes().len(), turn, wait);
         }
     }
 
-    /// Tells whether a message leaves with others that this thread sends, and nothing is in its way: as nearly all do that
-    /// answer another.
+    /// Tells whether a message leaves with others that this thread sends, and nothing is in its way but what its sender knows: as
+    /// nearly all do that answer another.
     #[inline]
     fn joins_cork(&self, outgoing: &Outgoing, length: usize) -> bool {
         let most = CORK.min(self.options.outgoing_limit);
-        self.is_corked(outgoing)
-            && length <= self.options.fragment_size
-            && outgoing.queued() + length + Header::MAX_LEN < most
-            && !outgoing.is_closed()
-            && !outgoing.is_busy()
-            && !outgoing.sender.is_amid_message()
+        let is_free =
+            !outgoing.baton && !outgoing.ended && outgoing.aside.as_ref().is_none_or(|aside| !aside.has_unwritten());
+        // A Pong that waits goes behind all that, and is not counted.
+        let waiting = outgoing.sender.waiting() + length + Header::MAX_LEN;
+        self.is_corked(outgoing, length) && length <= self.options.fragment_size && waiting < most && is_free
     }
 
     fn has_foreign_context(&self) -> bool {
@@ -171,7 +170,7 @@ impl Link {
                 if !full && (length <= self.options.fragment_size || wait == Wait::Never) {
                     return Ok(Turn::Queue);
                 }
-            } else if !full && length < CORK && self.is_corked(outgoing) {
+            } else if !full && length < CORK && self.is_corked(outgoing, length) {
                 return Ok(Turn::Queue);
             } else if !(full && wait == Wait::Never) {
                 return Ok(Turn::Write);
@@ -189,10 +188,17 @@ impl Link {
         }
     }
 
-    /// Tells whether a message leaves with others that this thread sends.
+    /// Tells whether a message of `length` bytes leaves with others that this thread sends.
     #[inline]
-    fn is_corked(&self, outgoing: &Outgoing) -> bool {
-        self.cork.holds_this_thread() || outgoing.is_left_to_this_thread()
+    fn is_corked(&self, outgoing: &Outgoing, length: usize) -> bool {
+        self.holds_back(length) || outgoing.is_left_to_this_thread()
+    }
+
+    /// Tells whether a message waits for those behind it that this thread is about to answer. A large one is written from where it
+    /// is, with what is held already, where there are none.
+    #[inline]
+    fn holds_back(&self, length: usize) -> bool {
+        self.cork.holds_this_thread() && (length < DIRECT || !self.cork.is_last() || self.transport.has_input())
     }
 
     /// Tells whether a message is an answer of the event loop's thread, which has its place though others would not.
@@ -211,18 +217,15 @@ impl Link {
         put
     }
 
-    /// Sees to it that a message leaves that was put in the output.
+    /// Sees to it that a message of `length` bytes leaves that was put in the output.
     fn leave_queued(
         self: &Arc<Self>,
         outgoing: &mut MutexGuard<'_, Outgoing>,
+        length: usize,
         turn: Turn,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
-        let is_overfull = outgoing.queued() > self.options.outgoing_limit;
-        if is_overfull && self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
-            // The message behind this one waits until there is room for its answer.
-            self.flags.raise(Flag::Overfull);
-        }
+        self.note_overfull(outgoing);
         if turn == Turn::Answer {
             self.count_output(outgoing);
             return Ok(SendStatus::Queued);
@@ -231,7 +234,7 @@ impl Link {
             self.count_output(outgoing);
             return Ok(SendStatus::Queued);
         }
-        if self.is_corked(outgoing) && outgoing.queued() < CORK {
+        if self.is_corked(outgoing, length) && outgoing.queued() < CORK {
             self.hold_corked();
             if outgoing.is_left_to_this_thread() {
                 outgoing.summon();
@@ -240,6 +243,14 @@ impl Link {
         }
         self.write(outgoing, &[], wait)?;
         Ok(outgoing.status())
+    }
+
+    /// Has the message behind an answer of the event loop wait until there is room for its own.
+    pub(crate) fn note_overfull(&self, outgoing: &Outgoing) {
+        let is_overfull = outgoing.queued() > self.options.outgoing_limit;
+        if is_overfull && self.options.when_full == WhenFull::Block && self.takes_an_answer(outgoing) {
+            self.flags.raise(Flag::Overfull);
+        }
     }
 
     /// Sends a fragment of a message that this thread has begun, or begins; compressed where there is a `compressor`.
@@ -327,8 +338,9 @@ impl Link {
     }
 
     /// Has the attendant let corked bytes go, if nothing else does before.
+    #[inline]
     pub(crate) fn list_cork(self: &Arc<Self>) {
-        if self.cork.list() {
+        if !self.cork.is_listed() && self.cork.list() {
             Attendant::get().list_corked(self);
         }
     }

@@ -52,10 +52,12 @@ impl Writer {
     /// when the peer does not take what was sent before is the choice of [`Options::when_full`](crate::Options). A Close, of
     /// another thread or of the peer, ends the wait: the frame that is on its way is completed, and with
     /// [`SendError::Closed`] the message is not.
+    #[inline]
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<SendStatus, SendError> {
         self.send_within(message.into(), Wait::Allowed)
     }
 
+    #[inline]
     fn send_within(&self, message: Message<'_>, wait: Wait) -> Result<SendStatus, SendError> {
         let sent = match &self.link.compression {
             Some(compression) if self.compresses && compression.suits(message) => {

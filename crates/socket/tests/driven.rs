@@ -1,0 +1,105 @@
+//! A connection in an event loop: what a read has brought is answered with one write, and nothing large is copied for it.
+
+mod common;
+
+use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use common::*;
+use raddle_socket::{Driven, Driver, Event, Events, Mode, Options, Reader, Role, Turn, Watch, drive_on_this_thread};
+
+/// An event loop that leaves it to the test to do what is asked for.
+struct Loop;
+
+impl Driver for Loop {
+    fn id(&self) -> u64 {
+        0
+    }
+
+    fn output_waits(&self, _key: usize) {}
+    fn output_is_ready(&self, _key: usize) {}
+    fn input_is_wanted(&self, _key: usize) {}
+    fn release(&self, _key: usize, _heir: Box<dyn FnOnce(Reader) + Send>) {}
+    fn take_back(&self, _key: usize, _reader: Reader) {}
+    fn ended(&self, _key: usize) {}
+}
+
+/// A server's connection that this thread drives.
+fn driven(options: Options) -> (Driven, Peer<UnixStream>, Arc<Seen>) {
+    let (connection, peer, seen) = against_peer_observed(Role::Server, options);
+    drive_on_this_thread();
+    (Driven::new(connection.split().0, Arc::new(Loop), 1), peer, seen)
+}
+
+/// Echoes `frames`, which come with one read, and gives where their payloads were and what was written for them.
+fn echo(driven: &mut Driven, peer: &mut Peer<UnixStream>, seen: &Seen, frames: &[Frame]) -> (Vec<usize>, Vec<Write>) {
+    peer.send_all(frames);
+    let watch = Watch::new().expect("a poller");
+    watch.add(driven.descriptor().expect("a socket"), Event::readable(1), Mode::Level).expect("it is none of it yet");
+    assert!(watch.wait(&mut Events::default(), Some(LIMIT)));
+    seen.forget();
+    let (mut memory, mut places) = (vec![0; 256 * 1024], Vec::new());
+    let turn = driven.read(&mut memory, |writer, message| {
+        places.push(message.as_bytes().as_ptr().addr());
+        writer.send(message).expect("open");
+        ControlFlow::Continue(())
+    });
+    assert_eq!((turn, places.len()), (Turn::Done, frames.len()), "all came with one read");
+    for frame in frames {
+        assert!(peer.frame() == *frame);
+    }
+    (places, seen.writes())
+}
+
+#[test]
+fn a_large_answer_behind_which_nothing_has_come_is_written_from_where_it_is() {
+    let (mut driven, mut peer, seen) = driven(options(|_| ()));
+    let large = binary(&pattern(16 * 1024, 1));
+    let (places, writes) = echo(&mut driven, &mut peer, &seen, std::slice::from_ref(&large));
+    let parts: Vec<_> = writes.iter().map(|write| write.parts.clone()).collect();
+    assert_eq!(parts, [[(parts[0][0].0, 4), (places[0], 16 * 1024)]], "its header, and the message itself");
+    // What was answered before leaves with it.
+    let (places, writes) = echo(&mut driven, &mut peer, &seen, &[text("small"), large]);
+    let parts: Vec<_> = writes.iter().map(|write| write.parts.clone()).collect();
+    assert_eq!(parts, [[(parts[0][0].0, 2 + 5 + 4), (places[1], 16 * 1024)]]);
+}
+
+#[test]
+fn answers_to_one_read_leave_in_one_write() {
+    let (mut driven, mut peer, seen) = driven(options(|_| ()));
+    let large = binary(&pattern(16 * 1024, 1));
+    for frames in [vec![text("small"); 16], vec![large, text("small")]] {
+        let (_, writes) = echo(&mut driven, &mut peer, &seen, &frames);
+        let [write] = &writes[..] else { panic!("{} writes", writes.len()) };
+        assert_eq!(write.parts.len(), 1);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_take_a_large_answer_is_read_no_more() {
+    let (mut driven, mut peer, _seen) = driven(options(|options| options.outgoing_limit = 1000));
+    let mut memory = vec![0; 256 * 1024];
+    let large = binary(&pattern(32 * 1024, 1));
+    let mut answers = 0;
+    let mut turn = Turn::Done;
+    // The sockets hold a few of them.
+    while turn == Turn::Done && answers < 1000 {
+        peer.send(large.clone());
+        turn = driven.read(&mut memory, |writer, message| {
+            writer.send(message).expect("open");
+            answers += 1;
+            ControlFlow::Continue(())
+        });
+    }
+    assert_eq!(turn, Turn::Held, "after {answers} answers");
+    let waiting = driven.writer().queued();
+    assert!((1..=32 * 1024 + 4).contains(&waiting), "{waiting} bytes wait: one answer at most");
+    while !driven.write() {
+        assert!(peer.frame() == large);
+        answers -= 1;
+    }
+    for _ in 0..answers {
+        assert!(peer.frame() == large);
+    }
+}
