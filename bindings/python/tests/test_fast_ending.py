@@ -68,6 +68,13 @@ class Ending(unittest.TestCase):
             with self.assertRaises(RuntimeError):
                 use()
 
+    def test_a_server_says_where_it_is_and_which_argument_it_does_not_know(self) -> None:
+        with Server("127.0.0.1", 0) as server:
+            self.assertEqual(repr(server), f"<raddle.fast.Server on 127.0.0.1:{server.address[1]}>")
+        self.assertEqual(repr(server), "<raddle.fast.Server, closed>")
+        with self.assertRaisesRegex(TypeError, r"Server\(\) .* 'on_mesage'"):
+            Server("127.0.0.1", 0, on_mesage=print)
+
     def test_shutdown_ends_serve_forever_from_within_a_function(self) -> None:
         with Server("127.0.0.1", 0, on_message=lambda connection, message: server.shutdown()) as server:
             with Plain(server.address) as client:

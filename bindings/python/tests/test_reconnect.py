@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import socket
 import threading
 import unittest
@@ -12,6 +13,7 @@ from support import LIMIT, eventually, serving
 
 import raddle
 from raddle._native import abi
+from raddle._settings import client_settings
 
 
 class Connections(unittest.TestCase):
@@ -111,6 +113,15 @@ class Connections(unittest.TestCase):
             self.assertEqual((websocket.request.path, websocket.request.headers["x-question"]), ("/room", "who?"))
             self.assertEqual((websocket.response.status_code, websocket.response.headers["x-answer"]), (101, "who?"))
             websocket.close()
+
+    def test_take_the_options_of_connect_with_their_defaults(self) -> None:
+        with self.assertRaisesRegex(TypeError, r"reconnect\(\) .* 'nope'"):
+            raddle.reconnect("ws://127.0.0.1:1/", nope=1)
+        there = inspect.signature(raddle.connect).parameters
+        for name, parameter in inspect.signature(client_settings).parameters.items():
+            # What is filled in before.
+            if name in there and name not in ("user_agent_header", "proxy"):
+                self.assertEqual(parameter.default, there[name].default, name)
 
     def test_tell_where_they_lead_and_no_secrets(self) -> None:
         connections = raddle.reconnect("ws://user:secret@127.0.0.1:1/a@b?token=secret")

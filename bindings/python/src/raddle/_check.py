@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import socket
 from ssl import SSLSocket
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from . import _constants as c
 from .deflate import Deflate
@@ -79,6 +80,13 @@ def function(value: object, name: str) -> Callable[..., Any] | None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be callable or None, not {type(value).__name__}")
     return value
+
+
+def names(given: Mapping[str, object], function: Callable[..., object], of: str) -> None:
+    """That a function knows what is handed on to it, in the name of what the program has called."""
+    for name in given:
+        if name not in inspect.signature(function).parameters:
+            raise TypeError(f"{of}() got an unexpected keyword argument {name!r}")
 
 
 def texts(value: object, name: str) -> list[str]:

@@ -33,7 +33,8 @@ def failure(status: int, what: str = "") -> Exception:
         kind = SSLCertVerificationError if what.startswith("the server's certificate ") else SSLError
         return kind(1, what)
     if status == c.ERR_IO:
-        if what.startswith("the name has no address"):
+        # Of a client in words of the library, of a server in those of Rust.
+        if what.startswith("the name has no address") or "failed to lookup address" in what:
             return socket.gaierror(socket.EAI_NONAME, what)
         # What the operating system has said has its number with it, by which Python chooses the subclass.
         number = _NUMBER.search(what)

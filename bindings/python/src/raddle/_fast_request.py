@@ -116,6 +116,9 @@ class Request:
     def __del__(self) -> None:
         self.drop()
 
+    def __repr__(self) -> str:
+        return f"<raddle.fast.Request {self.target}>" if self._handle else "<raddle.fast.Request, decided on>"
+
     def _known(self) -> int:
         if not self._handle:
             raise RuntimeError("the request was decided on before")

@@ -113,7 +113,7 @@ def client_settings(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     close_timeout: float | None = 10,
-    message_timeout: float | None = 60,
+    message_timeout: float | None = None,
     write_timeout: float | None = 30,
     min_rate: int = 16 * 1024,
     max_size: int | tuple[int | None, int | None] | None = MEBIBYTE,

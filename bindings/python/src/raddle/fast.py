@@ -109,6 +109,7 @@ class Server:
             _check.function(on_close, "on_close"),
             _check.function(on_unsent, "on_unsent"),
         )
+        _check.names(settings, server_config, type(self).__name__)
         settings.setdefault("any_origin", False)
         config = server_config(c.ENGINE_QUEUE, host=host, port=port, **settings)
         set_up(config.value, identities, outgoing_limit, when_full, on_request is not None)
@@ -293,6 +294,14 @@ class Server:
                 self._give()
         finally:
             self._free()
+
+    def __repr__(self) -> str:
+        if not self.handle:
+            return "<raddle.fast.Server, closed>"
+        try:
+            return "<raddle.fast.Server on %s:%d>" % self.address
+        except LookupError:
+            return "<raddle.fast.Server>"
 
     def __enter__(self) -> Server:
         return self

@@ -15,7 +15,7 @@ from ._native import abi
 from ._refusals import refused
 from ._text import text_in
 from ._wait import sliced
-from .client import ClientConnection, settings_for, unix_uri
+from .client import ClientConnection, connect, settings_for, unix_uri
 from .exceptions import InvalidURI, ProtocolError
 from .typing import PathLike
 
@@ -57,6 +57,7 @@ class reconnect:
         self._additional_headers = options.get("additional_headers")
         if options.get("sock") is not None:
             raise ValueError("sock serves one connection only")
+        _check.names(options, connect, "reconnect")
         client = settings_for(uri, **options)
         try:
             self._handle = Handle(

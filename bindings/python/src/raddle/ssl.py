@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import os
+import ssl as standard
 from pathlib import Path
 from ssl import SSLCertVerificationError, SSLError
 from typing import Any
@@ -184,9 +185,10 @@ def client_tls(context: object, client: int) -> None:
 
 def _checked(context: object, protocol: Purpose) -> SSLContext:
     if not isinstance(context, SSLContext):
-        kind = f"{type(context).__module__}.{type(context).__qualname__}"
+        if not isinstance(context, standard.SSLContext):
+            raise TypeError(f"ssl must be a raddle.ssl.SSLContext, not {type(context).__name__}")
         raise TypeError(
-            f"ssl must be a raddle.ssl.SSLContext, not {kind}: the standard library's contexts do not give their key away;"
+            "ssl must be a raddle.ssl.SSLContext, not ssl.SSLContext: the standard library's contexts do not give their key away;"
             " use `from raddle import ssl`, which has the same constructors"
         )
     if context.protocol is not protocol:
