@@ -76,6 +76,10 @@ class Interrupted(unittest.TestCase):
                 self.assertEqual(raised, [], number)
             # It was interrupted somewhere, and whoever receives at the same time as another is told so.
             self.assertGreater(number, 10)
+            # Nothing is on its way any more.
+            websocket.send("last")
+            while websocket.recv(LIMIT) != "last":
+                pass
             other = threading.Thread(target=lambda: websocket.recv(LIMIT))
             other.start()
 
