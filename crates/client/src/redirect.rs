@@ -72,6 +72,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_leads_from_an_encrypted_connection_to_a_plain_one() {
+        // Hostile input 107.
+        let lead = |from: &str, location: &str| {
+            let headers = [("Location", location.as_bytes())];
+            let answer = Answer { status: 302, ..Answer::opening(headers.into_iter()) };
+            target(&from.parse().expect("a URL"), &answer)
+        };
+        for location in ["ws://a/", "http://a/", "HTTP://b:443/c", "Ws://a:443/"] {
+            let led = lead("wss://a/", location);
+            assert!(matches!(led, Err(ConnectError::Redirect(RedirectError::Downgrade))), "{location}: {led:?}");
+        }
+        for (from, location, to) in [
+            ("wss://a/", "//a:80/b", "wss://a:80/b"),
+            ("wss://a/", "/b", "wss://a/b"),
+            ("wss://a/", "https://b/", "wss://b/"),
+            ("ws://a/", "https://b/", "wss://b/"),
+            ("ws://a/", "http://b/", "ws://b/"),
+        ] {
+            let led = lead(from, location).unwrap_or_else(|error| panic!("{location}: {error}"));
+            assert_eq!(led, to.parse().expect("a URL"), "{from} and {location}");
+        }
+    }
+
+    #[test]
     fn references_are_resolved_as_in_rfc_3986() {
         let from: Url = "ws://a:8080/b/c/d;p?q".parse().expect("a URL");
         // From section 5.4, as far as they have no fragment.

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raddle::{Client, ConnectError, Proxy, Stage};
+use raddle::{Client, ConnectError, Proxy, RedirectError, Request, Response, Stage};
 
 use crate::authority::Authority;
 use crate::support::*;
@@ -66,6 +66,37 @@ fn the_way_through_a_proxy_is_encrypted_to_its_end() {
         let client = client(&authority).proxy(proxy(scheme, echo_server.address.port()));
         echo(&mut client.connect(&echo_server.url("localhost")).expect("it leads there"), scheme);
     }
+}
+
+#[test]
+fn a_redirect_to_a_server_without_tls_is_not_followed() {
+    // Hostile input 107.
+    let authority = Authority::new("ours");
+    let plain = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = plain.local_addr().expect("bound");
+    let server = Echo::start_with(Engine::Threads, &tls(&authority.local()), |builder| {
+        builder.on_request(move |request: Request| {
+            let location = match request.target() {
+                "/ws" => format!("ws://{address}/"),
+                "/http" => format!("http://{address}/"),
+                _ => {
+                    let _ = request.accept();
+                    return;
+                }
+            };
+            let found = Response::new(302).and_then(|answer| answer.header("Location", location));
+            let _ = request.respond(found.expect("it is in order"));
+        })
+    });
+    let client = client(&authority).redirects(5).bearer("secret");
+    let url = server.url("localhost");
+    for scheme in ["ws", "http"] {
+        let led = client.connect(&format!("{url}{scheme}")).map(drop);
+        assert!(matches!(led, Err(ConnectError::Redirect(RedirectError::Downgrade))), "{scheme}: {led:?}");
+    }
+    echo(&mut client.connect(&url).expect("it serves"), "Hello");
+    plain.set_nonblocking(true).expect("a socket");
+    assert!(plain.accept().is_err(), "the client has been there");
 }
 
 #[test]
