@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use raddle_core::deflate::{Compressor, census};
-use raddle_core::{Deflate, Limits, Message, Progress, Receiver, SendError, Sender};
+use raddle_core::{Deflate, Header, Limits, Message, Progress, Receiver, Rsv1, SendError, Sender};
 
 const DEFLATE: Deflate = Deflate {
     level: 1,
@@ -131,6 +131,46 @@ fn a_message_that_does_not_get_smaller_is_sent_as_it_is_where_that_costs_no_cont
             let payload = compressor.compress_fragment(Message::Binary(&again), Progress::Last);
             assert_eq!(Oracle::new(15).message(payload.as_bytes()), Ok(again));
         }
+    }
+}
+
+#[test]
+fn what_does_not_get_smaller_arrives_whatever_its_length_and_is_hardly_longer() {
+    // Hostile input 219.
+    let noise = messages().swap_remove(messages().len() - 2);
+    for no_takeover in [false, true] {
+        let deflate = Deflate { server_no_context_takeover: no_takeover, ..DEFLATE };
+        let (mut sender, mut compressor) = (Sender::server(), Compressor::new(&deflate, SERVER));
+        let mut oracle = Oracle::new(15);
+        let (mut plain, mut compressed) = (0, 0);
+        for length in [1, 300, 16_383, 16_384, 32_768, 65_535, 65_536, 70_000] {
+            let message = &noise[..length];
+            if no_takeover {
+                oracle.forget();
+            }
+            sender.send(compressor.compress(Message::Binary(message))).expect("nothing was closed");
+            let frame = written(&mut sender);
+            let (header, start) =
+                Header::parse(&frame, CLIENT, Rsv1::Compressed).expect("a valid header").expect("a whole header");
+            let payload = &frame[start..];
+            if header.rsv1 {
+                compressed += 1;
+                // Fixed codes have nine bits for a byte at most (RFC 1951, section 3.2.6).
+                assert!(payload.len() <= length + length / 8 + 16, "{} bytes for {length}", payload.len());
+                assert!(oracle.message(payload).as_deref() == Ok(message), "{length} bytes");
+            } else {
+                plain += 1;
+                assert!(payload == message, "{length} bytes");
+            }
+            // The window is what the peer has, whichever way the message went.
+            let again = [&message[..length.min(500)], &[b'a'; 30]].concat();
+            if no_takeover {
+                oracle.forget();
+            }
+            let data = compressor.compress_fragment(Message::Binary(&again), Progress::Last);
+            assert_eq!(oracle.message(data.as_bytes()), Ok(again), "behind {length} bytes");
+        }
+        assert!(plain > 0 && (compressed > 0 || no_takeover), "{plain} plain, {compressed} compressed");
     }
 }
 

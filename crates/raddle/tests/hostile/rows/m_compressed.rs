@@ -90,10 +90,10 @@ fn sizes() -> Vec<Case> {
         }
     }
     rows.push(fail(200, 1009, "a header above the limit", [announce(0xc2, 10_001)]).on(small()).deflated(TAKEOVER));
-    // What does not get smaller, at the boundaries of stored blocks.
+    // What the peer's compressor could not make smaller, at the boundaries of stored blocks.
     for length in [1, 300, 16_383, 65_535, 65_536, 70_000] {
         let noise = noise(length);
-        let row = accept(219, format!("{length} random bytes"), [frame(0xc2, deflate(&noise))], [saw_binary(noise)]);
+        let row = accept(220, format!("{length} random bytes"), [frame(0xc2, deflate(&noise))], [saw_binary(noise)]);
         rows.push(row.deflated(TAKEOVER));
     }
     rows
