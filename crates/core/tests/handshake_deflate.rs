@@ -170,6 +170,7 @@ fn a_client_takes_what_its_offer_allows() {
 
 #[test]
 fn a_client_fails_the_handshake_where_the_response_does_not_keep_to_its_offer() {
+    // Hostile inputs 98 to 100.
     for (offered, accepted) in [
         (None, &["permessage-deflate"][..]),
         (Some(ANY), &["permessage-foo"]),

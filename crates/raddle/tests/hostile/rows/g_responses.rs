@@ -3,6 +3,7 @@
 use super::{Case, Setup};
 use crate::case::{Fault, connects, unopened};
 use crate::head::{Head, SAMPLE_ACCEPT, response};
+use raddle::Deflate;
 use raddle::core::handshake::accept_value;
 
 pub(super) fn rows() -> Vec<Case> {
@@ -113,32 +114,72 @@ fn subprotocols() -> Vec<Case> {
     rows
 }
 
+/// What the client offers. What it sends is as it is, so that the peer need not inflate.
+const OFFERED: Deflate = Deflate {
+    level: 1,
+    threshold: usize::MAX,
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
+};
+/// Windows of 10 and 9 bits.
+const SMALL: Deflate = Deflate { server_max_window_bits: 10, client_max_window_bits: 9, ..OFFERED };
+
 fn extensions() -> Vec<Case> {
     let with = |value: &str| response().add("Sec-WebSocket-Extensions", value);
     let mut rows = Vec::new();
     for (number, value) in [
         (98, "permessage-deflate"),
         (98, "x-unknown; a=b"),
-        (98, "permessage-deflate, permessage-deflate"),
         (98, ";;"),
-        (99, "permessage-deflate; unknown"),
-        (99, "permessage-deflate; server_no_context_takeover; server_no_context_takeover"),
-        (99, "permessage-deflate; server_no_context_takeover=1"),
-        (99, "permessage-deflate; server_max_window_bits=0"),
-        (99, "permessage-deflate; server_max_window_bits=7"),
-        (99, "permessage-deflate; server_max_window_bits=16"),
-        (99, "permessage-deflate; server_max_window_bits=1000"),
-        (99, "permessage-deflate; server_max_window_bits=08"),
-        (99, "permessage-deflate; server_max_window_bits="),
-        (99, "permessage-deflate; server_max_window_bits=-1"),
-        (99, "permessage-deflate; client_max_window_bits"),
         (99, "permessage-deflate; client_max_window_bits=15"),
-        (100, "permessage-deflate; server_max_window_bits=15"),
     ] {
         rows.push(unopened(number, Fault::Extension, format!("not offered: {value}"), with(value)));
     }
+    for (number, offered, value) in [
+        (98, OFFERED, "x-unknown; a=b"),
+        (98, OFFERED, "permessage-deflate, permessage-deflate"),
+        (98, OFFERED, "permessage-deflate, x-unknown"),
+        (99, OFFERED, "permessage-deflate; unknown"),
+        (99, OFFERED, "permessage-deflate; server_no_context_takeover; server_no_context_takeover"),
+        (99, OFFERED, "permessage-deflate; server_no_context_takeover=1"),
+        (99, OFFERED, "permessage-deflate; client_no_context_takeover=true"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=0"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=7"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=16"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=1000"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=08"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits="),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=-1"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=99999999999999999999"),
+        (99, OFFERED, "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10"),
+        (99, OFFERED, "permessage-deflate; client_max_window_bits"),
+        (99, SMALL, "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10"),
+        (100, SMALL, "permessage-deflate; server_max_window_bits=11; client_max_window_bits=9"),
+        (100, SMALL, "permessage-deflate; client_max_window_bits=9"),
+    ] {
+        let name = format!("{value:?} to an offer of {} bits", offered.server_max_window_bits);
+        let setup = Setup { deflate: Some(offered), ..Setup::default() };
+        rows.push(unopened(number, Fault::Extension, name, with(value)).on(setup));
+    }
+    // What keeps to the offer opens the connection: it is the values above that do not.
+    for (number, offered, value) in [
+        (98, OFFERED, "permessage-deflate"),
+        (99, OFFERED, "permessage-deflate; server_no_context_takeover; server_max_window_bits=15"),
+        (99, OFFERED, "permessage-deflate; client_max_window_bits=\"9\""),
+        (99, SMALL, "permessage-deflate; server_max_window_bits=10; client_max_window_bits=9"),
+        (100, SMALL, "permessage-deflate; server_max_window_bits=9; client_max_window_bits=9"),
+    ] {
+        let name = format!("{value:?}, which was offered");
+        rows.push(connects(number, name, with(value)).on(Setup { deflate: Some(offered), ..Setup::default() }));
+    }
     let lines = with("permessage-deflate").add("Sec-WebSocket-Extensions", "permessage-deflate");
-    rows.push(unopened(98, Fault::Extension, "extensions on two lines", lines));
+    for deflate in [None, Some(OFFERED)] {
+        let row = unopened(98, Fault::Extension, "extensions on two lines", lines.clone());
+        rows.push(row.on(Setup { deflate, ..Setup::default() }));
+    }
     rows.push(connects(98, "an empty list of extensions", with("")));
     rows
 }

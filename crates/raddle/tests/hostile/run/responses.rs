@@ -37,7 +37,7 @@ fn parse(case: &Case, input: &[u8], cuts: &Cuts) -> Result<(Option<String>, usiz
         // The sample's, decoded.
         key: *b"the sample nonce",
         subprotocols: case.setup.subprotocols,
-        deflate: None,
+        deflate: case.setup.deflate,
         origin: None,
         headers: &[],
     };
