@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -56,10 +57,10 @@ impl Relay {
                     break;
                 }
                 let (peer, config) = (peer.expect("a peer"), Arc::clone(&config));
-                relayed.retain(|thread| !thread.is_finished());
+                relayed.extract_if(.., |thread| thread.is_finished()).for_each(whole);
                 relayed.push(thread::spawn(move || relay(peer, server, config)));
             }
-            relayed.into_iter().for_each(|thread| thread.join().expect("it does not panic"));
+            relayed.into_iter().for_each(whole);
         });
         Self { address, stopped, thread: Some(thread) }
     }
@@ -69,10 +70,19 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
         drop(TcpStream::connect(self.address));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        // A relay that has panicked has lost what a peer or the server has said.
+        if let Err(panic) = thread.join()
+            && !thread::panicking()
+        {
+            resume_unwind(panic);
         }
     }
+}
+
+/// Waits for a thread, which may not have panicked.
+fn whole(thread: JoinHandle<()>) {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 /// Carries one connection. What ends it on one side, ends it on the other in the same way.
@@ -81,9 +91,8 @@ fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
     let (from, to) = (peer.peer_addr(), peer.local_addr());
     let Ok((from, to)) = from.and_then(|from| Ok((from, to?))) else { return };
     let word = format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());
-    stream.write_all(word.as_bytes()).expect("the server reads");
     peer.set_nodelay(true).expect("a socket");
-    let Ok(tls) = Tls::open(stream, config) else {
+    let Ok(tls) = stream.write_all(word.as_bytes()).and_then(|()| Tls::open(stream, config)) else {
         // The server has no place, or no time.
         return reset(&peer);
     };
