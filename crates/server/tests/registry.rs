@@ -3,12 +3,14 @@
 mod common;
 
 use std::collections::HashSet;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use common::*;
 use parking_lot::Mutex;
+use raddle_core::OpCode;
 use raddle_core::handshake::Offer;
 use raddle_server::{Cause, Close, CloseCode, ConnectionId, Phase, SendError, Server, Snapshot};
 
@@ -170,7 +172,6 @@ fn any_thread_can_write_to_a_connection_by_its_id() {
 
 #[test]
 fn connections_that_come_and_go_are_told_one_at_a_time_or_not_at_all() {
-    // Hostile input 286, as an application does it, by the registry.
     let server = echoing(|builder| builder);
     let coming: Vec<_> = (0..4)
         .map(|_| {
@@ -178,8 +179,7 @@ fn connections_that_come_and_go_are_told_one_at_a_time_or_not_at_all() {
             thread::spawn(move || {
                 for number in 0..40 {
                     let mut client = connect(&server);
-                    client.send(text("echo"));
-                    while client.frame() != text("echo") {}
+                    assert_echo(&mut client);
                     if number % 2 == 0 {
                         say_goodbye(client);
                     }
@@ -193,13 +193,86 @@ fn connections_that_come_and_go_are_told_one_at_a_time_or_not_at_all() {
         assert_eq!(ids.len(), connections.len(), "{connections:?}");
         for connection in connections {
             assert_eq!(connection.info.is_none(), connection.phase == Phase::Connecting, "{connection:?}");
-            if let Some(writer) = server.connection(connection.id) {
-                let _ = writer.send("Hello, whoever you are");
-            }
         }
         assert!(server.metrics().connections <= 8);
     }
     coming.into_iter().for_each(|thread| join(thread, LIMIT));
     eventually("all have left", || server.connections().is_empty());
     finish(&server);
+}
+
+#[test]
+fn whoever_comes_and_goes_hears_each_broadcast_of_its_time_once_and_in_order() {
+    // Hostile input 286, as an application does it, by the registry.
+    let server = echoing(|builder| builder);
+    whoever_comes_and_goes_hears_each(&server, |server, message| {
+        for connection in server.connections() {
+            if let Some(writer) = server.connection(connection.id) {
+                // It may be leaving.
+                let _ = writer.send(message);
+            }
+        }
+    });
+    finish(&server);
+}
+
+#[test]
+fn whoever_comes_and_goes_hears_each_message_to_all_once_and_in_order() {
+    // Hostile input 286, by the library's broadcast.
+    let server = echoing(|builder| builder);
+    whoever_comes_and_goes_hears_each(&server, |server, message| {
+        server.broadcast(message, None);
+    });
+    finish(&server);
+}
+
+/// Has `tell` tell one number after the other to all, while clients come, listen for a while and go.
+fn whoever_comes_and_goes_hears_each(server: &Server, tell: fn(&Server, &str)) {
+    let (begun, done) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (server, begun, done) = (server.clone(), Arc::clone(&begun), Arc::clone(&done));
+            thread::spawn(move || {
+                for round in 0..25_usize {
+                    come_listen_and_go(&server, 1 + round % 7, &begun, &done);
+                }
+            })
+        })
+        .collect();
+    let mut number = 0;
+    while clients.iter().any(|thread| !thread.is_finished()) {
+        number += 1;
+        begun.store(number, Ordering::SeqCst);
+        tell(server, &number.to_string());
+        done.store(number, Ordering::SeqCst);
+        // So that those who listen keep up.
+        thread::sleep(Duration::from_micros(100));
+    }
+    clients.into_iter().for_each(|thread| join(thread, LIMIT));
+    eventually("all have left", || server.connections().is_empty());
+}
+
+/// Hears so many numbers and what else comes before the server's Close: all that were told from the first moment to the last.
+fn come_listen_and_go(server: &Server, count: usize, begun: &AtomicU32, done: &AtomicU32) {
+    let mut client = connect(server);
+    let at_first = begun.load(Ordering::SeqCst);
+    let number = |frame: &Frame| -> u32 {
+        assert!(frame.opcode == OpCode::Text && frame.fin, "{frame:?}");
+        std::str::from_utf8(&frame.payload).expect("text").parse().expect("a number")
+    };
+    let mut heard: Vec<u32> = (0..count).map(|_| number(&client.frame())).collect();
+    let at_last = done.load(Ordering::SeqCst);
+    client.send(close(1000, ""));
+    loop {
+        let frame = client.frame();
+        if frame.opcode == OpCode::Close {
+            break;
+        }
+        heard.push(number(&frame));
+    }
+    client.expect_end();
+    let (first, last) = (heard[0], heard[heard.len() - 1]);
+    assert!(heard.iter().copied().eq(first..=last), "{heard:?}");
+    assert!(first <= at_first + 1, "it was open when {at_first} was told, and has heard {first} first");
+    assert!(last >= at_last, "it has heard {last} last, and was there when {at_last} had been told");
 }
