@@ -149,6 +149,33 @@ fn whoever_is_told_of_the_end_may_use_the_connection() {
 }
 
 #[test]
+fn a_thousand_ends_each_of_which_brings_about_the_next_leave_the_stack_alone() {
+    // Hostile input 296: no send calls a function of the program; what calls one within another is the end, which is told by whom
+    // it is brought about.
+    const COUNT: usize = 1000;
+    let told = Arc::<Mutex<Vec<usize>>>::default();
+    let mut connections: Vec<(Connection, std::os::unix::net::UnixStream)> = Vec::new();
+    for number in 0..COUNT {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+        let mut opening = Opening::new(Role::Server, options(|_| ()));
+        let (told, next) = (Arc::clone(&told), connections.last().map(|(connection, _)| connection.writer()));
+        opening.on_end = Some(Box::new(move |_, _| {
+            told.lock().push(number);
+            if let Some(next) = next {
+                assert!(next.send("within").is_ok());
+                next.cut(Cause::Shutdown);
+            }
+        }));
+        let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
+        connections.push((connection, theirs));
+    }
+    let last = connections.last().expect("a thousand").0.writer();
+    // On a stack as threads have by default.
+    within(LIMIT, move || last.cut(Cause::Shutdown));
+    assert!(told.lock().iter().copied().eq((0..COUNT).rev()), "{:?}", told.lock().len());
+}
+
+#[test]
 fn the_end_of_a_connection_that_is_dropped_is_told_too() {
     // Hostile input 281.
     let told = Arc::<Mutex<Vec<_>>>::default();
