@@ -194,14 +194,15 @@ fn a_servers_large_payload_is_written_from_where_it_is_with_its_header() {
 
 #[test]
 fn a_client_masks_each_frame_with_a_new_key_and_leaves_the_payload_alone() {
-    // Hostile inputs 361 and 363.
+    const SMALL: usize = 4000;
+    // Hostile inputs 361 and 363, scaled down to some thousand frames of one process.
     let (connection, mut peer) = against_peer(Role::Client, options(|_| ()));
     let payload = pattern(100_000, 1);
     let before = payload.clone();
     let sending = {
         let writer = connection.writer();
         thread::spawn(move || {
-            for _ in 0..200 {
+            for _ in 0..SMALL {
                 writer.send(b"small").expect("open");
             }
             writer.ping(b"ping").expect("open");
@@ -212,18 +213,27 @@ fn a_client_masks_each_frame_with_a_new_key_and_leaves_the_payload_alone() {
             payload
         })
     };
-    for _ in 0..200 {
+    for _ in 0..SMALL {
         assert_eq!(peer.frame(), binary(b"small"));
     }
     assert_eq!([peer.frame(), peer.frame()], [ping(b"ping"), binary(&before)]);
     assert_eq!([peer.frame(), peer.frame()], [fragment(OpCode::Binary, b"one"), last_fragment(b"two")]);
     assert_eq!(join(sending, LIMIT), before);
-    let mut keys = peer.keys;
-    assert_eq!(keys.len(), 204);
+    let mut keys: Vec<u32> = peer.keys.into_iter().map(u32::from_be_bytes).collect();
+    assert_eq!(keys.len(), SMALL + 4);
+    // What counts, or tells the time, leaves most bits as they were or changes them in step.
+    let between = keys.windows(2).map(|pair| pair[0] ^ pair[1]).collect();
+    for numbers in [&keys, &between] {
+        for bit in 0..32 {
+            let set = numbers.iter().filter(|number| *number >> bit & 1 == 1).count();
+            // Half are set, seven standard deviations more or less.
+            assert!(set.abs_diff(SMALL / 2) < 240, "bit {bit} is set in {set} of {}", numbers.len());
+        }
+    }
     keys.sort_unstable();
     keys.dedup();
-    // Two of 204 random keys are the same in one of 200,000 runs.
-    assert!(keys.len() >= 203, "{} keys for 204 frames", keys.len());
+    // Two pairs of 4,000 random keys are the same in one of 300,000 runs.
+    assert!(keys.len() >= SMALL + 4 - 1, "{} keys", keys.len());
 }
 
 #[test]
