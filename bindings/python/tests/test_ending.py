@@ -1,12 +1,14 @@
-"""The ends of interpreters, processes and objects that nobody has closed. Hostile inputs 318, 321, 322, 327, 329, 330, 331."""
+"""The ends of interpreters, processes and objects that nobody has closed."""
 
 from __future__ import annotations
 
 import gc
 import random
+import re
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 import weakref
 from pathlib import Path
@@ -65,6 +67,7 @@ for port in list(ports):
     threading.Thread(target=talk, args=(port,), daemon=True).start()
     threading.Thread(target=wait, args=(port,), daemon=True).start()
 time.sleep(float(sys.argv[1]))
+print(time.monotonic(), flush=True)
 sys.exit(7)
 """
 
@@ -154,6 +157,8 @@ class Interpreters(unittest.TestCase):
             moment = random.uniform(0, 0.3)
             done = run(EXITS, str(moment))
             self.assertEqual(done.returncode, 7, f"after {moment}: {done.stdout}{done.stderr}")
+            # The clock of all processes. Four times what it may take, on a busy machine.
+            self.assertLess(time.monotonic() - float(done.stdout), 8, f"after {moment}")
 
     def test_that_were_forked_say_so_and_leave_the_first_one_alone(self) -> None:
         # Hostile input 329.
@@ -174,7 +179,7 @@ class Interpreters(unittest.TestCase):
         ):
             done = run("import raddle", environment={"RADDLE_LIBRARY": path})
             self.assertEqual(done.returncode, 1)
-            self.assertRegex(done.stderr.splitlines()[-1], "^ImportError: raddle 0.1.0 ")
+            self.assertRegex(done.stderr.splitlines()[-1], f"^ImportError: raddle {re.escape(raddle.__version__)} ")
             self.assertRegex(done.stderr, word)
 
     def test_with_a_library_for_another_machine_say_so(self) -> None:
@@ -204,7 +209,7 @@ class Interpreters(unittest.TestCase):
     def test_with_another_library_name_both_versions(self) -> None:
         # Hostile input 331.
         done = run("import _ctypes, os; os.environ['RADDLE_LIBRARY'] = _ctypes.__file__; import raddle")
-        self.assertRegex(done.stderr.splitlines()[-1], "^ImportError: raddle needs|^ImportError: raddle 0.1.0 needs .* unknown")
+        self.assertRegex(done.stderr.splitlines()[-1], f"^ImportError: raddle (?:{re.escape(raddle.__version__)} )?needs .* unknown")
 
 
 class Objects(unittest.TestCase):

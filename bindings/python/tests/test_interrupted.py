@@ -1,4 +1,4 @@
-"""Ctrl-C in every call that waits. Hostile input 320. And the interpreter's lock, which none of them holds. Hostile input 326."""
+"""Ctrl-C in every call that waits, and the interpreter's lock, which none of them holds."""
 
 from __future__ import annotations
 
@@ -54,13 +54,22 @@ def count():
     while True:
         counted[0] += 1
 
+def rate():
+    before, begun = counted[0], time.monotonic()
+    time.sleep(0.1)
+    return (counted[0] - before) / (time.monotonic() - begun)
+
+threading.Thread(target=count, daemon=True).start()
+alone = rate()
+
 def interrupt():
     time.sleep(0.3)
-    counter = threading.Thread(target=count, daemon=True)
-    counter.start()
-    time.sleep(0.2)
     global sent, while_waiting
-    while_waiting = counted[0]
+    # The machine may have others to serve: one look in fifty has to find the thread as free as it was alone.
+    for _ in range(50):
+        while_waiting = rate()
+        if while_waiting > alone / 2:
+            break
     sent = time.monotonic()
     # To this thread in every other case: the call itself is not interrupted then.
     if sys.argv[1] == "here":
@@ -75,7 +84,7 @@ except KeyboardInterrupt:
     late = time.monotonic() - sent
     # It would have waited for seconds, and some for good.
     assert late < 3, late
-    assert while_waiting > 1000, "the other thread did not run: %d" % while_waiting
+    assert while_waiting > alone / 2, "the other thread was held up: %d, and %d alone" % (while_waiting, alone)
     print("interrupted", round(late, 3))
     # The objects are usable, or closed.
     assert websocket.state is not None
@@ -87,6 +96,7 @@ os._exit(1)
 
 class EveryCall(unittest.TestCase):
     def test_that_waits_ends_with_keyboard_interrupt_and_lets_other_threads_run(self) -> None:
+        # Hostile inputs 320 and 326.
         for number, (name, (set_up, call)) in enumerate(CALLS.items()):
             with self.subTest(name):
                 program = PROGRAM.replace("SET_UP", set_up).replace("CALL", call)

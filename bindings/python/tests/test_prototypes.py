@@ -1,4 +1,4 @@
-"""The table of C functions, the numbers and the message structure against include/raddle.h. Hostile input 333."""
+"""The table of C functions, the numbers and the message structure against include/raddle.h."""
 
 import ctypes
 import re
@@ -16,6 +16,7 @@ class EveryFunction(unittest.TestCase):
         self.assertEqual(sorted(declared()), sorted(_prototypes.PROTOTYPES))
 
     def test_returns_and_takes_what_the_header_says(self) -> None:
+        # Hostile input 333.
         for name, (result, arguments) in declared().items():
             with self.subTest(name):
                 expected = [c_type(result)] + [c_type(argument) for argument in arguments]

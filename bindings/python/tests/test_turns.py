@@ -1,4 +1,4 @@
-"""Who may receive, whatever Ctrl-C has interrupted. Hostile input 320."""
+"""Who may receive, whatever Ctrl-C has interrupted."""
 
 from __future__ import annotations
 
@@ -98,6 +98,7 @@ class Interrupted(unittest.TestCase):
             self.assertFalse(other.is_alive())
 
     def test_recv_lets_others_receive(self) -> None:
+        # Hostile input 320.
         self.check(lambda websocket: None, lambda websocket: websocket.recv(0))
 
     def test_recv_of_a_message_lets_others_receive(self) -> None:
