@@ -163,6 +163,7 @@ fn leave_told<S: Stream>(mut client: Peer<S>) {
 
 #[test]
 fn it_makes_no_difference_how_the_bytes_arrive() {
+    // Hostile input 8: support is on, and the header is in order.
     let address = "192.0.2.7:1001";
     for way in WAYS {
         let host = way.behind(|builder| builder);
@@ -188,6 +189,7 @@ fn it_makes_no_difference_how_the_bytes_arrive() {
 
 #[test]
 fn what_a_trusted_proxy_says_wrong_is_refused_and_counted() {
+    // Hostile input 8: malformed and oversized headers.
     let proxy_protocol = [
         &b"PROXY TCP4 192.0.2.256 192.0.2.254 1 443\r\n"[..],
         b"PROXY TCP4 192.0.2.7\r\n",
@@ -234,6 +236,7 @@ fn what_a_trusted_proxy_says_wrong_is_refused_and_counted() {
 
 #[test]
 fn an_address_that_the_proxy_does_not_tell_is_its_own() {
+    // Hostile input 8: what follows LOCAL is passed over, as the specification of the PROXY protocol has it (section 2.2).
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\x04junk";
     let untold: [(&Way, &[u8], &str); 6] = [
         (&WAYS[0], b"PROXY UNKNOWN\r\n", ""),
@@ -262,6 +265,7 @@ fn an_address_that_the_proxy_does_not_tell_is_its_own() {
 
 #[test]
 fn a_peer_that_is_not_trusted_cannot_say_who_it_is() {
+    // Hostile input 8: a header from a source that is not trusted.
     let client: SocketAddr = "192.0.2.7:1001".parse().expect("an address");
     for way in WAYS {
         let trusted: [TrustedProxy; 2] = ["10.0.0.0/8", "unix"].map(|it| it.parse().expect("a network"));
