@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use raddle::{Client, ConnectError, Refusal, Server, TlsError};
@@ -212,11 +213,11 @@ fn a_reset_at_any_byte_of_the_handshake_leaves_nothing() {
 }
 
 #[test]
-fn handshakes_that_stand_still_end_with_their_time_and_hold_nobody_up() {
-    // Hostile input 239: one deadline for TLS and HTTP, whatever of them has come.
+fn handshakes_that_stand_still_or_drip_end_with_their_time_and_hold_nobody_up() {
+    // Hostile input 239: one deadline for TLS and HTTP, whatever of them has come, and however slowly.
     for engine in ENGINES {
         let authority = Authority::new("ours");
-        let time = Duration::from_millis(1500);
+        let time = Duration::from_secs(3);
         let echo_server = Echo::start_with(engine, &tls(&authority.local()), |builder| builder.handshake_timeout(time));
         let mut opened = client(&authority).connect(&echo_server.url("localhost")).expect("it is quick");
         let hello = hello(config(&authority, |_| ()));
@@ -230,15 +231,35 @@ fn handshakes_that_stand_still_end_with_their_time_and_hold_nobody_up() {
         let mut silent = Raw::open(echo_server.address, config(&authority, |_| ()));
         silent.write(&REQUEST[..30]);
         stopped.push(silent.stream);
-        while begun.elapsed() < time / 2 {
+        let mut dripping = connect(echo_server.address);
+        stopped.push(dripping.try_clone().expect("a socket"));
+        let dripping = thread::spawn(move || {
+            // Twenty seconds and more, if it is let.
+            hello
+                .iter()
+                .take_while(|byte| {
+                    thread::sleep(Duration::from_millis(100));
+                    dripping.write_all(&[**byte]).is_ok()
+                })
+                .count()
+        });
+        // It is through TLS, and begins with its request when most of its time is over.
+        let mut late = Raw::open(echo_server.address, config(&authority, |_| ()));
+        let connected = Instant::now();
+        while begun.elapsed() < time * 2 / 3 {
             echo(&mut opened, "Hello");
         }
+        late.write(&REQUEST[..30]);
         for mut stream in stopped {
             to_end(&mut stream);
         }
         assert!(begun.elapsed() >= time, "they had their time");
+        to_end(&mut late.stream);
+        // A time of its own for the request would be two thirds more.
+        assert!(connected.elapsed() < time * 3 / 2, "{:?} for a request in {time:?}", connected.elapsed());
+        assert!(join(dripping) < 100, "it was let drip to the end");
         eventually("they are counted", || {
-            echo_server.server.metrics().refused.get(&Refusal::Timeout).copied().unwrap_or_default() == 6
+            echo_server.server.metrics().refused.get(&Refusal::Timeout).copied().unwrap_or_default() == 8
         });
         echo(&mut opened, "Hello");
     }
