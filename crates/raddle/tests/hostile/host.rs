@@ -26,6 +26,8 @@ use crate::relay::{Certificate, Relay};
 pub(crate) enum Note {
     /// An opening handshake to decide on.
     Asked(Box<Head>),
+    /// A request that asks for no WebSocket, or not in a version of HTTP that has it: the application may answer it.
+    Plain,
     /// The call that a line of the table is about, and how it has ended.
     Called(Result<(), String>),
     Open,
@@ -244,9 +246,9 @@ impl Host {
             .handshake_timeout(setup.handshake_timeout)
             .with_options(|options| options.limits = setup.limits)
             .on_request(move |request| {
-                if request.is_websocket() {
-                    log.note(request.peer(), Note::Asked(Box::new(request.head().clone())));
-                }
+                let is_websocket = request.is_websocket();
+                let note = if is_websocket { Note::Asked(Box::new(request.head().clone())) } else { Note::Plain };
+                log.note(request.peer(), note);
                 // What is no opening handshake is answered with what it lacks.
                 let _ = request.accept();
             });
@@ -301,6 +303,12 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Waits for a thread, which has to return, and not to have panicked.
+pub(crate) fn join<T>(thread: JoinHandle<T>) -> T {
+    assert!(wait_until(|| thread.is_finished()), "the thread has not returned within {PATIENCE:?}");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Counts the connections of this machine at a local port that are not over, the listening socket among them.
 fn connections_at(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the table of TCP sockets");
@@ -344,7 +352,8 @@ impl Honest {
     /// Gives a message that the server takes.
     fn finish(self) -> String {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("none of an honest client's messages is lost");
+        // None of its messages is lost.
+        join(self.thread);
         self.message
     }
 }

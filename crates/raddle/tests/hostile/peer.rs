@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use raddle::Role;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use crate::case::Saw;
@@ -51,6 +52,9 @@ impl Peer {
 
     /// A peer that is the server of a client of the library's, once that has connected.
     pub(crate) fn accept(listener: &TcpListener) -> Self {
+        let time = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        let connecting = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&time)).expect("a listener");
+        assert_eq!(connecting, 1, "no client connects within {PATIENCE:?}");
         let (stream, _) = listener.accept().expect("a client connects");
         Self { role: Role::Client, ..Self::over(stream) }
     }
@@ -235,6 +239,6 @@ fn start(bytes: &[u8]) -> String {
     format!("{} bytes: {}", bytes.len(), bytes[..bytes.len().min(200)].escape_ascii())
 }
 
-/// No wait of a peer's is longer.
+/// No wait of a peer's is longer. Whole seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const BETWEEN_SEGMENTS: Duration = Duration::from_micros(500);

@@ -82,17 +82,17 @@ fn run_response(case: &Case, response: &[u8], cuts: &Cuts) {
     }
     match &case.expect {
         Verdict::Connected { subprotocol } => {
-            let (mut reader, writer) = calling.join().expect("no panic").expect("a connection");
+            let (mut reader, writer) = host::join(calling).expect("a connection");
             assert_eq!(reader.info().subprotocol.as_deref(), *subprotocol);
             let echoing = thread::spawn(move || {
                 host::echo(&mut reader, &writer, &Log::default());
             });
             peer.echo("after");
             assert_eq!(peer.close(), []);
-            echoing.join().expect("no panic");
+            host::join(echoing);
         }
         Verdict::Unopened(expected) => {
-            let error = calling.join().expect("no panic").expect_err("no connection");
+            let error = host::join(calling).expect_err("no connection");
             let fault = match &error {
                 ConnectError::Handshake(error) => responses::fault(error),
                 ConnectError::Refused(answer) => Fault::Status(answer.status),
@@ -117,14 +117,14 @@ fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next
     }
     let response = head::answering(&Vec::from(response), &key);
     peer.send(&[&response[..], with_response].concat());
-    let (mut reader, writer) = calling.join().expect("no panic").expect("a connection");
+    let (mut reader, writer) = host::join(calling).expect("a connection");
     let address = reader.info().peer.expect("a TCP peer");
     let log = Arc::new(Log::default());
     let of_client = Arc::clone(&log);
     let echoing = thread::spawn(move || host::echo(&mut reader, &writer, &of_client));
     peer.send_cut(input, cuts);
     server::see_to_the_end(case, peer, next, &log, address);
-    echoing.join().expect("no panic");
+    host::join(echoing);
 }
 
 /// What a server says that agrees to all that the client has offered.

@@ -13,7 +13,7 @@ use raddle::{
 };
 
 use crate::case::saw_close;
-use crate::host::{Engine, Host, Log, Note};
+use crate::host::{Engine, Host, Log, Note, join};
 use crate::peer::{Ending, Peer};
 use crate::wire::{close, frame, raw, text};
 
@@ -156,7 +156,7 @@ fn a_client_waits_for_the_end_of_the_stream_no_longer_than_it_may() {
     let end = client.close(Close::code(CloseCode::NORMAL));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!((end.cause, facts(&end)), (Cause::LocalClose, (Some(1000), Some(1000), true)));
-    answering.join().expect("a Close, and the end of the stream");
+    join(answering);
 }
 
 /// What every way of sending says.

@@ -7,11 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use raddle::{Answer, Client, ConnectError, Message, ResponseError, Socket, Stage};
 
 use crate::alone;
 use crate::case::Setup;
 use crate::head;
+use crate::host::join;
 use crate::peer::Peer;
 use crate::run::client::{call, key_of};
 use crate::wire::{self, close, ping, text};
@@ -141,7 +143,7 @@ fn frames_in_the_segment_of_the_response_come_in_order() {
     let pieces = [text("one"), ping("?"), text("two"), close(4000, "bye")];
     let response = head::answering(&Vec::from(head::response().add("Content-Length", "3")), &key);
     peer.send(&[response, wire::encode(&pieces, raddle::Role::Client)].concat());
-    let (mut reader, _writer) = calling.join().expect("no panic").expect("a connection");
+    let (mut reader, _writer) = join(calling).expect("a connection");
     for expected in ["one", "two"] {
         assert_eq!(reader.next_message(), Ok(Some(Message::Text(expected))));
     }
@@ -165,7 +167,7 @@ fn a_response_that_breaks_off_at_any_byte_is_an_error_and_leaves_nothing() {
                 } else {
                     drop(peer);
                 }
-                match calling.join().expect("no panic").map(drop) {
+                match join(calling).map(drop) {
                     Err(ConnectError::EndOfStream) => {}
                     Err(ConnectError::Io(error)) if resets => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
                     other => panic!("at {end}, {resets}: {other:?}"),
@@ -239,9 +241,9 @@ fn what_a_caller_may_not_send_is_an_error_and_nobody_is_connected_to() {
 
 #[test]
 fn keys_are_fresh_and_of_16_bytes() {
-    // Hostile input 111.
+    // Hostile input 111, scaled down to 2,000 keys.
     let client = Client::new();
-    let mut keys = HashSet::new();
+    let (mut keys, mut in_order) = (HashSet::new(), Vec::new());
     for _ in 0..2000 {
         let (ours, mut theirs) = UnixStream::pair().expect("two descriptors");
         // The request fits in the socket, and nobody answers it.
@@ -252,6 +254,17 @@ fn keys_are_fresh_and_of_16_bytes() {
         theirs.read_to_string(&mut request).expect("a request in ASCII");
         let key = key_of(&request);
         assert!(key.len() == 24 && key.ends_with("=="), "{key}");
-        assert!(keys.insert(key), "a key came twice");
+        assert!(keys.insert(key.clone()), "a key came twice");
+        let bytes = BASE64_STANDARD.decode(&key).expect("base64");
+        in_order.push(u128::from_be_bytes(bytes.try_into().expect("16 bytes")));
+    }
+    // What counts, or tells the time, leaves most bits as they were or changes them in step.
+    let between = in_order.windows(2).map(|pair| pair[0] ^ pair[1]).collect();
+    for numbers in [in_order, between] {
+        for bit in 0..128 {
+            let set = numbers.iter().filter(|number| *number >> bit & 1 == 1).count();
+            // Of 2,000 random bits half are set, seven standard deviations more or less.
+            assert!((840..1160).contains(&set), "bit {bit} is set in {set} of {}", numbers.len());
+        }
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use raddle::{Client, ClientError, ConnectError, Proxy, ProxyError, RedirectError, TlsError};
 
 use crate::head;
+use crate::host::join;
 use crate::peer::Peer;
 use crate::run::client::key_of;
 
@@ -242,7 +243,7 @@ fn a_socks_proxy_that_does_not_let_through_is_an_error() {
     });
     let error = through(&format!("socks5h://{address}"));
     assert!(matches!(error, ConnectError::EndOfStream), "{error:?}");
-    ending.join().expect("no panic");
+    join(ending);
     // More than the protocol has room for, or nothing.
     for user in ["", &"u".repeat(256)] {
         let proxy: Proxy = "socks5://127.0.0.1:1".parse().expect("a proxy");
@@ -268,7 +269,7 @@ fn what_a_proxy_is_told_is_not_told_to_the_server() {
     let proxy: Proxy = format!("http://user:password@{address}").parse().expect("a proxy");
     let client = Client::new().proxy(proxy).bearer("token");
     client.connect("ws://server.example.com/").expect("it lets through");
-    let (connect, request) = both.join().expect("no panic");
+    let (connect, request) = join(both);
     assert!(connect.contains("Proxy-Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n") && !connect.contains("token"));
     assert!(request.contains("Authorization: Bearer token\r\n") && !request.contains("Proxy-Authorization"));
     assert!(request.contains("Host: server.example.com\r\n"), "{request}");

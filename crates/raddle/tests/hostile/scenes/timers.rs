@@ -28,7 +28,7 @@ fn end(host: &Host, peer: &Peer) -> End {
 
 #[test]
 fn a_header_that_never_ends_is_given_up_wherever_it_is_cut() {
-    // Hostile input 125.
+    // Hostile input 125: without I/O there is no time at all, so that what waits here is the timer's.
     for engine in Engine::BOTH {
         let host = Host::echo(engine, |builder, _| hurried(builder, None, 0, 300));
         // The longest header: 64 bits of length, and a masking key.
