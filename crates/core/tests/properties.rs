@@ -297,6 +297,7 @@ proptest! {
         stream in stream(),
         cuts in vec(any::<Index>(), 0..8),
     ) {
+        // Hostile input 371: of messages; `fuzz` has compressed ones, and heads are in handshake_properties.rs.
         let bytes = as_received(role, &stream);
         let expected = drive(role, limits, &[&bytes], Driver::Whole);
         prop_assert!(expected.len() <= bytes.len());
@@ -320,6 +321,7 @@ proptest! {
         cuts in vec(any::<Index>(), 0..8),
         lengths in vec(proptest::option::weighted(0.7, prop_oneof![0..300_usize, Just(70_000)]), 1..8),
     ) {
+        // Hostile input 371: memory of others, lent and taken back.
         let bytes = as_received(role, &stream);
         let expected = drive(role, limits, &[&bytes[..]], Driver::Whole);
         let pieces = pieces(&bytes, &cuts);
@@ -332,6 +334,7 @@ proptest! {
         actions in vec(action(), 0..20),
         cuts in vec(any::<Index>(), 0..8),
     ) {
+        // Hostile input 373.
         let (mut sender, mut expected) = (sender(role), Vec::new());
         for action in &actions {
             let was_closed = sender.is_closed();
@@ -349,6 +352,7 @@ proptest! {
         role in role(),
         actions in vec(action(), 0..40),
     ) {
+        // Hostile input 372: with a transport that takes any part; tests/faults.rs of `socket` has those that fail.
         let (mut sender, mut expected) = (sender(role), Vec::new());
         let (mut written, mut taken) = (Vec::new(), Vec::new());
         let (mut asked, mut failed, mut is_away) = (Vec::new(), false, false);

@@ -5,7 +5,7 @@
 
 static raddle_conn_t conn;
 
-/* Hostile inputs 301 and 302. */
+/* Hostile inputs 193, 301 and 302. */
 static const struct {
     const char *what;
     uint32_t kind;

@@ -344,6 +344,7 @@ static void the_fragments_of_two_threads_do_not_mix(const raddle_client_t *setti
     OK(raddle_conn_free(pair.server));
 }
 
+/* Hostile input 364, for control frames: valgrind watches what is written (ci/c/memory). */
 static void a_pong_is_waited_for(void) {
     struct pair pair = connect_pair(NULL);
     raddle_ping_t *ping = NULL;

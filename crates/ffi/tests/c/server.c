@@ -71,6 +71,7 @@ static int ask(uint16_t port, const char *target, const char *headers) {
     return status;
 }
 
+/* Hostile input 364, for the answers to requests: valgrind watches what is written (ci/c/memory). */
 static void requests(uint32_t engine) {
     static const uint8_t fragment[60000];
     raddle_server_config_t *config = settings_of(engine);

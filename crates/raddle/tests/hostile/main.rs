@@ -42,7 +42,7 @@ fn every_line_holds_with_a_thread_per_connection() {
 
 #[test]
 fn every_line_holds_with_a_pool_of_threads() {
-    // Hostile inputs 179 and 281.
+    // Hostile inputs 179, 281 and 376: the same events as with threads, and over TLS.
     alone::run("every_line_holds_with_a_pool_of_threads", || serve_every_line(Engine::Pool));
 }
 

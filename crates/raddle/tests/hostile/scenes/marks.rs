@@ -17,11 +17,27 @@ pub(crate) fn all() -> BTreeSet<u16> {
 /// The numbers of the cases that the programs in C are marked with, each of which is run.
 pub(crate) fn in_c() -> BTreeSet<u16> {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ffi/tests/c");
+    entries(&programs).iter().flat_map(|file| of_c(&read(file), file)).collect()
+}
+
+/// The numbers that a program is marked with: at its top, or right above what belongs to a function that is called.
+fn of_c(source: &str, file: &Path) -> BTreeSet<u16> {
+    let lines: Vec<&str> = source.lines().collect();
     let mut numbers = BTreeSet::new();
-    for source in entries(&programs).iter().map(|file| read(file)) {
-        let marks =
-            source.lines().filter_map(|line| line.trim_start_matches(['/', '*', ' ']).strip_prefix("Hostile input"));
-        numbers.extend(marks.flat_map(parse));
+    for (index, line) in lines.iter().enumerate() {
+        let Some(mark) = line.trim_start_matches(['/', '*', ' ']).strip_prefix("Hostile input") else { continue };
+        let is_program = file.extension().is_some_and(|extension| extension == "c" || extension == "cpp");
+        if is_program && index > 0 {
+            let is_last = |line: &&&str| line.starts_with("//") || line.trim_end().ends_with("*/");
+            let behind = index + 1 + lines[index..].iter().position(|line| is_last(&line)).expect("a comment's end");
+            let is_function = |line: &&&str| line.starts_with(char::is_alphabetic) && line.ends_with(") {");
+            let function = lines[behind..].iter().find(is_function).and_then(|line| line.split('(').next());
+            let name = function.and_then(|line| line.rsplit([' ', '*']).next());
+            let is_called = name.is_some_and(|name| source.matches(name).count() > 1);
+            let stands_alone = lines.get(behind).is_none_or(|line| line.is_empty());
+            assert!(is_called && !stands_alone, "{}: the mark of no function: {line}", file.display());
+        }
+        numbers.extend(parse(mark));
     }
     numbers
 }
@@ -126,4 +142,23 @@ fn a_mark_counts_where_it_stands_in_a_test() {
         let source = source(attribute, before, inside);
         assert!(std::panic::catch_unwind(|| of(&source, file)).is_err(), "{source}");
     }
+}
+
+#[test]
+fn a_mark_in_c_counts_above_a_function_that_is_called() {
+    let file = Path::new("here.c");
+    let called = "\nint main(void) {\n    test();\n}\n";
+    for comment in ["/* Hostile input 7. */", "/* Hostile input 7: in\n   two lines. */", "// Hostile input 7."] {
+        let source = |between: &str, main: &str| {
+            format!("#include <a.h>\n\n{comment}\n{between}static void test(void) {{\n}}\n{main}")
+        };
+        for between in ["", "static int data;\n\n"] {
+            assert_eq!(of_c(&source(between, called), file), [7].into(), "{comment}");
+        }
+        for (between, main) in [("\n", called), ("", "\nint main(void) {\n}\n")] {
+            let source = source(between, main);
+            assert!(std::panic::catch_unwind(|| of_c(&source, file)).is_err(), "{source}");
+        }
+    }
+    assert_eq!(of_c("/* Hostile input 7. */\n#include <a.h>\n", file), [7].into());
 }
