@@ -167,10 +167,10 @@ static const struct {
     {"max_handshakes", raddle_server_config_max_handshakes, NO, YES, YES},
 };
 
-#define NUMBERS(table, most)                                                                     \
+#define NUMBERS(of, table, most)                                                                 \
     for (i = 0; i < sizeof table / sizeof *table; i++) {                                         \
-        int at_0 = table[i].set(config, 0), at_1 = table[i].set(config, 1);                      \
-        int at_most = table[i].set(config, most);                                                \
+        int at_0 = table[i].set(of, 0), at_1 = table[i].set(of, 1);                              \
+        int at_most = table[i].set(of, most);                                                    \
         if (at_0 != table[i].at_0 || at_1 != table[i].at_1 || at_most != table[i].at_most) {     \
             fprintf(stderr, "%s: %d %d %d\n", table[i].name, at_0, at_1, at_most);               \
             abort();                                                                             \
@@ -182,9 +182,9 @@ static void numbers(void) {
     raddle_server_t *server = NULL;
     size_t i;
     OK(raddle_server_config_new(&config));
-    NUMBERS(NUMBERS_32, UINT32_MAX)
-    NUMBERS(NUMBERS_64, UINT64_MAX)
-    NUMBERS(SIZES, SIZE_MAX)
+    NUMBERS(config, NUMBERS_32, UINT32_MAX)
+    NUMBERS(config, NUMBERS_64, UINT64_MAX)
+    NUMBERS(config, SIZES, SIZE_MAX)
     STATUS(RADDLE_ERR_ARGUMENT, raddle_server_config_engine(config, 6));
     STATUS(RADDLE_ERR_ARGUMENT, raddle_server_config_deflate(config, 10, 0, 0, 0, 0));
     STATUS(RADDLE_ERR_ARGUMENT, raddle_server_config_deflate(config, 0, 0, 4, 0, 0));
@@ -217,6 +217,70 @@ static void numbers(void) {
     STATUS(RADDLE_ERR_HANDLE, raddle_server_config_engine(config, RADDLE_ENGINE_POOL));
 }
 
+#define NUMBERS_OF(settings, number, table)                    \
+    static const struct {                                      \
+        const char *name;                                      \
+        raddle_status_t (*set)(settings *, number);            \
+        raddle_status_t at_0, at_1, at_most;                   \
+    } table[]
+
+NUMBERS_OF(raddle_client_t, uint32_t, CLIENT_32) = {
+    {"max_fragments", raddle_client_max_fragments, NO, YES, YES},
+    {"when_full", raddle_client_when_full, NO, YES, NO},
+    {"redirects", raddle_client_redirects, YES, YES, YES},
+};
+NUMBERS_OF(raddle_client_t, uint64_t, CLIENT_64) = {
+    {"max_message", raddle_client_max_message, YES, YES, YES},
+    {"max_frame", raddle_client_max_frame, YES, YES, YES},
+    {"ping_interval", raddle_client_ping_interval, YES, YES, YES},
+    {"ping_timeout", raddle_client_ping_timeout, NO, YES, YES},
+    {"close_timeout", raddle_client_close_timeout, NO, YES, YES},
+    {"write_timeout", raddle_client_write_timeout, NO, YES, YES},
+    {"message_timeout", raddle_client_message_timeout, NO, YES, YES},
+    {"min_rate", raddle_client_min_rate, NO, YES, YES},
+    {"connect_timeout", raddle_client_connect_timeout, NO, YES, YES},
+};
+NUMBERS_OF(raddle_client_t, size_t, CLIENT_SIZES) = {
+    {"outgoing_limit", raddle_client_outgoing_limit, YES, YES, YES},
+    {"fragment_size", raddle_client_fragment_size, NO, YES, YES},
+};
+NUMBERS_OF(raddle_protocol_config_t, uint32_t, PROTOCOL_32) = {
+    {"max_fragments", raddle_protocol_config_max_fragments, NO, YES, YES},
+};
+NUMBERS_OF(raddle_protocol_config_t, uint64_t, PROTOCOL_64) = {
+    {"max_message", raddle_protocol_config_max_message, YES, YES, YES},
+    {"max_frame", raddle_protocol_config_max_frame, YES, YES, YES},
+};
+
+#define HEAD_LIMITS(set, of)                                               \
+    OK(set(of, 64, 16, 5));                                                \
+    OK(set(of, SIZE_MAX, SIZE_MAX, SIZE_MAX));                             \
+    STATUS(RADDLE_ERR_ARGUMENT, set(of, 63, 16, 5));                       \
+    STATUS(RADDLE_ERR_ARGUMENT, set(of, 64, 15, 5));                       \
+    STATUS(RADDLE_ERR_ARGUMENT, set(of, 64, 16, 4));                       \
+    STATUS(RADDLE_ERR_ARGUMENT, set(of, 0, 0, 0));
+
+/* Hostile inputs 303 and 379, of a client and of the protocol object. */
+static void numbers_of_others(void) {
+    raddle_client_t *client = NULL;
+    raddle_protocol_config_t *config = NULL;
+    size_t i;
+    OK(raddle_client_new(&client));
+    NUMBERS(client, CLIENT_32, UINT32_MAX)
+    NUMBERS(client, CLIENT_64, UINT64_MAX)
+    NUMBERS(client, CLIENT_SIZES, SIZE_MAX)
+    HEAD_LIMITS(raddle_client_head_limits, client)
+    OK(raddle_client_host(client, "example.com:8080"));
+    OK(raddle_client_free(client));
+    STATUS(RADDLE_ERR_HANDLE, raddle_client_min_rate(client, 1));
+    OK(raddle_protocol_config_new(RADDLE_CLIENT, &config));
+    NUMBERS(config, PROTOCOL_32, UINT32_MAX)
+    NUMBERS(config, PROTOCOL_64, UINT64_MAX)
+    HEAD_LIMITS(raddle_protocol_config_head_limits, config)
+    OK(raddle_protocol_config_free(config));
+    STATUS(RADDLE_ERR_HANDLE, raddle_protocol_config_max_frame(config, 1));
+}
+
 int main(void) {
     uint16_t port;
     raddle_server_t *server = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &port);
@@ -225,6 +289,7 @@ int main(void) {
     OK(raddle_server_accept(server, 10000, &conn));
     CHECK(peer_answer(peer, NULL, 0) == 101);
     numbers();
+    numbers_of_others();
     places();
     sends(peer);
     many(peer);
