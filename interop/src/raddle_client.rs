@@ -1,8 +1,9 @@
-//! raddle's client: all messages, whole and in fragments, a Ping, and the closing handshake.
+//! raddle's client: all messages, whole and in fragments, a Ping that is answered, and the closing handshake.
 
 use std::error::Error;
+use std::time::Duration;
 
-use raddle::{Client, ClientTls, Close, CloseCode, Deflate, Message, Proxy, Reader, Writer};
+use raddle::{Client, ClientTls, Close, CloseCode, Deflate, Message, Pong, Proxy, Reader, Writer};
 
 use crate::exchange::{CODE, REASON, Sent, messages};
 
@@ -31,13 +32,17 @@ pub fn run(url: &str, proxy: Option<Proxy>, deflate: bool, ca: Option<&str>) -> 
         send_in_fragments(&writer, message)?;
         expect(&mut reader, message)?;
     }
-    writer.ping(b"still there?")?;
+    let ping = writer.ask()?;
     // Many at once: they come back in order.
     for number in 0..1000 {
         writer.send(&*number.to_string())?;
     }
     for number in 0..1000 {
         expect(&mut reader, Message::Text(&number.to_string()))?;
+    }
+    // It has come before, or as the reader has gone on.
+    if !matches!(ping.wait(Some(Duration::from_secs(10)))?, Pong::After(_)) {
+        return Err("the Ping was not answered".into());
     }
     let end = reader.close(Close { code: CloseCode(CODE), reason: REASON });
     match end.is_clean() && end.code() == CloseCode(CODE) {
