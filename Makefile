@@ -42,7 +42,7 @@ examples: all
 	mkdir -p $(CARGO_TARGET_DIR)/c
 	for source in examples/c/*.c; do \
 	    name=$$(basename $$source .c); libraries=; \
-	    if [ $$name = embed_uv ]; then pkg-config --exists libuv || continue; libraries=$$(pkg-config --libs libuv); fi; \
+	    if [ $$name = embed_uv ]; then pkg-config --exists libuv || { echo "embed_uv is left out: there is no libuv"; continue; }; libraries=$$(pkg-config --libs libuv); fi; \
 	    $(CC) -O2 -Wall -Wextra -Iinclude -o $(CARGO_TARGET_DIR)/c/$$name $$source $(BUILT)/libraddle.a $$libraries \
 	        -lpthread -ldl -lm || exit 1; \
 	done
