@@ -105,7 +105,7 @@ fn what_the_server_has_answered_is_told_and_an_attempt_can_be_given_up() {
     assert_echo(&mut connection);
     finish(&server);
 
-    // Nobody ever answers.
+    // Hostile input 274, for a client that connects: nobody ever answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("ws://{}/", silent.local_addr().expect("bound"));
     thread::scope(|scope| {

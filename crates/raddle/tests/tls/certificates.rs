@@ -42,7 +42,7 @@ fn verdict(authority: &Authority, issued: &Issued, host: &str) -> Result<(), Tls
 
 #[test]
 fn a_client_says_what_is_wrong_with_a_certificate_and_sends_nothing() {
-    // Hostile input 342. Signatures with SHA-1 and keys of 1,024 bits are none that rustls verifies.
+    // Hostile input 342.
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let local = ["localhost", "127.0.0.1"];
     let wrong = Err(TlsError::WrongName);
@@ -65,6 +65,21 @@ fn a_client_says_what_is_wrong_with_a_certificate_and_sends_nothing() {
         assert_eq!(verdict(&ours, &issued, host), expected, "{what}, for {host}");
     }
 }
+
+#[test]
+fn a_signature_that_is_not_safe_is_none() {
+    // Hostile input 342: with SHA-1, of a root that is trusted.
+    let (issued, root) = WEAK.split_at(WEAK.rfind("-----BEGIN CERTIFICATE").expect("the root is the last"));
+    let key = issued.find("-----BEGIN PRIVATE KEY").expect("the key is behind the certificate");
+    let issued = Issued { chain: issued[..key].to_owned(), key: issued[key..].to_owned() };
+    let echo = Echo::start(Engine::Threads, &tls(&issued));
+    let trusting = ClientTls::new().without_system_roots().add_roots_pem(root).expect("it is a root");
+    let said = Client::new().tls(trusting).connect(&echo.url("localhost")).map(drop);
+    let Err(ConnectError::Tls(error @ TlsError::BadCertificate(_))) = said else { panic!("{said:?}") };
+    assert!(error.to_string().contains("signature"), "{error}");
+}
+
+const WEAK: &str = include_str!("weak.pem");
 
 #[test]
 fn every_refusal_is_final_for_a_client_that_reconnects_and_has_its_own_words() {

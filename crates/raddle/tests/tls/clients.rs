@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,28 @@ fn a_server_that_stops_amid_the_handshake_costs_the_time_that_there_is_and_no_mo
     assert!(matches!(said, Err(ConnectError::Timeout { stage: Stage::Tls, .. })), "{said:?}");
     assert!(begun.elapsed() >= time);
     drop(listener);
+}
+
+#[test]
+fn a_handshake_that_stands_still_can_be_given_up() {
+    // Hostile input 274, for a client amid the handshake of TLS.
+    let authority = Authority::new("ours");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("wss://{}/", listener.local_addr().expect("bound"));
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let client = client(&authority).connect_timeout(LIMIT);
+        let (url, stop) = (&url, &stopped);
+        let attempt = scope.spawn(move || client.connect_answered(url, stop).map(drop));
+        let (mut reached, _) = listener.accept().expect("it connects");
+        // The beginning of its ClientHello.
+        assert_eq!(read::<1>(&mut reached), [0x16]);
+        let begun = Instant::now();
+        stopped.store(true, Ordering::Relaxed);
+        let given_up = attempt.join().expect("it does not panic");
+        assert!(matches!(given_up, Err(ConnectError::Stopped)), "{given_up:?}");
+        assert!(begun.elapsed() < LIMIT / 2, "{:?}", begun.elapsed());
+    });
 }
 
 #[test]
