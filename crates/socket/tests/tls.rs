@@ -841,3 +841,18 @@ fn count_records(mut stream: &[u8]) -> (usize, usize) {
     }
     (records, bytes)
 }
+
+#[test]
+fn a_record_for_a_peer_that_has_gone_is_an_error_and_no_signal() {
+    // Hostile input 259, over TLS. The process has to live on, as one in C does: the standard library has SIGPIPE ignored.
+    // SAFETY: SIG_DFL is a disposition that every signal can have.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    assert_ne!(before, libc::SIG_ERR);
+    for (connection, raw) in [Raw::against(|_| ()), Raw::against_client(|_| ())] {
+        rustix::net::sockopt::set_socket_linger(&raw.stream, Some(Duration::ZERO)).expect("a socket");
+        drop(raw);
+        // The first write may go before the reset has come.
+        while connection.send(&[0; 100_000]).is_ok() {}
+        assert_eq!(connection.writer().close(Close::code(CloseCode::NORMAL)), Err(SendError::Closed));
+    }
+}
