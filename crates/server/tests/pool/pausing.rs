@@ -126,8 +126,11 @@ fn a_connection_that_is_paused_writes_and_is_told_that_it_has() {
         },
     );
     let mut client = connect(&host.server);
+    // So that the system does not take it all.
+    sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).expect("a socket");
     client.send_all(&[text("much"), text("more")]);
     host.log.wait_for_messages(1);
+    eventually("it waits for room", || writer_of(&host).queued() > 1_000_000);
     (0..200).for_each(|_| assert_eq!(client.frame().payload.len(), 50_000));
     eventually("it is told", || host.log.all().iter().flatten().any(|note| *note == Note::Drain));
     assert_eq!(messages(&host), 1);
