@@ -4,6 +4,7 @@ mod closing;
 mod compressed;
 mod connecting;
 mod coverage;
+mod linear;
 mod marks;
 mod memory;
 mod pressure;
