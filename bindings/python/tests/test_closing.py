@@ -84,7 +84,7 @@ class Closing(unittest.TestCase):
             with raddle.connect(url) as websocket:
                 pass
             websocket.close()
-            calls = [
+            calls: List[Any] = [
                 websocket.recv, lambda: websocket.recv(0), lambda: websocket.send("late"), websocket.ping, websocket.pong,
                 lambda: next(websocket.recv_streaming()), lambda: websocket.send(["a", "b"]),
             ]  # fmt: skip
@@ -104,11 +104,12 @@ class Closing(unittest.TestCase):
                     websocket.close(code)
             with self.assertRaises(raddle.ProtocolError):
                 websocket.close(1000, "x" * 124)
+            wrong: Any
             for wrong in ("1000", True, None):
                 with self.assertRaisesRegex(TypeError, "code"):
                     websocket.close(wrong)
             with self.assertRaisesRegex(TypeError, "reason"):
-                websocket.close(1000, b"bytes")
+                websocket.close(1000, b"bytes")  # type: ignore[arg-type]
             websocket.send("still open")
             self.assertEqual(websocket.recv(LIMIT), "still open")
 

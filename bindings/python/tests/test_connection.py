@@ -70,7 +70,7 @@ class Pings(unittest.TestCase):
                 with self.assertRaises(raddle.ProtocolError):
                     websocket.pong(data)
             with self.assertRaisesRegex(TypeError, "data"):
-                websocket.ping(1)
+                websocket.ping(1)  # type: ignore[arg-type]
 
     def test_that_are_not_answered_time_out_or_end_with_the_connection(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener, Silent(listener) as port:

@@ -45,6 +45,7 @@ class EchoServers(unittest.TestCase):
                 with raddle.connect(url) as websocket:
                     websocket.send("x" * 100)
                     self.assertEqual(websocket.recv(LIMIT), "x" * 100)
+                    assert websocket.response is not None
                     self.assertIn("permessage-deflate", websocket.response.headers["Sec-WebSocket-Extensions"])
                     websocket.send("x" * 101)
                     with self.assertRaises(raddle.ConnectionClosedError) as caught:

@@ -21,7 +21,8 @@ class Fragments(unittest.TestCase):
         with serving() as (url, _), raddle.connect(url) as websocket:
             websocket.send(["Hé", "", "llo"])
             self.assertEqual(websocket.recv(LIMIT), "Héllo")
-            websocket.send(iter([b"a", bytearray(b"b"), memoryview(b"c")]))
+            of_any_kind: List[Any] = [b"a", bytearray(b"b"), memoryview(b"c")]
+            websocket.send(iter(of_any_kind))
             self.assertEqual(websocket.recv(LIMIT), b"abc")
             websocket.send([])
             websocket.send("next")
@@ -40,7 +41,8 @@ class Fragments(unittest.TestCase):
             except raddle.ConnectionClosed as closed:
                 ends.append(closed)
 
-        for wrong, error in ((fragments(), KeyError), (["a", b"b"], TypeError)):
+        cases: List[Any] = [(fragments(), KeyError), (["a", b"b"], TypeError)]
+        for wrong, error in cases:
             with serving(handler) as (url, _), raddle.connect(url) as websocket, self.assertRaises(error):
                 websocket.send(wrong)
         self.assertEqual([end.rcvd for end in ends], [Close(1011, "error in fragmented message")] * 2)
@@ -123,7 +125,7 @@ class Parts(unittest.TestCase):
         with serving(send) as (url, _), raddle.connect(url, compression=None) as websocket:
             self.assertEqual("".join(websocket.recv_streaming(decode=True)), "\u00e9t\u00e9")
             self.assertEqual(b"".join(websocket.recv_streaming(decode=False)), b"\xc3\xa9")
-            self.assertEqual("".join(websocket.recv_streaming()), "\u00e9")
+            self.assertEqual("".join(map(str, websocket.recv_streaming())), "\u00e9")
             with self.assertRaises(UnicodeDecodeError):
                 list(websocket.recv_streaming(decode=True))
             websocket.send("done")
@@ -164,10 +166,11 @@ class Parts(unittest.TestCase):
         with serving(send) as (url, _), raddle.connect(url, compression=None) as websocket:
             parts = websocket.recv_streaming()
             self.assertEqual(next(parts), "a")
-            for call in (websocket.recv, lambda: next(websocket.recv_streaming())):
+            calls: List[Any] = [websocket.recv, lambda: next(websocket.recv_streaming())]
+            for call in calls:
                 with self.assertRaises(raddle.ConcurrencyError):
                     call()
-            self.assertEqual("".join(parts), "b")
+            self.assertEqual("".join(map(str, parts)), "b")
             # Whoever leaves it has the rest passed over.
             self.assertEqual(websocket.recv(LIMIT), "c")
             websocket.send("done")
@@ -179,8 +182,8 @@ class Parts(unittest.TestCase):
             websocket.recv()
 
         with serving(send) as (url, _), raddle.connect(url, compression=None) as websocket:
-            self.assertEqual("".join(websocket.recv_streaming()), "abcd")
-            self.assertEqual(b"".join(websocket.recv_streaming()), b"whole")
+            self.assertEqual("".join(map(str, websocket.recv_streaming())), "abcd")
+            self.assertEqual(b"".join(websocket.recv_streaming(decode=False)), b"whole")
             websocket.send("done")
 
 

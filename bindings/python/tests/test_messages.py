@@ -39,6 +39,7 @@ class Messages(unittest.TestCase):
         released = memoryview(b"abc")
         released.release()
         with serving() as (url, _), raddle.connect(url) as websocket:
+            wrong: Any
             for wrong in (None, 1, 1.5, {"a": 1}, object(), [1]):
                 with self.assertRaisesRegex(TypeError, "message"):
                     websocket.send(wrong)

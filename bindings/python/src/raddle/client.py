@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import socket
-from typing import Any, Literal, Sequence, Type
+from typing import Any, Literal, Sequence, Type, TypeVar, overload
 
 from . import _check, _settings
 from . import _constants as c
@@ -26,6 +26,8 @@ from .typing import LoggerLike, PathLike
 
 __all__ = ["ClientConnection", "connect", "reconnect", "unix_connect", "unix_reconnect"]
 
+C = TypeVar("C", bound="ClientConnection")
+
 
 class ClientConnection(Connection):
     """A connection that :func:`connect` has made."""
@@ -35,12 +37,12 @@ class ClientConnection(Connection):
 
     @classmethod
     def _of(
-        cls,
+        cls: Type[C],
         conn: int,
         logger: LoggerLike | None = None,
         close_timeout: float | None = 10,
         additional_headers: HeadersLike | None = None,
-    ) -> Any:
+    ) -> C:
         """Takes an open connection of the library; ``additional_headers`` are those that it was asked for with."""
         connection = cls()
         connection._logger = logging.getLogger("raddle.client") if logger is None else logger
@@ -53,7 +55,42 @@ class ClientConnection(Connection):
         return connection
 
 
+# Whether another class makes the connections, and whether it is one or several.
+@overload
 def connect(
+    uri: str,
+    *,
+    sock: socket.socket | None = None,
+    ssl: SSLContext | None = None,
+    server_hostname: str | None = None,
+    origin: str | None = None,
+    extensions: None = None,
+    subprotocols: Sequence[str] | None = None,
+    compression: str | Deflate | None = "deflate",
+    additional_headers: HeadersLike | None = None,
+    user_agent_header: str | None = USER_AGENT,
+    proxy: str | Literal[True] | None = True,
+    open_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float | None = 10,
+    message_timeout: float | None = None,
+    write_timeout: float | None = 30,
+    min_rate: int = 16 * 1024,
+    max_size: int | tuple[int | None, int | None] | None = 2**20,
+    max_queue: int | tuple[int | None, int | None] | None = 16,
+    max_fragments: int | None = None,
+    logger: LoggerLike | None = None,
+    create_connection: None = None,
+    legacy: Literal[True] | None = None,
+    source_address: tuple[str, int] | None = None,
+    path: PathLike | None = None,
+) -> ClientConnection: ...
+@overload
+def connect(uri: str, *, create_connection: Type[C], legacy: Literal[True] | None = None, **options: Any) -> C: ...
+@overload
+def connect(uri: str, *, legacy: Literal[False], **options: Any) -> reconnect: ...
+def connect(  # type: ignore[misc]
     uri: str,
     *,
     sock: socket.socket | None = None,
@@ -136,7 +173,7 @@ def connect(
 
 
 def unix_connect(
-    path: PathLike | None = None, uri: str | None = None, *, legacy: bool | None = None, **kwargs: Any
+    path: PathLike | None = None, uri: str | None = None, *, legacy: Any = None, **kwargs: Any
 ) -> Any:
     """As :func:`connect`, to a Unix socket.
 

@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Deque, Iterable, Iterator, NoReturn, Optional, Set, Type, Union
+from typing import Any, Deque, Iterable, Iterator, Literal, NoReturn, Optional, Set, Type, TypeVar, Union, overload
 
 from . import _check, _parts, _sending, _waiting
 from . import _constants as c
@@ -31,6 +31,8 @@ from .ping import Ping
 from .typing import Data, DataLike, LoggerLike
 
 __all__ = ["Connection"]
+
+Self = TypeVar("Self", bound="Connection")
 
 
 class Connection:
@@ -72,6 +74,12 @@ class Connection:
 
     # Receiving.
 
+    @overload
+    def recv(self, timeout: float | None = None, *, decode: Literal[True]) -> str: ...
+    @overload
+    def recv(self, timeout: float | None = None, *, decode: Literal[False]) -> bytes: ...
+    @overload
+    def recv(self, timeout: float | None = None, decode: bool | None = None) -> Data: ...
     @receives
     def recv(self, timeout: float | None = None, decode: bool | None = None) -> Data:
         """Waits for the next message.
@@ -110,6 +118,12 @@ class Connection:
         except ConnectionClosedOK:
             return
 
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> Iterator[str]: ...
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> Iterator[bytes]: ...
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]: ...
     def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]:
         """Gives the next message in parts, as they come: for messages larger than memory. A text is cut between characters.
 
@@ -229,7 +243,7 @@ class Connection:
         """
         return _waiting.wait_closed(self, timeout)
 
-    def __enter__(self) -> Any:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(
