@@ -107,7 +107,7 @@ fn a_time_out_is_kept_though_bytes_arrive() {
     let start = Instant::now();
     assert_eq!(connection.next_message_within(Duration::from_millis(200)), Ok(Next::Timeout));
     let took = start.elapsed();
-    assert!((Duration::from_millis(200)..Duration::from_millis(800)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(200)..Duration::from_secs(5)).contains(&took), "{took:?}");
     assert_eq!(connection.next_message(), Ok(Some(Message::Binary(&[0; 60]))));
     drop(join(dripping, LIMIT));
 }

@@ -242,6 +242,7 @@ fn a_client_certificate_says_who_the_client_is() {
 
 #[test]
 fn a_server_shows_the_certificate_for_the_name_that_is_asked_for_and_else_its_first() {
+    // Hostile input 339, for a name that nobody knows.
     let authority = Authority::new("ours");
     let (one, two) = (authority.issue(&["one.example"]), authority.issue(&["*.two.example"]));
     let tls = builder(&one).certificate_pem(two.chain.as_str(), two.key.as_str()).build().expect("in order");

@@ -140,4 +140,4 @@ pub(crate) fn finish(server: &Server) {
 /// Longer than anything that works may take.
 pub(crate) const LIMIT: Duration = PATIENCE;
 /// Soon enough that nobody would call it late, on a noisy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(1);
+pub(crate) const SOON: Duration = Duration::from_secs(5);

@@ -154,7 +154,7 @@ fn frames_in_the_segment_of_the_response_come_in_order() {
 
 #[test]
 fn a_response_that_breaks_off_at_any_byte_is_an_error_and_leaves_nothing() {
-    // Hostile input 106.
+    // Hostile input 106, scaled down to one repeat for each byte and way to end.
     alone::run("scenes::connecting::a_response_that_breaks_off_at_any_byte_is_an_error_and_leaves_nothing", || {
         let before = alone::Held::by_the_library();
         let response = Vec::from(head::response());
