@@ -117,6 +117,10 @@ impl Listener {
 
     /// Accepts a connection: its socket, which is an error where the client has gone already, and the peer's address.
     pub(crate) fn accept(&self) -> Result<(io::Result<Socket>, Option<SocketAddr>), AcceptFailure> {
+        #[cfg(test)]
+        if let Some(errno) = tests::failure_of(self) {
+            return Err(io::Error::from(errno).into());
+        }
         match self {
             Self::Tcp { listener, .. } => listener.accept().map(|(stream, peer)| (Socket::tcp(stream), Some(peer))),
             Self::Unix { listener, .. } => listener.accept().map(|(stream, _)| (Socket::unix(stream), None)),
@@ -212,25 +216,61 @@ const BACKLOG: i32 = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::os::fd::{AsRawFd, RawFd};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use parking_lot::Mutex;
+    use raddle_core::handshake::Offer;
+
     use super::*;
+    use crate::{Builder, Reader, Server, Writer};
+
+    /// What is one client's own, or its network's.
+    const OF_ONE_CLIENT: [Errno; 11] = [
+        Errno::INTR,
+        Errno::CONNABORTED,
+        Errno::PROTO,
+        Errno::PERM,
+        Errno::NETDOWN,
+        Errno::NOPROTOOPT,
+        Errno::HOSTDOWN,
+        Errno::NONET,
+        Errno::HOSTUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::NETUNREACH,
+    ];
+
+    /// With what the next calls fail, by the descriptor of the listener.
+    static FAILURES: Mutex<Option<HashMap<RawFd, Vec<Errno>>>> = Mutex::new(None);
+
+    pub(super) fn failure_of(listener: &Listener) -> Option<Errno> {
+        FAILURES.lock().as_mut()?.get_mut(&listener.as_fd().as_raw_fd())?.pop()
+    }
+
+    /// A server whose listener fails with these before it does what it should.
+    fn failing(errors: &[Errno]) -> (Server, RawFd) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let descriptor = listener.as_raw_fd();
+        FAILURES.lock().get_or_insert_default().insert(descriptor, errors.to_vec());
+        let server = Server::builder().tcp_listener(listener).and_then(Builder::build).expect("a server");
+        (server, descriptor)
+    }
+
+    fn echo(mut reader: Reader, writer: Writer) -> Result<(), crate::HandlerError> {
+        while let Some(message) = reader.next_message()? {
+            writer.send(message)?;
+        }
+        Ok(())
+    }
 
     #[test]
     fn a_failure_of_accept_is_one_clients_or_passes_or_is_the_listeners_own() {
-        // Hostile inputs 253 to 255.
         let failure = |errno: Errno| AcceptFailure::from(io::Error::from(errno));
-        for errno in [
-            Errno::INTR,
-            Errno::CONNABORTED,
-            Errno::PROTO,
-            Errno::PERM,
-            Errno::NETDOWN,
-            Errno::NOPROTOOPT,
-            Errno::HOSTDOWN,
-            Errno::NONET,
-            Errno::HOSTUNREACH,
-            Errno::OPNOTSUPP,
-            Errno::NETUNREACH,
-        ] {
+        for errno in OF_ONE_CLIENT {
             assert!(matches!(failure(errno), AcceptFailure::OfOneClient), "{errno}");
         }
         assert!(matches!(failure(Errno::AGAIN), AcceptFailure::NoMore));
@@ -244,4 +284,40 @@ mod tests {
             assert!(matches!(failure(errno), AcceptFailure::Broken(_)), "{errno}");
         }
     }
+
+    #[test]
+    fn a_client_is_served_behind_each_failure_that_is_not_the_listeners() {
+        // Hostile inputs 253 and 254.
+        let (server, descriptor) = failing(&[&OF_ONE_CLIENT[..], &[Errno::NOBUFS, Errno::NOMEM]].concat());
+        server.start(echo).expect("it starts");
+        let mut client = TcpStream::connect(server.local_addr()).expect("it listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        client.write_all(&Offer::new("localhost", "/", [7; 16]).encode().expect("valid")).expect("it is read");
+        let mut status = [0; 12];
+        client.read_exact(&mut status).expect("an answer");
+        assert_eq!(status, *b"HTTP/1.1 101");
+        assert_eq!(FAILURES.lock().as_ref().and_then(|all| all.get(&descriptor)), Some(&Vec::new()));
+        drop(client);
+        server.stop(Duration::ZERO);
+        server.join(PATIENCE).expect("all handlers have returned");
+    }
+
+    #[test]
+    fn serving_ends_with_what_has_broken_the_listener() {
+        // Hostile input 255.
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
+            let (server, _) = failing(&[errno]);
+            let _client = TcpStream::connect(server.local_addr()).expect("it listens");
+            let serving = thread::spawn(move || server.serve(echo));
+            let begun = Instant::now();
+            while !serving.is_finished() {
+                assert!(begun.elapsed() < PATIENCE, "{errno}: it serves on");
+                thread::sleep(Duration::from_millis(2));
+            }
+            let error = serving.join().expect("it does not panic").expect_err("its listener has broken");
+            assert_eq!(Errno::from_io_error(&error), Some(errno));
+        }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(10);
 }
