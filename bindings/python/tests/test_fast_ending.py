@@ -144,9 +144,12 @@ class Ending(unittest.TestCase):
             server.poll(PATIENCE)
             closing = threading.Thread(target=server.close)
             closing.start()
-            self.assertEqual(client.close_code(), 1001)
+            until(lambda: server._closer)
             self.assertEqual(list(server), [])
             server.serve_forever()
+            with self.assertRaisesRegex(RuntimeError, "another thread polls"):
+                server.poll(0)
+            self.assertEqual(client.close_code(), 1001)
             client.close(1001)
             closing.join(PATIENCE)
             self.assertFalse(closing.is_alive())

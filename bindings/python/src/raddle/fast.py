@@ -284,11 +284,13 @@ class Server:
             return
         until = time.monotonic() + grace + 1
         try:
-            if self._is_polling or self._serving not in (0, me):
+            with self._lock:
+                if not self._is_polling and self._serving in (0, me) and self._closer in (0, me):
+                    self._closer = me
+            if self._closer != me:
                 while not self.has_ended and time.monotonic() < until:
                     time.sleep(_TURN)
                 return
-            self._closer = me
             self._give()
             while time.monotonic() < until and self._refill(until - time.monotonic()):
                 self._give()
@@ -389,9 +391,9 @@ class Server:
         """
         me = threading.get_ident()
         with self._lock:
-            if self._is_polling or self._poller not in (0, me):
-                if self._closer not in (0, me) and not once:
-                    return False
+            if self._closer not in (0, me) and not once:
+                return False
+            if self._is_polling or self._poller not in (0, me) or self._closer not in (0, me):
                 raise RuntimeError("another thread polls this server")
             self._poller = me
             return True
