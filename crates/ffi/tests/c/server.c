@@ -3,6 +3,7 @@
 #include "peer.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -191,6 +192,36 @@ static void paused(uint32_t engine) {
 }
 
 /* How many of an identity there may be. */
+/* Hostile input 259, in both server modes: the program has SIGPIPE at its default, which would end it. */
+static void resets(uint32_t engine) {
+    static const uint8_t message[70000];
+    uint16_t port;
+    raddle_server_t *server = serve(engine, NULL, NULL, NULL, NULL, NULL, &port);
+    int round;
+    CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    for (round = 0; round < 20; round++) {
+        struct linger none = {1, 0};
+        raddle_conn_t conn;
+        raddle_status_t status = RADDLE_OK;
+        size_t listed = 0, sent = 0, length = round % 2 ? sizeof message : 10;
+        int peer = peer_open(port);
+        while (listed == 0) {
+            OK(raddle_server_connections(server, NULL, &conn, 1, &listed));
+            pause_ms(1);
+        }
+        OK(raddle_send(conn, RADDLE_BINARY, message, length));
+        CHECK(setsockopt(peer, SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+        close(peer);
+        while (status == RADDLE_OK && sent++ < 100000) status = raddle_send(conn, RADDLE_BINARY, message, length);
+        CHECK(status == RADDLE_ERR_CLOSED || status == RADDLE_ERR_HANDLE);
+        while (listed > 0) {
+            OK(raddle_server_connections(server, NULL, &conn, 1, &listed));
+            pause_ms(1);
+        }
+    }
+    finish(server);
+}
+
 static void name_ada(raddle_request_t *request, void *user) {
     (void)user;
     OK(raddle_request_set_identity(request, "ada"));
@@ -392,6 +423,8 @@ int main(void) {
     requests(RADDLE_ENGINE_POOL);
     paused(RADDLE_ENGINE_THREADS);
     paused(RADDLE_ENGINE_POOL);
+    resets(RADDLE_ENGINE_THREADS);
+    resets(RADDLE_ENGINE_POOL);
     identities();
     topics();
     listeners();
