@@ -76,7 +76,7 @@ fn assert_tame(text: &str) {
 
 #[test]
 fn two_thousand_bad_handshakes_make_a_few_dozen_records() {
-    // Hostile inputs 236 and 366.
+    // Hostile inputs 236, 252 and 366: who is turned away for lack of a descriptor is told in the same way.
     let _alone = alone();
     let host = Host::echo(builder());
     let bad = [
