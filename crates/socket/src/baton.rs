@@ -9,7 +9,7 @@ use raddle_core::Data;
 
 use crate::aside::Unwritten;
 use crate::attendant::Attendant;
-use crate::drives::keep_memory;
+use crate::drives;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
 use crate::link::Link;
@@ -130,6 +130,8 @@ impl Link {
         let mut head = outgoing.take_rest();
         head.compact();
         outgoing.sender.take_output(&mut head.bytes);
+        // What others send meanwhile has memory of its own.
+        let memory = outgoing.sender.reclaim();
         if outgoing.has_postponed() && !outgoing.sender.is_amid_message() {
             // Behind the last of the message, which leaves now, and before whatever others send meanwhile.
             self.put_postponed(outgoing);
@@ -152,14 +154,7 @@ impl Link {
         }
         match result {
             Ok(()) if head.len() == 0 => {
-                if outgoing.driver.is_some() {
-                    // It keeps none, whoever has written.
-                    keep_memory(outgoing.sender.reclaim(), head.bytes);
-                } else if head.bytes.capacity() > 0 {
-                    head.bytes.clear();
-                    head.bytes.shrink_to(KEPT);
-                    outgoing.aside().rest = Unwritten { bytes: head.bytes, start: 0 };
-                }
+                drives::keep_memory(memory, head.bytes);
                 outgoing.sender.taken_written();
                 outgoing.is_on_its_way();
                 Ok(())
@@ -316,8 +311,6 @@ impl Link {
 
 /// Payloads from this size are written from where they are, not copied.
 pub(crate) const DIRECT: usize = 8 * 1024;
-/// Memory of the output that is kept for the next, while there is one now and then.
-const KEPT: usize = 64 * 1024;
 /// How long a thread waits at its socket for room, before it leaves that to the attendant and can be woken by a Close: soon
 /// enough for it to be felt at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

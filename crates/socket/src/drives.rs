@@ -6,6 +6,7 @@ use raddle_core::Memory;
 
 use crate::driven::Driver;
 use crate::outgoing::Outgoing;
+use crate::outputs;
 use crate::spares;
 
 /// Says that this thread drives connections, and has nothing else to do: what it sends never waits, as with
@@ -48,11 +49,14 @@ impl Outgoing {
     }
 }
 
-/// Keeps the memory of what was written to one connection for the next, where this thread drives many.
+/// Memory for output: this thread's own, where it drives connections, else what another has left.
+pub(crate) fn memory() -> Memory {
+    if DRIVES.get() == Drives::Nothing { outputs::take() } else { spares::output() }
+}
+
+/// Keeps the memory of what was written to one connection for the next.
 pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) {
-    if DRIVES.get() != Drives::Nothing {
-        spares::keep_output(memory, written);
-    }
+    if DRIVES.get() == Drives::Nothing { outputs::keep(memory, written) } else { spares::keep_output(memory, written) }
 }
 
 thread_local!(static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) });

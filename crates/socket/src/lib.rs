@@ -34,6 +34,7 @@ mod lease;
 mod link;
 mod options;
 mod outgoing;
+mod outputs;
 mod pages;
 mod pause;
 mod pinging;

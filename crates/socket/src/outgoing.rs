@@ -8,10 +8,11 @@ use raddle_core::{Data, Keepalive, Sender};
 use crate::aside::{Aside, Unwritten};
 use crate::connection::OnEnd;
 use crate::driven::Driver;
+use crate::drives;
 use crate::end::{SendError, SendStatus};
 use crate::fragments::fragments;
+use crate::outputs;
 use crate::pages::give_back;
-use crate::spares;
 use crate::transport::Transport;
 
 /// The sending half of a connection, and how it ends. Under a lock that is never held across a socket wait.
@@ -144,9 +145,7 @@ impl Outgoing {
     /// Has what is sent next put in memory that its thread has at hand, where that may be another connection's later.
     #[inline]
     pub(crate) fn lend_memory(&mut self) {
-        if self.driver.is_some() {
-            self.sender.lend(spares::output);
-        }
+        self.sender.lend(drives::memory);
     }
 
     #[cold]
@@ -162,10 +161,7 @@ impl Outgoing {
         if let Some(memory) = self.sender.reclaim() {
             give_back(memory.into_bytes());
         }
-        if self.rest() == 0 && !self.baton {
-            give_back(self.take_rest().bytes);
-            self.tidy();
-        }
+        outputs::give_back();
     }
 
     pub(crate) fn status(&self) -> SendStatus {

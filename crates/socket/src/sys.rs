@@ -111,6 +111,13 @@ fn time(clock: ClockId) -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
+/// A number of the processor that this thread runs on at the moment.
+#[allow(unsafe_code)]
+pub(crate) fn processor() -> usize {
+    // SAFETY: it takes nothing, and gives a number.
+    usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
+}
+
 /// Gives whole pages of memory to the system, which has new ones in their place when they are used again.
 #[allow(unsafe_code)]
 pub(crate) fn empty_pages(pages: &mut [MaybeUninit<u8>]) {

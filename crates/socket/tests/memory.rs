@@ -120,6 +120,24 @@ fn a_connection_that_only_sends_gives_back_what_that_took() {
 }
 
 #[test]
+fn connections_that_send_in_turn_share_the_memory_for_it() {
+    const CONNECTIONS: usize = 32;
+    let _alone = ALONE.lock();
+    let message = pattern(6_000, 1);
+    let mut pairs: Vec<_> = (0..CONNECTIONS).map(|_| against_peer(Role::Server, options(|_| ()))).collect();
+    let mut before = None;
+    for (connection, peer) in &mut pairs {
+        connection.writer().send(&message).expect("open");
+        assert_eq!(peer.frame().payload.len(), message.len());
+        peer.received = Vec::new();
+        before.get_or_insert_with(held);
+    }
+    let more = held() - before.expect("there are some");
+    let each = more / (CONNECTIONS as isize - 1);
+    assert!(each < 1_024, "{each} bytes more for each of them");
+}
+
+#[test]
 fn an_idle_connection_holds_a_few_kilobytes() {
     // Hostile input 235: what an idle connection takes beside its stack.
     let _alone = ALONE.lock();
