@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::honest;
+use crate::honest::{self, Service};
 use crate::options::Options;
 use crate::peers::{Peer, RADDLE_THREADS, RADDLE_THREADS_TLS};
 use crate::process::{self, Server};
 use crate::report::{grid, median};
 use crate::secure;
+use crate::sink;
 use crate::wire::{self, Wire};
 
 /// Many clients send a byte of their opening handshake each second; one that is let go comes back. With TLS, it is a byte of
@@ -23,10 +24,11 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
         false => (RADDLE_THREADS, 2_000, wire::OPENING.to_vec()),
         true => (RADDLE_THREADS_TLS, 10_000, secure::hello()?),
     };
-    let most = (clients * 2).to_string();
-    for flags in [&["--max-handshakes", most.as_str()][..], &[]] {
+    let wide = clients * 2;
+    for (most, flags) in [(wide, &["--max-handshakes", &wide.to_string()][..]), (MAX_HANDSHAKES, &[])] {
         println!("\n{clients} clients that drip their opening handshake; echo_server {}", flags.join(" "));
-        compare(options, &peer, flags, |address, Signals { ready, stop }| {
+        let sink = sink::start(most)?;
+        compare(options, &peer, flags, Some(&sink), |address, Signals { ready, stop }| {
             let mut streams: Vec<Option<TcpStream>> = (0..clients).map(|_| None).collect();
             for second in 0.. {
                 ready.store(second > 1, Ordering::Relaxed);
@@ -54,7 +56,7 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
 pub fn stalled(options: &Options) -> Result<(), Box<dyn Error>> {
     const CLIENTS: usize = 1000;
     println!("{CLIENTS} clients that never read what is echoed to them");
-    compare(options, &RADDLE_THREADS, &[], |address, Signals { ready, stop }| {
+    compare(options, &RADDLE_THREADS, &[], None, |address, Signals { ready, stop }| {
         let request = wire::request(16 * 1024);
         let mut streams = Vec::new();
         for _ in 0..CLIENTS {
@@ -86,48 +88,76 @@ struct Signals {
     stop: AtomicBool,
 }
 
-/// Serves an honest client alone and beside the others, in turns.
+/// Serves an honest client alone and beside the others, in turns; where there is a sink, also while the others are at that.
 fn compare(
     options: &Options,
     peer: &Peer,
     flags: &[&str],
+    sink: Option<&Server>,
     disturb: impl Fn(SocketAddr, &Signals) -> io::Result<()> + Sync,
 ) -> Result<(), Box<dyn Error>> {
     process::pin_load();
-    let time = Duration::from_secs_f64(options.seconds * 3.0);
-    let (mut rows, mut ratios, mut lost) = (Vec::new(), Vec::new(), 0);
+    // So that there are some twenty round trips above the ninety-ninth part.
+    let time = Duration::from_secs_f64(options.seconds * 12.0);
+    let (mut rows, mut ratios, mut of_load, mut of_server, mut lost) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 1..=options.rounds {
         let server = Server::start(peer, flags)?;
+        let beside = |disturbed: SocketAddr| {
+            let signals = Signals { ready: AtomicBool::new(false), stop: AtomicBool::new(false) };
+            thread::scope(|scope| {
+                let disturber = scope.spawn(|| disturb(disturbed, &signals));
+                let patience = Instant::now() + Duration::from_secs(60);
+                while !signals.ready.load(Ordering::Relaxed) && Instant::now() < patience && !disturber.is_finished() {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                let most = server.threads();
+                let before = server.cpu();
+                let served = honest::serve(peer, server.address, time).map_err(|error| error.to_string());
+                let cpu = server.cpu() - before;
+                signals.stop.store(true, Ordering::Relaxed);
+                disturber.join().expect("the disturber does not panic")?;
+                Ok::<_, Box<dyn Error>>((served?, most, cpu))
+            })
+        };
         let alone = honest::serve(peer, server.address, time)?;
         let threads = server.threads();
-        let signals = Signals { ready: AtomicBool::new(false), stop: AtomicBool::new(false) };
-        let (beside, most) = thread::scope(|scope| {
-            let disturber = scope.spawn(|| disturb(server.address, &signals));
-            let patience = Instant::now() + Duration::from_secs(60);
-            while !signals.ready.load(Ordering::Relaxed) && Instant::now() < patience && !disturber.is_finished() {
-                thread::sleep(Duration::from_millis(100));
-            }
-            let most = server.threads();
-            let beside = honest::serve(peer, server.address, time).map_err(|error| error.to_string());
-            signals.stop.store(true, Ordering::Relaxed);
-            disturber.join().expect("the disturber does not panic")?;
-            Ok::<_, Box<dyn Error>>((beside?, most))
-        })?;
-        ratios.push(beside.p99 / alone.p99);
-        lost += alone.lost + beside.lost;
-        rows.push(vec![
-            round.to_string(),
-            format!("{:.0} / {:.0}", alone.median, alone.p99),
-            format!("{:.0} / {:.0}", beside.median, beside.p99),
-            format!("{:.0} / {:.0}", alone.connect_p99, beside.connect_p99),
-            format!("{} + {}", alone.round_trips, beside.round_trips),
-            format!("{} + {}", alone.lost, beside.lost),
-            format!("{threads} / {most}"),
-        ]);
+        let load = sink.map(|sink| beside(sink.address)).transpose()?.map(|(served, ..)| served);
+        let (disturbed, most, cpu) = beside(server.address)?;
+        ratios.push(disturbed.p99 / alone.p99);
+        if let Some(load) = &load {
+            of_load.push(load.p99 / alone.p99);
+            of_server.push(disturbed.p99 / load.p99);
+        }
+        let served = [Some(&alone), load.as_ref(), Some(&disturbed)];
+        lost += served.iter().flatten().map(|service| service.lost).sum::<usize>();
+        let of_each = |tell: fn(&Service) -> String| served.map(|service| service.map_or("-".to_owned(), tell));
+        let mut row = vec![round.to_string()];
+        row.extend(of_each(|service| format!("{:.0} / {:.0}", service.median, service.p99)));
+        row.push(of_each(|service| format!("{:.0}", service.connect_p99)).join(" / "));
+        row.push(of_each(|service| service.round_trips.to_string()).join(" + "));
+        row.push(of_each(|service| service.lost.to_string()).join(" + "));
+        row.push(format!("{threads} / {most}"));
+        row.push(format!("{:.0}", cpu.as_secs_f64() / time.as_secs_f64() * 100.0));
+        rows.push(row);
     }
-    let head = ["round", "alone: median / p99 µs", "beside", "connect p99 µs", "round trips", "lost", "threads"];
+    let head = [
+        "round",
+        "alone: median / p99 µs",
+        "others at a sink",
+        "others here",
+        "connect p99 µs",
+        "round trips",
+        "lost",
+        "threads",
+        "server's CPU %",
+    ];
     print!("{}", grid(head.map(str::to_owned).to_vec(), rows));
     println!("p99 beside / alone: {:.2} (median)", median(&ratios));
+    if sink.is_some() {
+        let (load, server) = (median(&of_load), median(&of_server));
+        println!("of that, what the others cost at a sink: {load:.2}; what the server adds: {server:.2} (medians)");
+    }
     if lost == 0 { Ok(()) } else { Err(format!("the honest client has lost {lost} messages or connects").into()) }
 }
 
@@ -205,3 +235,6 @@ pub fn crowd() -> Result<(), Box<dyn Error>> {
     println!("{connected} of {CLIENTS} connected in {seconds:.1} s, {} refused", refused.into_inner());
     Ok(())
 }
+
+/// As the server has them, unless it is told otherwise.
+const MAX_HANDSHAKES: usize = 512;

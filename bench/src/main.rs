@@ -27,6 +27,7 @@ mod report;
 mod results;
 mod rounds;
 mod secure;
+mod sink;
 mod tls;
 mod unread;
 mod wire;
@@ -91,6 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["churn"] => hold::churn(),
         ["crowd"] => hold::crowd(),
         // What the other commands start.
+        ["serve", "sink", most] => sink::serve(most.parse()?),
         ["serve", "echo", peer] => peers::serve(peer, Task::Echo),
         ["serve", "echo", peer, folder] => peers::serve_secure(peer, folder.as_ref()),
         ["serve", "publish", peer] => peers::serve(peer, Task::Publish),

@@ -7,7 +7,7 @@ use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -34,6 +34,11 @@ impl Server {
         if matches!(peer.kind, Kind::Example(_) | Kind::Libwebsockets) {
             command.args(flags);
         }
+        Self::launch(&mut command)
+    }
+
+    /// Starts a program that says where it listens, on the server's core.
+    pub fn launch(command: &mut Command) -> Result<Self, Box<dyn Error>> {
         // SAFETY: `pin` makes one system call and touches no memory but its own.
         unsafe { command.pre_exec(|| pin(SERVER_CORE)) };
         let child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
