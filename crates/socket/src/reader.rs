@@ -424,8 +424,9 @@ impl Reader {
         }
         // What is sent now can leave together with the answers to what is already there, be it in a layer of the transport.
         let is_more_there = inbound.receiver.has_frame() || !inbound.ahead.is_empty() || link.transport.has_input();
-        // Nobody would let it go in a forked child.
-        if matches!(step, Step::Message) && is_more_there && Attendant::get().is_here() {
+        // Nobody would let it go in a forked child, whose thread is another.
+        let may_hold = || link.cork.holds_this_thread() || Attendant::get().is_here();
+        if matches!(step, Step::Message) && is_more_there && may_hold() {
             link.cork.put();
         } else if !until.nothing {
             link.cork.pull();
