@@ -115,18 +115,30 @@ fn output_that_nobody_takes_counts() {
             server.connection(known.id).expect("open")
         };
         let writers: Vec<_> = stuck.iter().map(&writer_of).collect();
-        // Until each has so many bytes that wait; what the socket has taken is no matter of ours.
-        for (writer, bytes) in writers.iter().zip([800_000, 1_500_000, 500_000]) {
-            while writer.queued() < bytes {
-                writer.send(&[7; 20_000]).expect("there is room");
+        // Until each has so many bytes that wait, for good: what the socket has taken is no matter of ours, and it may come to take
+        // megabytes more.
+        let mut calm = 0;
+        while calm < 30 {
+            calm += 1;
+            for (writer, bytes) in writers.iter().zip([800_000, 1_500_000, 500_000]) {
+                while writer.queued() < bytes {
+                    writer.send(&[7; 20_000]).expect("there is room");
+                    calm = 0;
+                }
             }
+            thread::sleep(Duration::from_millis(10));
         }
         let used = server.metrics().buffered_bytes;
         assert!((2_780_000..3_000_000).contains(&used), "{used}");
         while writers[2].queued() < 1_300_000 && writers[1].state() == raddle_socket::State::Open {
             writers[2].send(&[7; 20_000]).expect("there is room");
         }
-        eventually("the largest goes", || server.metrics().ended.get(&Cause::OverBudget) == Some(&1));
+        eventually_ok(|| {
+            let metrics = server.metrics();
+            let queued: Vec<_> = writers.iter().map(Writer::queued).collect();
+            let has_gone = metrics.ended.get(&Cause::OverBudget) == Some(&1);
+            if has_gone { Ok(()) } else { Err(("the largest goes", metrics.buffered_bytes, metrics.ended, queued)) }
+        });
         assert_eq!(writers[1].state(), raddle_socket::State::Closed);
         assert_eq!([&writers[0], &writers[2]].map(Writer::state), [raddle_socket::State::Open; 2]);
         assert_echo(&mut takes);
