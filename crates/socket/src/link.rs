@@ -381,6 +381,9 @@ impl Link {
     /// The other part.
     pub(crate) fn carry_out_giving_up(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         self.flush_locked(outgoing);
+        if outgoing.ended {
+            return;
+        }
         if let Some(latest) = outgoing.cut_at() {
             Attendant::get().schedule(self, latest);
         }
