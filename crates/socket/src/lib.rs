@@ -40,6 +40,7 @@ mod pause;
 mod pinging;
 mod publication;
 mod reader;
+mod receiving;
 #[cfg(feature = "tls")]
 mod records;
 mod seat;

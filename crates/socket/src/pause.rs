@@ -11,7 +11,7 @@ use crate::end::Cause;
 use crate::flags::Flag;
 use crate::link::Link;
 use crate::outgoing::Outgoing;
-use crate::reader::Until;
+use crate::receiving::Until;
 use crate::sys;
 use crate::writer::Writer;
 

@@ -11,7 +11,7 @@ use raddle_core::Role;
 use crate::ahead::BROKEN_LAYER;
 use crate::end::{Cause, End};
 use crate::link::Link;
-use crate::reader::Arrived;
+use crate::receiving::Arrived;
 use crate::sys;
 use crate::transport::Patience;
 
