@@ -39,6 +39,7 @@ mod no_tls;
 mod pool;
 mod proxy;
 mod proxy_protocol;
+mod record;
 mod registry;
 mod request;
 mod server;
