@@ -89,8 +89,12 @@ fn a_flood_for_a_reader_that_is_away_takes_a_bounded_memory() {
         // Without what the flooding itself holds.
         eventually("it floods", || flood.taken() > 0);
         let before = held();
-        let most = most_held(before, Duration::from_millis(500));
+        let mut most = most_held(before, Duration::from_millis(500));
+        // However little of that time the machine leaves it.
+        eventually("it floods on", || {
+            most = most.max(most_held(before, Duration::from_millis(10)));
+            !goes_on || flood.taken() as isize > MIB
+        });
         assert!(most < bound, "{} KiB are held at most, for {frame:?}", most / KIB);
-        assert!(flood.taken() as isize > if goes_on { MIB } else { 0 }, "{} bytes taken, of {frame:?}", flood.taken());
     }
 }
