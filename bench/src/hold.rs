@@ -29,7 +29,8 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("\n{clients} clients that drip their opening handshake; echo_server {}", flags.join(" "));
         let sink = sink::start(most)?;
         compare(options, &peer, flags, Some(&sink), |address, Signals { ready, stop }| {
-            let mut streams: Vec<Option<TcpStream>> = (0..clients).map(|_| None).collect();
+            // Each with the number of bytes that it has sent.
+            let mut streams: Vec<Option<(TcpStream, usize)>> = (0..clients).map(|_| None).collect();
             for second in 0.. {
                 ready.store(second > 1, Ordering::Relaxed);
                 let start = Instant::now();
@@ -37,9 +38,13 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
                     if stop.load(Ordering::Relaxed) {
                         return Ok(());
                     }
-                    let byte = &opening[second % opening.len()..][..1];
-                    if stream.as_mut().is_none_or(|stream| stream.write_all(byte).is_err()) {
-                        *stream = TcpStream::connect(address).ok();
+                    let goes_on = stream.as_mut().is_some_and(|(stream, sent)| {
+                        let byte = opening.get(*sent..*sent + 1);
+                        *sent += 1;
+                        byte.is_some_and(|byte| stream.write_all(byte).is_ok())
+                    });
+                    if !goes_on {
+                        *stream = TcpStream::connect(address).ok().map(|stream| (stream, 0));
                     }
                     // A second for all of them.
                     let due = start + Duration::from_secs(1) * index as u32 / clients as u32;
