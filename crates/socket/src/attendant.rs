@@ -2,7 +2,7 @@
 //!
 //! It looks at every connection when its timer is due, writes output that a socket could not take at once when there is
 //! room again, lets corked bytes go within 5 ms, and looks after connections whose reader is away. It never waits for a
-//! single connection.
+//! single connection, and outlives what an application's code does to it: a panic ends the connection that it was busy with.
 //!
 //! A child process that `fork` makes has everything of it but the thread: the poller, which is the parent's too, and the lock of its
 //! tasks, which the thread may have held. There it is not asked for anything.
@@ -17,9 +17,11 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::Budget;
+use crate::end::Cause;
 use crate::flags::Flag;
 use crate::keys::FORKS;
-use crate::link::Link;
+use crate::link::{Link, STREAM};
+use crate::shield::{note, shielded};
 use crate::sys;
 use crate::timers::Timers;
 use crate::watch::{Event, Events, Mode, Watch};
@@ -285,16 +287,18 @@ impl Attendant {
             // Without the lock: what is done here may ask for more, and may drop the last handle of a connection.
             for task in due.drain(..) {
                 match task {
-                    Task::Flush(link) => link.found_room(),
-                    Task::Tick(link) => link.tick(sys::now()),
-                    Task::Attend(link) => link.attend(),
-                    Task::Read(link, visit) => link.attend_arrival(visit),
-                    Task::Nothing(link) => drop(link),
+                    Task::Flush(link) => tend(link, Link::found_room),
+                    Task::Tick(link) => tend(link, |link| link.tick(sys::now())),
+                    Task::Attend(link) => tend(link, Link::attend),
+                    Task::Read(link, visit) => tend(link, |link| link.attend_arrival(visit)),
+                    Task::Nothing(link) => tend(link, |_| ()),
                 }
             }
             // Many may have been due, or corked, at the same moment.
             due.shrink_to(FEW);
-            exceeded.drain(..).for_each(|budget: Budget| budget.relieve());
+            for budget in exceeded.drain(..) {
+                shielded(STREAM, || Budget::relieve(&budget));
+            }
             corked.retain_mut(Corked::look);
             corked.shrink_to(FEW.max(2 * corked.len()));
             if !corked.is_empty() {
@@ -321,7 +325,7 @@ impl Attendant {
         if let Some(socket) = link.transport.descriptor() {
             if watched.input.is_some() || watched.output.is_some() {
                 if let Err(error) = self.watch.change(socket, watched.event(event.key), Mode::Once) {
-                    log::error!("a socket cannot be watched any longer: {error}");
+                    note(format_args!("a socket cannot be watched any longer: {error}"));
                 }
             } else {
                 place.remove();
@@ -337,13 +341,24 @@ impl Corked {
     fn look(&mut self) -> bool {
         let Some(link) = self.link.upgrade() else { return false };
         if link.cork.is_held() {
-            link.flush();
+            tend(link, Link::flush);
             self.calm = 0;
             return true;
         }
         self.calm += 1;
-        self.calm < CALM || !link.cork.unlist()
+        let again = self.calm < CALM || !link.cork.unlist();
+        tend(link, |_| ());
+        again
     }
+}
+
+/// Does something for a connection, and lets go of it: this may be the last handle. A panic is of what the application has
+/// given, its stream or what it has called at the end, and ends that connection and no other.
+fn tend(link: Arc<Link>, work: impl FnOnce(&Arc<Link>)) {
+    if shielded(STREAM, || work(&link)).is_none() {
+        shielded(STREAM, || link.cut(&mut link.outgoing.lock(), Cause::Io(io::ErrorKind::Other)));
+    }
+    shielded(STREAM, || drop(link));
 }
 
 impl Watched {

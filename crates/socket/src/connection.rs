@@ -151,7 +151,8 @@ pub struct Opening<'a> {
     pub attachment: Option<Attachment>,
 }
 
-/// What is called at the end of a connection, with how it has ended and what has passed on it. It must not wait.
+/// What is called at the end of a connection, with how it has ended and what has passed on it. It must not wait. A panic in it is
+/// logged, and goes no further.
 pub type OnEnd = Box<dyn FnOnce(End, Traffic) + Send + Sync>;
 
 /// A value of the application's that goes with a connection. Dropped with its reader, where nobody has taken it.

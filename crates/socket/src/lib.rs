@@ -44,6 +44,7 @@ mod receiving;
 #[cfg(feature = "tls")]
 mod records;
 mod seat;
+mod shield;
 mod spares;
 mod stream;
 mod sys;

@@ -22,6 +22,7 @@ use crate::keys::RandomKeys;
 use crate::lease::{Inbound, Lease};
 use crate::options::Options;
 use crate::outgoing::Outgoing;
+use crate::shield::shielded;
 use crate::stream::Stream;
 use crate::sys;
 use crate::winding_up::LINGER;
@@ -178,7 +179,7 @@ impl Link {
                 outgoing.discard();
             }
             // It fails where the peer has gone already, which is as good.
-            let _ = self.transport.shutdown(Shutdown::Both);
+            shielded(STREAM, || drop(self.transport.shutdown(Shutdown::Both)));
             self.turn.notify_all();
             outgoing.ring();
             if let Some(compression) = &self.compression {
@@ -188,7 +189,7 @@ impl Link {
             Attendant::get().forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
                 let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
-                MutexGuard::unlocked(outgoing, || on_end(end, traffic));
+                MutexGuard::unlocked(outgoing, || shielded(ON_END, || on_end(end, traffic)));
             }
             if let Some((driver, key)) = outgoing.driver.take() {
                 MutexGuard::unlocked(outgoing, || driver.ended(key));
@@ -421,9 +422,9 @@ impl Drop for Link {
         if !outgoing.ended && Attendant::get().is_here() {
             // Said without waiting: nobody is left to hear the answer.
             if outgoing.sender.close(Some(Close::code(CloseCode::GOING_AWAY))).is_ok() {
-                outgoing.write_once(&*self.transport);
+                shielded(STREAM, || outgoing.write_once(&*self.transport));
             }
-            let _ = self.transport.shutdown(Shutdown::Both);
+            shielded(STREAM, || drop(self.transport.shutdown(Shutdown::Both)));
         }
         Attendant::get().bury(self);
         let outgoing = self.outgoing.get_mut();
@@ -432,7 +433,8 @@ impl Drop for Link {
         }
         if let Some(on_end) = outgoing.on_end.take() {
             let end = self.counters.end(outgoing, outgoing.cause().unwrap_or(Cause::Dropped));
-            on_end(end, self.counters.traffic(outgoing));
+            let traffic = self.counters.traffic(outgoing);
+            shielded(ON_END, || on_end(end, traffic));
         }
     }
 }
@@ -494,3 +496,7 @@ impl fmt::Debug for Link {
         f.debug_struct("Link").field("key", &self.key()).field("role", &self.role).finish_non_exhaustive()
     }
 }
+
+/// What has panicked, for the log.
+pub(crate) const STREAM: &str = "the stream of a connection";
+const ON_END: &str = "what was to be called at the end of a connection";

@@ -13,6 +13,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
 
 use crate::bell::Bell;
+use crate::shield::note;
 
 /// What a socket is watched for, or was found ready for, under the key that it was added with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Watch {
     /// Takes a socket out of the set.
     pub fn remove(&self, socket: BorrowedFd<'_>) {
         if let Err(error) = epoll::delete(&self.set, socket) {
-            log::error!("a socket cannot be taken out of the poller: {error}");
+            note(format_args!("a socket cannot be taken out of the poller: {error}"));
         }
     }
 
@@ -136,7 +137,7 @@ impl Watch {
             Ok(_) => true,
             Err(rustix::io::Errno::INTR) => false,
             Err(error) => {
-                log::error!("waiting for sockets fails: {error}");
+                note(format_args!("waiting for sockets fails: {error}"));
                 thread::sleep(Duration::from_millis(10));
                 true
             }
