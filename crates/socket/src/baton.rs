@@ -1,6 +1,7 @@
 //! The write baton: one thread writes, without the lock; the others leave what they send for it.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,7 +145,9 @@ impl Link {
             outgoing.is_on_its_way();
         }
         let before = head.len() + payload.len();
-        let result = MutexGuard::unlocked(outgoing, || self.write_parts(&mut head, payload, wait));
+        let writing = Writing { link: self, outgoing };
+        let result = MutexGuard::unlocked(writing.outgoing, || self.write_parts(&mut head, payload, wait));
+        mem::forget(writing);
         outgoing.baton = false;
         outgoing.tried = 0;
         let written = before - head.len();
@@ -305,6 +308,28 @@ impl Link {
         match wait {
             Wait::Until(deadline) => deadline,
             _ => sys::now().saturating_add(self.options.allowed(self.options.write_timeout, bytes as u64)),
+        }
+    }
+}
+
+/// A thread writes. Dropped only where a panic of the stream has it not return: the baton is given back, and as nobody knows what the
+/// stream has taken, nothing follows.
+struct Writing<'a, 'b> {
+    link: &'a Arc<Link>,
+    outgoing: &'a mut MutexGuard<'b, Outgoing>,
+}
+
+impl Drop for Writing<'_, '_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.outgoing.baton = false;
+        self.outgoing.tried = 0;
+        if !self.outgoing.ended {
+            self.link.silence(self.outgoing, Cause::Io(io::ErrorKind::Other));
+            // By the attendant: this thread is unwinding, and calls nobody.
+            let now = sys::now();
+            self.outgoing.cut_by(now);
+            Attendant::get().schedule(self.link, now);
         }
     }
 }

@@ -248,7 +248,10 @@ impl Link {
 
     /// Drops what waits to be written, and has nothing further sent, not even a Close.
     pub(crate) fn send_no_more(&self, cause: Cause) {
-        let mut outgoing = self.outgoing.lock();
+        self.silence(&mut self.outgoing.lock(), cause);
+    }
+
+    pub(crate) fn silence(&self, outgoing: &mut Outgoing, cause: Cause) {
         outgoing.aside().cause.get_or_insert(cause);
         if outgoing.queued() > 0 {
             // A Close that waits to be written is not sent either.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use common::*;
 use raddle_core::OpCode;
-use raddle_socket::{Connection, Interest, Opening, Options, Patience, Readiness, Role, Socket, State, Transport};
+use raddle_socket::{
+    Cause, Connection, Interest, Opening, Options, Patience, Readiness, Role, SendError, Socket, State, Transport,
+};
 
 /// A stream of which one call panics, each time.
 struct Panicking {
@@ -121,4 +123,22 @@ fn a_panic_in_the_drop_of_a_connection_whose_last_handle_the_attendant_has_is_no
         eventually(call, || told.load(Ordering::Relaxed) == 1);
         assert_attended(call);
     }
+}
+
+#[test]
+fn a_panic_in_a_write_lets_the_others_go_and_ends_the_connection() {
+    let (mut connection, told, _theirs) = open("send", options(|_| ()));
+    let writer = connection.writer();
+    let wrote = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.send("one")));
+    assert!(wrote.is_err(), "the panic is the sender's to see");
+    // Large enough to wait for the baton.
+    let large = pattern(1 << 20, 1);
+    let other = writer.clone();
+    assert_eq!(within(LIMIT, move || other.send(&large)), Err(SendError::Closed));
+    assert_eq!(writer.try_send("two"), Err(SendError::Closed));
+    eventually("it has ended", || writer.state() == State::Closed);
+    eventually("its end is told", || told.load(Ordering::Relaxed) == 1);
+    let end = connection.next_message().map(|_| ()).expect_err("it has failed");
+    assert_eq!(end.cause, Cause::Io(io::ErrorKind::Other));
+    assert_attended("send");
 }
