@@ -7,6 +7,7 @@
 //! A child process that `fork` makes has everything of it but the thread: the poller, which is the parent's too, and the lock of its
 //! tasks, which the thread may have held. There it is not asked for anything.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -77,6 +78,18 @@ struct Watcher {
     /// Sweeps that have found the same visit.
     sweeps: u32,
     attended: bool,
+}
+
+thread_local!(static WAITS_FOR_NOBODY: Cell<bool> = const { Cell::new(false) });
+
+/// Tells whether this thread is not to wait for any peer: the attendant is not.
+pub(crate) fn waits_for_nobody() -> bool {
+    WAITS_FOR_NOBODY.get()
+}
+
+/// From now on this thread is not to.
+pub(crate) fn wait_for_nobody() {
+    WAITS_FOR_NOBODY.set(true);
 }
 
 static ATTENDANT: OnceLock<Attendant> = OnceLock::new();
@@ -242,6 +255,7 @@ impl Attendant {
     }
 
     fn run(&self) {
+        wait_for_nobody();
         let mut events = Events::default();
         let mut due = Vec::new();
         let mut corked = Vec::new();

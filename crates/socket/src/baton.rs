@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use raddle_core::Data;
 
 use crate::aside::Unwritten;
-use crate::attendant::Attendant;
+use crate::attendant::{Attendant, wait_for_nobody, waits_for_nobody};
 use crate::drives;
 use crate::end::{Cause, SendError, SendStatus};
 use crate::fragments::fragments;
@@ -28,8 +28,37 @@ impl Link {
 
     pub(crate) fn flush_locked(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         if (outgoing.queued() > 0 || self.transport.has_output()) && !outgoing.baton && !outgoing.ended {
+            if self.transport.writes_wait() && waits_for_nobody() {
+                return self.flush_elsewhere(outgoing);
+            }
             // A failure ends the connection, which its reader reports.
             let _ = self.write(outgoing, &[], Wait::Never);
+        }
+    }
+
+    /// Has a thread of its own write what waits, to a stream whose writes wait too. It gets the baton from here, so there is one
+    /// of them; where it is too late, the connection is cut, which ends the write.
+    #[cold]
+    fn flush_elsewhere(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
+        let latest = self.options.allowed(self.options.write_timeout, outgoing.queued() as u64);
+        let until = sys::now().saturating_add(latest);
+        outgoing.aside().stalled_until.get_or_insert(until);
+        Attendant::get().schedule(self, until);
+        outgoing.baton = true;
+        let link = Arc::clone(self);
+        let started = sys::spawn("raddle writer".into(), None, move || {
+            let mut outgoing = link.outgoing.lock();
+            outgoing.baton = false;
+            link.flush_locked(&mut outgoing);
+            link.turn.notify_all();
+            drop(outgoing);
+            // This may be the last handle, which leaves without a word that could wait.
+            wait_for_nobody();
+            drop(link);
+        });
+        if started.is_err() {
+            // What the application does next writes it, or it is too late.
+            outgoing.baton = false;
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use raddle_core::{Close, CloseCode, Due, Error, Event, Keepalive, Progress, Receiver, Role, Sender};
 
-use crate::attendant::{Attendant, Listing, TimerSlot, attendant};
+use crate::attendant::{Attendant, Listing, TimerSlot, attendant, waits_for_nobody};
 use crate::compression::Compression;
 use crate::connection::Opening;
 use crate::cork::Cork;
@@ -424,7 +424,8 @@ impl Drop for Link {
         // What a forked child lets go is its parent's.
         if !outgoing.ended && Attendant::get().is_here() {
             // Said without waiting: nobody is left to hear the answer.
-            if outgoing.sender.close(Some(Close::code(CloseCode::GOING_AWAY))).is_ok() {
+            let may_write = !(self.transport.writes_wait() && waits_for_nobody());
+            if may_write && outgoing.sender.close(Some(Close::code(CloseCode::GOING_AWAY))).is_ok() {
                 shielded(STREAM, || outgoing.write_once(&*self.transport));
             }
             shielded(STREAM, || drop(self.transport.shutdown(Shutdown::Both)));

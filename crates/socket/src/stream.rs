@@ -20,6 +20,14 @@ impl Stream {
             None => Self::Other(Box::new(transport.expect("only a socket was taken"))),
         }
     }
+
+    /// Tells whether a write may wait for room.
+    pub(crate) fn writes_wait(&self) -> bool {
+        match self {
+            Self::Socket(_) => false,
+            Self::Other(transport) => transport.descriptor().is_none(),
+        }
+    }
 }
 
 impl Deref for Stream {

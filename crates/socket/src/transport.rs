@@ -72,7 +72,9 @@ pub trait Transport: Send + Sync + 'static {
         false
     }
 
-    /// What a poller can watch for room to write. `None`: [`send`](Self::send) waits instead of failing.
+    /// What a poller can watch for room to write. `None`: [`send`](Self::send) waits instead of failing, until
+    /// [`shutdown`](Self::shutdown) ends it. What no thread of the application is there to send, a Ping or what waits, is then sent by
+    /// a thread that is started for it.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 }
 
