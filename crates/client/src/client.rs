@@ -191,7 +191,7 @@ impl Client {
     /// Follows so many redirects. Default: none, so that a redirect is a [`ConnectError::Refused`].
     ///
     /// Where one leads to another scheme, host or port, Authorization, Cookie and the [host](Self::host) that was set stay
-    /// behind, for good; other headers go along. None leads from `wss` to `ws`, and none is followed on a Unix socket, or on a socket or a stream that was given.
+    /// behind, for good, and so do the certificate and the server's name of TLS; other headers go along. None leads from `wss` to `ws`, and none is followed on a Unix socket, or on a socket or a stream that was given.
     pub fn redirects(self, at_most: u32) -> Self {
         Self { redirects: at_most, ..self }
     }

@@ -56,7 +56,7 @@ impl Client {
         let mut identity = Identity::Shown;
         let mut followed = 0;
         loop {
-            let reached = self.reach(&url, until)?;
+            let reached = self.reach(&url, identity, until)?;
             match self.shake_hands(&url, identity, &*reached.transport, until) {
                 Ok(opened) => return self.open(&url, reached, opened, on_end),
                 Err(ConnectError::Refused(answer)) if self.redirects > 0 && self.follows(&answer) => {
@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// Connects a stream that leads to the server of `url`.
-    fn reach(&self, url: &Url, until: &Until<'_>) -> Result<Reached, ConnectError> {
+    fn reach(&self, url: &Url, identity: Identity, until: &Until<'_>) -> Result<Reached, ConnectError> {
         let (host, port, proxy) = match &self.route {
             Route::Direct => (&url.host, url.port, None),
             Route::Proxy(proxy) => (&proxy.host, proxy.port, Some(proxy)),
@@ -127,12 +127,12 @@ impl Client {
                     }
                 };
                 let socket = Socket::unix(stream).map_err(ConnectError::Io)?;
-                return Ok(Reached { transport: self.secure(socket, url, until)?, peer: None });
+                return Ok(Reached { transport: self.secure(socket, url, identity, until)?, peer: None });
             }
             Route::Socket(given) => {
                 let socket = given.lock().take().ok_or_else(|| ConnectError::Connect(sys::used()))?;
                 let (socket, peer) = sys::given(socket).map_err(ConnectError::Connect)?;
-                return Ok(Reached { transport: self.secure(socket, url, until)?, peer });
+                return Ok(Reached { transport: self.secure(socket, url, identity, until)?, peer });
             }
         };
         let stream = dial(&resolve(host, port, until)?, self.local, until)?;
@@ -141,15 +141,24 @@ impl Client {
         if let Some(proxy) = proxy {
             proxy.tunnel(url, &Exchange { transport: &socket, until, stage: Stage::Proxy })?;
         }
-        Ok(Reached { transport: self.secure(socket, url, until)?, peer })
+        Ok(Reached { transport: self.secure(socket, url, identity, until)?, peer })
     }
 
     /// Puts TLS on a socket that leads to the server of `url`, where its scheme asks for that.
     #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self, unused_variables))]
-    fn secure(&self, socket: Socket, url: &Url, until: &Until<'_>) -> Result<Box<dyn Transport>, ConnectError> {
+    fn secure(
+        &self,
+        socket: Socket,
+        url: &Url,
+        identity: Identity,
+        until: &Until<'_>,
+    ) -> Result<Box<dyn Transport>, ConnectError> {
         #[cfg(feature = "tls")]
         if url.is_secure() {
-            return self.tls.shake_hands(socket, url, until);
+            return match identity {
+                Identity::Shown => self.tls.shake_hands(socket, url, until),
+                Identity::Withheld => self.tls.for_others().shake_hands(socket, url, until),
+            };
         }
         Ok(Box::new(socket))
     }

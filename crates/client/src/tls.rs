@@ -40,6 +40,8 @@ pub struct ClientTls {
     verifies: bool,
     /// Made when it is first needed.
     config: Arc<Made>,
+    /// The same, for servers that the client does not show its certificate to.
+    config_for_others: Arc<Made>,
 }
 
 type Made = OnceLock<Result<Arc<ClientConfig>, TlsError>>;
@@ -55,7 +57,8 @@ impl ClientTls {
         // All clients with the defaults share their sessions, and what was made of the system's roots.
         static DEFAULT: OnceLock<Arc<Made>> = OnceLock::new();
         let config = Arc::clone(DEFAULT.get_or_init(Arc::default));
-        Self { system: true, roots: Vec::new(), identity: None, name: None, verifies: true, config }
+        let config_for_others = Arc::clone(&config);
+        Self { system: true, roots: Vec::new(), identity: None, name: None, verifies: true, config, config_for_others }
     }
 
     /// Trusts the certificates of `pem` as roots, beside those of the system.
@@ -90,6 +93,12 @@ impl ClientTls {
     pub fn dangerous_accept_any_certificate(mut self) -> Self {
         self.verifies = false;
         self.changed()
+    }
+
+    /// What servers get that a redirect has led to, and that are not who was asked for: they are not shown who the client is, and
+    /// have to be who the URL says.
+    pub(crate) fn for_others(&self) -> Self {
+        Self { identity: None, name: None, config: Arc::clone(&self.config_for_others), ..self.clone() }
     }
 
     /// Finds what the caller has to mend.
@@ -174,7 +183,10 @@ impl ClientTls {
 
     /// What was made with other settings does not hold any more.
     fn changed(self) -> Self {
-        Self { config: Arc::default(), ..self }
+        let config = Arc::<Made>::default();
+        // Without an identity they are the same, with the same sessions.
+        let config_for_others = if self.identity.is_none() { Arc::clone(&config) } else { Arc::default() };
+        Self { config, config_for_others, ..self }
     }
 }
 

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raddle::{Client, ConnectError, Proxy, RedirectError, Request, Response, Stage};
+use raddle::{
+    Acceptance, Client, ClientCertificates, ConnectError, Proxy, RedirectError, Request, Response, Stage, TlsError,
+};
 
-use crate::authority::Authority;
-use crate::support::*;
+use crate::authority::{Authority, Issued, named};
+use crate::support::{self, *};
 
 /// A proxy that lets one client through to `port`, which asks for it by the name `localhost`.
 fn proxy(scheme: &'static str, port: u16) -> Proxy {
@@ -152,4 +154,46 @@ fn a_client_is_a_value_whose_clones_share_their_sessions() {
         })
         .collect();
     threads.into_iter().for_each(join);
+}
+
+/// A server that leads to `location`, and wants to know who its clients are.
+fn leading_to(location: String, issued: &Issued, clients: &Authority) -> Echo {
+    let tls = builder(issued).client_certificate_pem(ClientCertificates::Required, clients.root());
+    Echo::start_with(Engine::Threads, &tls.build().expect("in order"), move |builder| {
+        builder.on_request(move |request| {
+            assert!(request.client_certificate().is_some(), "it has said who it is");
+            let response = Response::new(302).and_then(|it| it.header("Location", &location)).expect("in order");
+            request.respond(response).expect("in time");
+        })
+    })
+}
+
+#[test]
+fn a_redirect_to_somebody_else_takes_no_certificate_along_and_no_name_that_was_set() {
+    let (ours, clients) = (Authority::new("ours"), Authority::new("clients"));
+    let ada = clients.issue_with(&["ada.example"], named("Ada"));
+    let internal = ours.issue(&["a.internal"]);
+    let tls = trusting(&ours).certificate_pem(&ada.chain, &ada.key).expect("they belong together");
+    let tls = tls.server_name("a.internal").expect("a name");
+    let client = Client::new().tls(tls).redirects(3);
+
+    // It asks for a certificate, and takes whatever the clients' authority has signed.
+    let asking = builder(&ours.local()).client_certificate_pem(ClientCertificates::Optional, clients.root());
+    let curious = Echo::start_with(Engine::Threads, &asking.build().expect("in order"), |builder| {
+        builder.on_request(|request| {
+            let shown = request.client_certificate().is_some();
+            request.accept_with(Acceptance::new().identity(if shown { "known" } else { "nobody" })).expect("in time");
+        })
+    });
+    let first = leading_to(curious.url("localhost"), &internal, &clients);
+    let mut connection = client.connect(&first.url("localhost")).expect("it is who the URL says");
+    echo(&mut connection, "Hello");
+    assert_eq!(curious.server.connections_of("known").len(), 0, "somebody else has learned who the client is");
+    assert_eq!(curious.server.connections_of("nobody").len(), 1);
+
+    // Somebody else has the certificate of the server that was asked for.
+    let disguised = Echo::start(Engine::Threads, &support::tls(&internal));
+    let first = leading_to(disguised.url("localhost"), &internal, &clients);
+    let said = client.connect(&first.url("localhost"));
+    assert!(matches!(said, Err(ConnectError::Tls(TlsError::WrongName))), "{said:?}");
 }
