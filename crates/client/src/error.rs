@@ -110,7 +110,9 @@ impl ConnectError {
     /// Tells whether another attempt may succeed, later and unchanged.
     ///
     /// Of refused handshakes these are worth it: 408, 425, 429 and 5xx, but for 501, 505 and 511. What a caller has to mend,
-    /// a server that speaks something else and a refusal of who the client is are not.
+    /// a server that speaks something else and a refusal of who the client is are not. Of TLS, an alert that is not about the client is
+    /// worth it, as whoever balances in front of a server that restarts may send it, and a certificate that is out of its time: it is
+    /// about to be renewed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Url(_)
@@ -124,7 +126,7 @@ impl ConnectError {
             Self::Resolve(_) | Self::Connect(_) | Self::Timeout { .. } | Self::EndOfStream | Self::Io(_) => true,
             Self::Refused(answer) | Self::Proxy(ProxyError::Refused(answer)) => status_may_pass(answer.status),
             #[cfg(feature = "tls")]
-            Self::Tls(_) => false,
+            Self::Tls(error) => matches!(error, TlsError::Alert(_) | TlsError::Expired | TlsError::NotYetValid),
             // General failure, network or host unreachable, connection refused, TTL expired.
             Self::Proxy(ProxyError::Reply(reply)) => matches!(reply, 1 | 3..=6),
             Self::Proxy(_) => false,

@@ -229,7 +229,22 @@ fn a_status_line_has_one_form() {
     // What is no HTTP is refused when that shows.
     let mut parser = ResponseParser::new(&offer(&[]), HeadLimits::default());
     assert!(matches!(parser.advance(b"HTTP/1."), Ok(None)));
-    assert!(matches!(parser.advance(b"HTTP/1.0"), Err(ClientError::Malformed)));
+    assert!(matches!(parser.advance(b"HTTP/1.2"), Err(ClientError::Malformed)));
+}
+
+#[test]
+fn a_refusal_may_be_of_http_1_0() {
+    // Whoever balances in front of a server that restarts may answer so: what opens a connection may not.
+    for status in [200, 302, 404, 503] {
+        let head = format!("HTTP/1.0 {status} No\r\nRetry-After: 1\r\n\r\n");
+        match answer(&offer(&[]), head.as_bytes()) {
+            Err(ClientError::Refused(refusal)) => {
+                assert_eq!((refusal.status, refusal.head_len), (status, head.len()));
+                assert_eq!(refusal.headers().collect::<Vec<_>>(), [("Retry-After", &b"1"[..])]);
+            }
+            said => panic!("{head}: {said:?}"),
+        }
+    }
 }
 
 #[test]

@@ -8,25 +8,17 @@ use super::head::{HeadError, HeadLimits, Headers, Scanner, is_value_byte};
 #[derive(Debug)]
 pub(crate) struct AnswerParser {
     limits: HeadLimits,
-    version: Version,
     scanner: Scanner,
     /// Where the response begins, behind the interim ones.
     start: usize,
     interim: usize,
 }
 
-/// Which HTTP a response may be of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    /// HTTP/1.1 only: an older server cannot upgrade (RFC 9110, section 7.8).
-    Http11,
-    /// HTTP/1.0 too, which proxies still speak.
-    Http1,
-}
-
 /// The head of a final response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
+    /// It is of HTTP/1.0, which proxies still speak, and which cannot upgrade (RFC 9110, section 7.8).
+    pub(crate) is_old: bool,
     pub(crate) status: u16,
     /// Bytes of all heads so far.
     pub(crate) head_len: usize,
@@ -34,26 +26,23 @@ pub(crate) struct Answer {
 }
 
 impl AnswerParser {
-    pub(crate) fn new(version: Version, limits: HeadLimits) -> Self {
-        Self { limits, version, scanner: Scanner::new(limits), start: 0, interim: 0 }
+    pub(crate) fn new(limits: HeadLimits) -> Self {
+        Self { limits, scanner: Scanner::new(limits), start: 0, interim: 0 }
     }
 
     /// Parses on in `received`, which begins with the first byte of the connection. `None`: more bytes are needed.
     pub(crate) fn advance(&mut self, received: &[u8]) -> Result<Option<Answer>, ClientError> {
-        let allowed = match self.version {
-            Version::Http11 => may_stand_in_line_11,
-            Version::Http1 => may_stand_in_line_1,
-        };
         loop {
             let rest = &received[self.start..];
-            let scanned = self.scanner.advance(rest, allowed).map_err(|error| match error {
+            let scanned = self.scanner.advance(rest, may_stand_in_line).map_err(|error| match error {
                 HeadError::TooLarge | HeadError::LineTooLong => ClientError::HeadTooLarge,
                 HeadError::Line | HeadError::Header => ClientError::Malformed,
             })?;
             let Some(length) = scanned else { return Ok(None) };
             let line = self.scanner.first_line().expect("the head has ended behind its first line");
             let headers = Headers::parse(&rest[..length], line.end + 2).map_err(|_| ClientError::Malformed)?;
-            let status = status(&rest[line]).ok_or(ClientError::Malformed)?;
+            let line = &rest[line];
+            let (status, is_old) = (status(line).ok_or(ClientError::Malformed)?, line[MINOR] == b'0');
             self.start += length;
             match status {
                 // Interim responses are passed over (RFC 9110, section 15.2). 101 ends the exchange.
@@ -66,7 +55,7 @@ impl AnswerParser {
                     let head = self.limits.head.saturating_sub(self.start);
                     self.scanner = Scanner::new(HeadLimits { head, ..self.limits });
                 }
-                _ => return Ok(Some(Answer { status, head_len: self.start, headers })),
+                _ => return Ok(Some(Answer { is_old, status, head_len: self.start, headers })),
             }
         }
     }
@@ -79,7 +68,7 @@ pub struct TunnelParser(AnswerParser);
 impl TunnelParser {
     /// A parser for the response to a CONNECT that was just sent.
     pub fn new(limits: HeadLimits) -> Self {
-        Self(AnswerParser::new(Version::Http1, limits))
+        Self(AnswerParser::new(limits))
     }
 
     /// Parses on in `received`, which begins with the first byte of the connection. `None`: more bytes are needed.
@@ -87,7 +76,7 @@ impl TunnelParser {
     /// The tunnel begins behind the bytes of the head, whose number comes out. A status other than 2xx is
     /// [`ClientError::Refused`].
     pub fn advance(&mut self, received: &[u8]) -> Result<Option<usize>, ClientError> {
-        let Some(Answer { status, head_len, headers }) = self.0.advance(received)? else { return Ok(None) };
+        let Some(Answer { status, head_len, headers, .. }) = self.0.advance(received)? else { return Ok(None) };
         match status {
             200..=299 => Ok(Some(head_len)),
             _ => Err(ClientError::Refused(Refusal { status, head_len, headers })),
@@ -104,12 +93,8 @@ fn status(line: &[u8]) -> Option<u16> {
 }
 
 /// A reason is text, of any encoding (RFC 9112, section 4).
-fn may_stand_in_line_11(place: usize, byte: u8) -> bool {
-    START.get(place).map_or(is_value_byte(byte), |expected| *expected == byte)
-}
-
-fn may_stand_in_line_1(place: usize, byte: u8) -> bool {
-    may_stand_in_line_11(place, byte) || place == MINOR && byte == b'0'
+fn may_stand_in_line(place: usize, byte: u8) -> bool {
+    START.get(place).map_or(is_value_byte(byte), |expected| *expected == byte) || place == MINOR && byte == b'0'
 }
 
 const START: &[u8] = b"HTTP/1.1 ";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::answer::{Answer, AnswerParser, Version};
+use super::answer::{Answer, AnswerParser};
 use super::head::{HeadLimits, Headers};
 use super::response::{append_header, check_handshake_header, check_header};
 use super::token::is_token;
@@ -98,7 +98,7 @@ pub struct ResponseParser {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The response is not HTTP/1.1, or a line of it is malformed (RFC 9112).
+    /// The response is not HTTP/1.1, or is a refusal of neither that nor HTTP/1.0; or a line of it is malformed (RFC 9112).
     Malformed,
     /// The head is larger than the limit, or has more headers.
     HeadTooLarge,
@@ -137,7 +137,7 @@ impl ResponseParser {
     /// A parser for the response to `offer`.
     pub fn new(offer: &Offer<'_>, limits: HeadLimits) -> Self {
         Self {
-            parser: AnswerParser::new(Version::Http11, limits),
+            parser: AnswerParser::new(limits),
             accept: key::accept_value(key::encode(offer.key).as_bytes()),
             subprotocols: offer.subprotocols.iter().map(|name| (*name).to_owned()).collect(),
             deflate: offer.deflate,
@@ -149,8 +149,11 @@ impl ResponseParser {
     ///
     /// With the agreement comes the length of the head in bytes: what follows is frames.
     pub fn advance(&mut self, received: &[u8]) -> Result<Option<(Agreement, usize)>, ClientError> {
-        let Some(Answer { status, head_len, headers }) = self.parser.advance(received)? else { return Ok(None) };
+        let Some(Answer { is_old, status, head_len, headers }) = self.parser.advance(received)? else {
+            return Ok(None);
+        };
         match status {
+            101 if is_old => Err(ClientError::Malformed),
             101 => {
                 let agreement = self.agreement(&headers)?;
                 self.headers = Some(headers);
