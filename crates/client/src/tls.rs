@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use raddle_socket::rustls::crypto::ring;
 use raddle_socket::rustls::pki_types::pem::PemObject;
 use raddle_socket::rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
@@ -20,7 +22,7 @@ use crate::verifier::Verifier;
 /// valid for the URL's host and leads to a root that the system trusts; the client shows none.
 ///
 /// The system's roots are where OpenSSL looks for them: in `SSL_CERT_FILE` and `SSL_CERT_DIR`, where those are set. They are read
-/// once. With the feature `webpki-roots`, Mozilla's stand in where there are none.
+/// once, and again a minute later where some could not be read, or at once where none could. With the feature `webpki-roots`, Mozilla's stand in where there are none.
 ///
 /// ```no_run
 /// use raddle_client::{Client, ClientTls};
@@ -38,13 +40,21 @@ pub struct ClientTls {
     identity: Option<Arc<Identity>>,
     name: Option<ServerName<'static>>,
     verifies: bool,
-    /// Made when it is first needed.
+    /// Made when it is first needed. What cannot be made is tried again.
     config: Arc<Made>,
     /// The same, for servers that the client does not show its certificate to.
     config_for_others: Arc<Made>,
 }
 
-type Made = OnceLock<Result<Arc<ClientConfig>, TlsError>>;
+type Made = Mutex<Option<Kept<Arc<ClientConfig>>>>;
+
+/// What is used again.
+#[derive(Clone)]
+struct Kept<T> {
+    value: T,
+    /// `None`: for good.
+    until: Option<Instant>,
+}
 
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -139,14 +149,17 @@ impl ClientTls {
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, ConnectError> {
-        let made = self.config.get_or_init(|| self.make());
-        made.clone().map_err(ConnectError::Tls)
+        kept(&self.config, || self.make()).map(|made| made.value).map_err(ConnectError::Tls)
     }
 
-    fn make(&self) -> Result<Arc<ClientConfig>, TlsError> {
+    fn make(&self) -> Result<Kept<Arc<ClientConfig>>, TlsError> {
+        let mut until = None;
         let provider = Arc::new(ring::default_provider());
-        let verifier =
-            if self.verifies { Verifier::new(self.trusted()?, &provider)? } else { Verifier::of_anybody(&provider) };
+        let verifier = if self.verifies {
+            Verifier::new(self.trusted(&mut until)?, &provider)?
+        } else {
+            Verifier::of_anybody(&provider)
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::of_settings)?
@@ -159,14 +172,22 @@ impl ClientTls {
                 .map_err(TlsError::of_settings)?,
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(Kept { value: Arc::new(config), until })
     }
 
-    fn trusted(&self) -> Result<RootCertStore, TlsError> {
+    /// The roots, and until when they are to be used.
+    fn trusted(&self, until: &mut Option<Instant>) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         if self.system {
             // Certificates that a system has and that cannot be read are not trusted, and are no fault of the caller's.
-            roots.add_parsable_certificates(system_roots().iter().cloned());
+            match system_roots() {
+                Ok(found) => {
+                    roots.add_parsable_certificates(found.value.iter().cloned());
+                    *until = found.until;
+                }
+                // Others may stand in for them.
+                Err(_) => *until = Some(Instant::now() + AGAIN),
+            }
             #[cfg(feature = "webpki-roots")]
             if roots.is_empty() {
                 roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -190,16 +211,32 @@ impl ClientTls {
     }
 }
 
-/// The system's roots. They are read once: there are hundreds.
-fn system_roots() -> &'static [CertificateDer<'static>] {
-    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
-    ROOTS.get_or_init(|| {
+/// The system's roots. They are read once, as there are hundreds; again after a while where some could not be read, which may be for
+/// want of a descriptor. Where there are none, that is not kept.
+fn system_roots() -> Result<Kept<Arc<[CertificateDer<'static>]>>, TlsError> {
+    static ROOTS: Mutex<Option<Kept<Arc<[CertificateDer<'static>]>>>> = Mutex::new(None);
+    kept(&ROOTS, || {
         let found = rustls_native_certs::load_native_certs();
+        let until = (!found.errors.is_empty()).then(|| Instant::now() + AGAIN);
         for error in found.errors {
             log::warn!("some of the system's root certificates cannot be read: {error}");
         }
-        found.certs
+        if found.certs.is_empty() { Err(TlsError::NoRoots) } else { Ok(Kept { value: found.certs.into(), until }) }
     })
+}
+
+/// What is in `place`, or is made and kept there. An error is not kept.
+fn kept<T: Clone>(
+    place: &Mutex<Option<Kept<T>>>,
+    make: impl FnOnce() -> Result<Kept<T>, TlsError>,
+) -> Result<Kept<T>, TlsError> {
+    let mut place = place.lock();
+    let is_over = |kept: &mut Kept<T>| kept.until.is_some_and(|until| until <= Instant::now());
+    drop(place.take_if(is_over));
+    match &*place {
+        Some(kept) => Ok(kept.clone()),
+        None => Ok(place.insert(make()?).clone()),
+    }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -222,3 +259,6 @@ impl fmt::Debug for ClientTls {
         f.debug_struct("ClientTls").field("verifies", &self.verifies).finish_non_exhaustive()
     }
 }
+
+/// What was made of the roots that could be read holds for so long, where some could not.
+const AGAIN: Duration = Duration::from_secs(60);

@@ -7,5 +7,6 @@ mod clients;
 mod floods;
 mod handshakes;
 mod raw;
+mod roots;
 mod serving;
 mod support;
