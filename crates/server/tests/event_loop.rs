@@ -3,11 +3,14 @@
 mod common;
 
 use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use raddle_server::{Builder, ConnectionId, Event, EventLoop, Message, Reader, Writer};
+use raddle_core::Role;
+use raddle_server::{Builder, ConnectionId, Event, EventLoop, Info, Message, Reader, Server, Writer};
+use raddle_socket::State;
 
 /// A loop may be made by one thread and polled by another.
 const _: fn() = || {
@@ -473,4 +476,41 @@ fn a_connection_that_another_thread_moves_at_once_is_told_of_all_the_same() {
     }
     join(moving, LIMIT);
     assert_eq!((count, open), (COUNT, Vec::new()));
+}
+
+#[test]
+fn what_an_event_loop_leaves_behind_is_answered_and_ends() {
+    // The usual table of clients, which is cleaned when an event says so, and there will be none.
+    let adopted = |server: &Server| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let theirs = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let (ours, _) = listener.accept().expect("it has connected");
+        let id = server.adopt(ours, b"", Info::default()).expect("there is a place");
+        (Client::new(theirs, Role::Client), server.connection(id).expect("it is open"))
+    };
+    for by in ["a Close", "the end of the stream"] {
+        let (server, mut events) = looping(|builder| builder);
+        let seen = adopted(&server);
+        let mut is_open = false;
+        while !is_open {
+            is_open = events.poll(Some(LIMIT)).any(|event| matches!(event, Event::Open(_)));
+        }
+        let unseen = adopted(&server);
+        drop(events);
+        for (mut client, writer) in [seen, unseen] {
+            assert_eq!(writer.state(), State::Open, "somebody has it");
+            client.send(ping(b"still there?"));
+            assert_eq!(client.frame(), pong(b"still there?"));
+            assert!(server.subscribe(&writer, "topic"));
+            server.publish("topic", "news");
+            assert_eq!(client.frame(), text("news"));
+            if by == "a Close" {
+                say_goodbye(client);
+            } else {
+                drop(client);
+            }
+            eventually(by, || writer.state() == State::Closed);
+        }
+        finish(&server);
+    }
 }

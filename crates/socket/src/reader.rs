@@ -441,12 +441,23 @@ impl Drop for Reader {
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
         link.is_asked.store(false, Ordering::Relaxed);
         inbound.receiver.shrink_with(give_back);
+        // With the event loop that has had it, or was to have it: from now on it is the attendant that answers, and that writes.
+        let is_left_alone = link.flags.lower(Flag::Driven);
         let mut outgoing = link.outgoing.lock();
         outgoing.reader_exists = false;
+        let driver = outgoing.driver.take();
+        outgoing.is_summoned = false;
         let attachment = outgoing.take_attachment();
         link.inbound.leave();
+        if is_left_alone && Attendant::get().is_here() {
+            link.flush_locked(&mut outgoing);
+        }
         drop(outgoing);
         link.turn.notify_all();
+        if is_left_alone {
+            Attendant::get().list_reader(link);
+        }
+        drop(driver);
         // It is the application's, which may do in its drop whatever it likes.
         drop(attachment);
     }
