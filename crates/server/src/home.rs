@@ -123,6 +123,11 @@ impl Home {
         self.tasks.lock().as_ref().is_some_and(|tasks| !tasks.is_empty())
     }
 
+    /// Tells whether the worker has left: what is posted is dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tasks.lock().is_none()
+    }
+
     /// Takes no more tasks, and gives those that nobody performs.
     pub(crate) fn close(&self) -> Vec<Task> {
         self.tasks.lock().take().unwrap_or_default()

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use log::Level;
@@ -113,9 +114,9 @@ impl Pool {
         Arc::new(Self { homes: vec![home] })
     }
 
-    /// A berth in the worker that has the fewest connections.
+    /// A berth in the worker that has the fewest connections, of those that are there.
     pub(crate) fn claim(&self) -> Claim {
-        let home = self.homes.iter().min_by_key(|home| home.load.load(Ordering::Relaxed));
+        let home = self.homes.iter().min_by_key(|home| (home.is_closed(), home.load.load(Ordering::Relaxed)));
         Claim::new(home.expect("there is a worker"))
     }
 
@@ -147,8 +148,19 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shared.state.lock().workers -= 1;
+        let left = {
+            let mut state = self.shared.state.lock();
+            state.workers -= 1;
+            state.workers
+        };
         self.shared.changed.notify_all();
+        if thread::panicking() {
+            self.shared.journal.note(Level::Error, format_args!("a worker has panicked, {left} are left"));
+            if left == 0 {
+                // Nobody serves any more.
+                self.shared.fail(io::Error::other("the last worker has panicked"));
+            }
+        }
     }
 }
 
@@ -324,6 +336,10 @@ impl<H: Handler> Worker<H> {
                 Ok(())
             });
         }
+        // What the application has attached goes with it.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(driven))) {
+            threads::bury(panic);
+        }
     }
 }
 
@@ -364,5 +380,21 @@ impl Call<'_> {
 
     fn note(self, what: std::fmt::Arguments<'_>) {
         self.shared.journal.note(Level::Error, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_no_more_gets_nobody() {
+        let homes: Vec<_> = (0..2).map(|_| Arc::new(Home::new().expect("descriptors"))).collect();
+        let pool = Pool { homes: homes.clone() };
+        let claims: Vec<_> = (0..4).map(|_| pool.claim()).collect();
+        drop(homes[0].close());
+        let later: Vec<_> = (0..4).map(|_| pool.claim()).collect();
+        assert!(later.iter().all(|claim| Arc::ptr_eq(claim.home(), &homes[1])));
+        drop((claims, later));
     }
 }

@@ -294,3 +294,31 @@ fn join_names_the_connections_whose_handler_is_being_called() {
     assert_eq!(end.cause, Cause::Shutdown);
     host.finish();
 }
+
+/// What an application has attached, and panics when it is dropped.
+struct Grenade;
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "as it is to");
+    }
+}
+
+#[test]
+fn what_is_attached_to_a_connection_takes_no_worker_along() {
+    let server = listening(|builder| {
+        builder.workers(1).on_request(|mut request| {
+            request.attach(Grenade);
+            request.accept().expect("it is in time");
+        })
+    });
+    let echo = |writer: &Writer, message: Message<'_>| Ok(writer.send(message).map(|_| ())?);
+    server.start_pool(echo).expect("it starts");
+    for _ in 0..3 {
+        let mut client = connect(&server);
+        assert_echo(&mut client);
+        say_goodbye(client);
+        eventually("its connection has ended", || server.connections().is_empty());
+    }
+    finish(&server);
+}
