@@ -2,10 +2,13 @@
 //! each a line of its own, bounded in length, whatever a peer has had the application say.
 
 use std::fmt::{self, Write};
+use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::Mutex;
+
+use crate::threads::bury;
 
 /// Writes a few records a second, and counts the others.
 #[derive(Debug)]
@@ -33,9 +36,13 @@ impl Journal {
         }
         let Some(left_out) = self.quota.lock().take(Instant::now()) else { return };
         let line = Line::of(record);
-        match left_out {
+        // The log's code is the application's: a panic in it is not to end the thread that serves the others.
+        let logged = catch_unwind(|| match left_out {
             0 => log::log!(level, "{line}"),
             left_out => log::log!(level, "{line} ({left_out} records were left out before)"),
+        });
+        if let Err(panic) = logged {
+            bury(panic);
         }
     }
 }

@@ -183,7 +183,7 @@ impl Host<'_> {
                 }
                 Err(AcceptFailure::NoMemory) => return self.pause(),
                 Err(AcceptFailure::Broken(error)) => {
-                    log::error!("a listener has failed: {error}");
+                    self.shared.journal.note(Level::Error, format_args!("a listener has failed: {error}"));
                     self.close(listener);
                     return self.shared.fail(error);
                 }
@@ -424,7 +424,7 @@ impl Host<'_> {
             let Some(entrance) = entrance else { continue };
             let interest = if on { Event::readable(key) } else { Event::none(key) };
             if let Err(error) = self.lobby.watch.change(entrance.socket.as_fd(), interest, Mode::Level) {
-                log::error!("a listener cannot be watched: {error}");
+                self.shared.journal.note(Level::Error, format_args!("a listener cannot be watched: {error}"));
             }
         }
     }

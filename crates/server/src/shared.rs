@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -121,6 +122,10 @@ impl Drop for RunningLobby {
         }
         let mut state = self.shared.state.lock();
         state.lobby = LobbyState::Ended;
+        if thread::panicking() {
+            // Nobody is accepted any more, and it was not asked to stop.
+            state.failure.get_or_insert_with(|| io::Error::other("the lobby has panicked"));
+        }
         let unheard = mem::take(&mut state.arrivals);
         drop(state);
         self.shared.changed.notify_all();

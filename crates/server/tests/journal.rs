@@ -5,6 +5,7 @@ mod support;
 
 use std::panic::resume_unwind;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,8 @@ impl Log for Journal {
 
     fn log(&self, record: &Record<'_>) {
         if record.target().starts_with("raddle") {
-            let text = record.args().to_string();
-            let is_fatal = text.contains(FATAL);
-            self.0.lock().push((record.level(), text));
-            if is_fatal {
+            self.0.lock().push((record.level(), record.args().to_string()));
+            if FAILS.load(Ordering::SeqCst) {
                 resume_unwind(Box::new("the logger fails"));
             }
         }
@@ -36,8 +35,8 @@ impl Log for Journal {
     fn flush(&self) {}
 }
 
-/// A record that the logger cannot bear.
-const FATAL: &str = "a fatal record";
+/// The logger panics.
+static FAILS: AtomicBool = AtomicBool::new(false);
 
 static JOURNAL: Journal = Journal(Mutex::new(Vec::new()));
 
@@ -148,22 +147,32 @@ fn a_reason_of_the_peers_is_escaped() {
 }
 
 #[test]
-fn a_worker_that_dies_of_a_logger_keeps_nobody_waiting() {
+fn a_logger_that_panics_takes_no_thread_along_that_others_need() {
     let _alone = alone();
     let server = builder().workers(1).build().expect("a server");
     server
-        .start_pool(|_: &Writer, _: Message<'_>| -> Result<(), HandlerError> { Err(FATAL.into()) })
+        .start_pool(|writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
+            match message {
+                Message::Text("fail") => Err("as it is to".into()),
+                message => Ok(writer.send(message).map(|_| ())?),
+            }
+        })
         .expect("the server starts");
-    let mut client = opened(send_request(dial(server.local_addr()), &request_for("/", "")));
+    let open = || opened(send_request(dial(server.local_addr()), &request_for("/", "")));
+    let mut before = open();
+    FAILS.store(true, Ordering::SeqCst);
+    // The lobby says so, and then the worker.
+    let mut malformed = send_request(dial(server.local_addr()), "GET\r\n\r\n");
+    assert_eq!(status(&mut malformed), 400);
+    let mut client = open();
     client.send(text("fail"));
-    // Nobody is left to carry out a closing handshake.
-    while client.next_frame(PATIENCE).is_ok_and(|frame| frame.is_some()) {}
-    // Sooner than the deadline of the handshake, which would send the same.
-    let late = within(Duration::from_secs(5), move || {
-        let mut stream = send_request(dial(server.local_addr()), &request_for("/", ""));
-        (status(&mut stream), server)
-    });
-    assert_eq!(late.0, 503);
-    late.1.stop(Duration::ZERO);
-    late.1.join(PATIENCE).expect("it ends");
+    assert_eq!(close_code(&mut client), 1011);
+    eventually("both are said", || records().len() >= 2);
+    for client in [&mut before, &mut open()] {
+        client.send(text("Hello"));
+        assert_eq!(client.frame(), text("Hello"));
+    }
+    FAILS.store(false, Ordering::SeqCst);
+    server.stop(Duration::ZERO);
+    server.join(PATIENCE).expect("it ends");
 }
