@@ -37,6 +37,8 @@ pub(crate) struct Aside {
     pub(crate) sent: Option<CloseCode>,
     /// What many connections get, and had to wait for the end of a message.
     pub(crate) postponed: Vec<Publication>,
+    /// What these take, in bytes.
+    pub(crate) postponed_bytes: usize,
     /// The message that is being received.
     pub(crate) arriving: Option<Arriving>,
     /// Pings whose Pongs somebody waits for.
@@ -153,12 +155,22 @@ impl Outgoing {
         self.aside.as_ref().is_some_and(|aside| !aside.postponed.is_empty())
     }
 
-    pub(crate) fn postponed(&self) -> impl Iterator<Item = &Publication> {
-        self.aside.iter().flat_map(|aside| &aside.postponed)
+    /// Bytes that wait for the end of a message.
+    pub(crate) fn postponed_bytes(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.postponed_bytes)
+    }
+
+    /// Has a publication wait for the end of a message.
+    pub(crate) fn postpone(&mut self, publication: Publication) {
+        let aside = self.aside();
+        aside.postponed_bytes += publication.size();
+        aside.postponed.push(publication);
     }
 
     pub(crate) fn take_postponed(&mut self) -> Vec<Publication> {
-        self.aside.as_mut().map(|aside| mem::take(&mut aside.postponed)).unwrap_or_default()
+        let Some(aside) = &mut self.aside else { return Vec::new() };
+        aside.postponed_bytes = 0;
+        mem::take(&mut aside.postponed)
     }
 
     pub(crate) fn take_attachment(&mut self) -> Option<Attachment> {
@@ -189,6 +201,7 @@ impl Aside {
             received,
             sent,
             postponed,
+            postponed_bytes: _,
             arriving,
             pings,
             bell,

@@ -237,10 +237,17 @@ impl Link {
         // What another thread is trying to write may come back.
         let bytes = outgoing.queued() + outgoing.tried();
         if bytes >= GRAIN || outgoing.share().is_some_and(|share| share.output > 0) {
-            let is_exceeded = self.count(outgoing, |share| &mut share.output, grains(bytes));
-            if is_exceeded && let Some(budget) = &self.options.budget {
-                budget.call();
-            }
+            self.count_all_output(outgoing);
+        }
+    }
+
+    /// As [`count_output`](Self::count_output), with what waits for the end of a message.
+    #[inline(never)]
+    pub(crate) fn count_all_output(self: &Arc<Self>, outgoing: &mut Outgoing) {
+        let bytes = outgoing.queued() + outgoing.tried() + outgoing.postponed_bytes();
+        let is_exceeded = self.count(outgoing, |share| &mut share.output, grains(bytes));
+        if is_exceeded && let Some(budget) = &self.options.budget {
+            budget.call();
         }
     }
 

@@ -48,6 +48,12 @@ impl Publication {
         Self { plain: encode(message.into(), options), compressed: compressed.collect() }
     }
 
+    /// What it counts for where it waits, in bytes: the payload may be others' as well.
+    pub(crate) fn size(&self) -> usize {
+        // The list that it is in may have room for as many again.
+        2 * size_of::<Self>() + self.plain.len()
+    }
+
     /// What a connection gets that compresses so, and whether it is compressed.
     fn frames(&self, compression: Option<&Compression>) -> (&[u8], bool) {
         let bits = compression.map(Compression::window_bits);
@@ -76,8 +82,7 @@ impl Writer {
         if outgoing.is_closed() {
             return Delivery::Closed;
         }
-        let postponed: usize = outgoing.postponed().map(|publication| publication.plain.len()).sum();
-        if outgoing.queued() + outgoing.tried() + postponed > link.options.outgoing_limit {
+        if outgoing.queued() + outgoing.tried() + outgoing.postponed_bytes() > link.options.outgoing_limit {
             if link.options.when_full == WhenFull::Close {
                 link.cut(&mut outgoing, Cause::OutgoingFull);
                 return Delivery::Closed;
@@ -89,7 +94,8 @@ impl Writer {
         }
         if outgoing.sender.is_amid_message() {
             // It comes behind the message that is being sent in fragments (RFC 6455, section 5.4).
-            outgoing.aside().postponed.push(publication.clone());
+            outgoing.postpone(publication.clone());
+            link.count_all_output(&mut outgoing);
             return Delivery::Sent;
         }
         link.put_publication(&mut outgoing, publication);
@@ -112,8 +118,9 @@ impl Link {
     }
 
     /// Keeps an answer of the event loop's thread until another thread's message is complete. Nothing more is read until then.
-    pub(crate) fn postpone(&self, outgoing: &mut Outgoing, message: Message<'_>) -> SendStatus {
-        outgoing.aside().postponed.push(Publication::new(message, &self.options, &[]));
+    pub(crate) fn postpone(self: &Arc<Self>, outgoing: &mut Outgoing, message: Message<'_>) -> SendStatus {
+        outgoing.postpone(Publication::new(message, &self.options, &[]));
+        self.count_all_output(outgoing);
         self.flags.raise(Flag::Overfull);
         SendStatus::Queued
     }

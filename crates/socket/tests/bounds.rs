@@ -10,7 +10,7 @@ use common::allocator::{Counting, held};
 use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
-use raddle_socket::{Role, SendError, SendStatus};
+use raddle_socket::{Budget, Delivery, Message, Options, Publication, Role, SendError, SendStatus};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -97,4 +97,31 @@ fn a_flood_for_a_reader_that_is_away_takes_a_bounded_memory() {
         });
         assert!(most < bound, "{} KiB are held at most, for {frame:?}", most / KIB);
     }
+}
+
+#[test]
+fn what_waits_for_the_end_of_a_message_is_bounded_as_memory_and_counts_in_the_budget() {
+    let _alone = ALONE.lock();
+    let budget = Budget::new(1 << 30);
+    let (connection, mut peer) = against_peer(Role::Server, options(|options| options.budget = Some(budget.clone())));
+    let writer = connection.writer();
+    // The smallest publications, as many as are taken.
+    let publication = Publication::new(Message::Text("x"), &Options::default(), &[]);
+    let mut message = writer.begin();
+    message.send("begun").expect("there is room");
+    let (before, mut count) = (held(), 0);
+    while writer.publish(&publication) == Delivery::Sent {
+        count += 1;
+    }
+    let taken = held() - before;
+    assert!(taken <= MIB + MIB / 4, "{count} publications take {taken} bytes, and 1 MiB is allowed");
+    assert!(count > 10_000 && budget.used() > 1_000_000, "{count} publications, {} bytes", budget.used());
+    message.finish("ended").expect("it is the next");
+    for expected in [fragment(OpCode::Text, b"begun"), last_fragment(b"ended")] {
+        assert_eq!(peer.frame(), expected);
+    }
+    for _ in 0..count {
+        assert_eq!(peer.frame(), text("x"));
+    }
+    eventually("nothing is counted any more", || budget.used() == 0);
 }
