@@ -89,6 +89,11 @@ impl Server {
         Self { shared: Arc::new(shared) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The address of the first TCP listener, with the port that was chosen for port 0.
     ///
     /// # Panics

@@ -282,14 +282,28 @@ impl Shared {
         self.arrive(Arrival::Asking(request));
     }
 
-    /// Leaves an open connection to [`Server::accept`].
-    pub(crate) fn arrive_open(&self, connection: Connection) {
+    /// Leaves an open connection to [`Server::accept`], or to the engine that is started meanwhile.
+    pub(crate) fn arrive_open(self: &Arc<Self>, connection: Connection) {
         self.arrive(Arrival::Open(Box::new(connection)));
+        // Whoever starts an engine takes what it finds here, and may have missed this one.
+        if let Some(engine) = self.lobby.get().and_then(|lobby| lobby.engine()) {
+            self.serve_adopted(&engine);
+        }
     }
 
     pub(crate) fn arrive(&self, arrival: Arrival) {
-        self.state.lock().arrivals.push_back(arrival);
+        let mut state = self.state.lock();
+        // Behind the end of the lobby nobody takes it.
+        let late = match state.lobby {
+            LobbyState::Ended => Some(arrival),
+            _ => {
+                state.arrivals.push_back(arrival);
+                None
+            }
+        };
+        drop(state);
         self.changed.notify_all();
+        drop(late);
     }
 
     /// Lets go the requests that were answered before [`Server::accept`] has asked for them.
@@ -428,3 +442,39 @@ impl fmt::Debug for Shared {
 
 /// The grace of a server that stops by itself.
 const GRACE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use raddle_socket::{Role, Socket};
+
+    use super::*;
+    use crate::server::Server;
+
+    /// A connection that was adopted where nothing was started yet, by what its thread had seen.
+    fn adopted() -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("two descriptors");
+        let socket = Socket::unix(ours).expect("a socket");
+        (Connection::new(socket, Role::Server, b"", Options::default()).expect("a connection"), theirs)
+    }
+
+    #[test]
+    fn what_is_adopted_while_an_engine_is_started_is_served() {
+        let server = Server::builder().bind("127.0.0.1:0").expect("a port").build().expect("a server");
+        let (serving, served) = mpsc::channel();
+        server.start(move |_, _| Ok(serving.send(())?)).expect("it starts");
+        let (connection, _peer) = adopted();
+        server.shared().arrive_open(connection);
+        served.recv_timeout(Duration::from_secs(10)).expect("its handler runs");
+        server.stop(Duration::ZERO);
+        server.join(Duration::from_secs(10)).expect("it ends");
+        // And nobody keeps what comes behind the end.
+        let (connection, mut peer) = adopted();
+        server.shared().arrive_open(connection);
+        peer.set_read_timeout(Some(Duration::from_secs(10))).expect("an option");
+        let mut received = Vec::new();
+        io::Read::read_to_end(&mut peer, &mut received).expect("its end");
+        assert_eq!(received, b"\x88\x02\x03\xe9", "a Close with 1001");
+    }
+}
