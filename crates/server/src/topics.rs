@@ -88,6 +88,8 @@ struct Topic {
 #[derive(Default)]
 struct Subscribers {
     all: Arc<Vec<Subscriber>>,
+    /// Where each is in it: all leave at once where a network goes, and none is searched for.
+    places: HashMap<ConnectionId, usize>,
     /// Agreements of different windows, with the number of subscribers that have each of these.
     agreements: Vec<(Deflate, usize)>,
 }
@@ -105,13 +107,12 @@ impl Topics {
     pub(crate) fn subscribe(&self, connection: &Writer, name: &str) -> bool {
         let id = ConnectionId::of(connection.info());
         let index = &mut *self.index.lock();
-        let names = index.of_connection.entry(id).or_default();
-        if names.iter().any(|known| **known == *name) {
-            return false;
-        }
-        let name: Arc<str> =
-            index.topics.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
-        names.push(Arc::clone(&name));
+        let name: Arc<str> = match index.topics.get_key_value(name) {
+            Some((_, topic)) if topic.subscribers.lock().places.contains_key(&id) => return false,
+            Some((known, _)) => Arc::clone(known),
+            None => name.into(),
+        };
+        index.of_connection.entry(id).or_default().push(Arc::clone(&name));
         let topic = index.topics.entry(name).or_default();
         topic.subscribers.lock().enter(id, connection);
         true
@@ -191,13 +192,18 @@ impl Subscribers {
                 None => self.agreements.push((deflate, 1)),
             }
         }
+        self.places.insert(id, self.all.len());
         Arc::make_mut(&mut self.all).push(Subscriber { id, writer: connection.downgrade(), window });
     }
 
     /// Takes one out. `true`: there is none left.
     fn leave(&mut self, id: ConnectionId) -> bool {
-        if let Some(place) = self.all.iter().position(|subscriber| subscriber.id == id) {
-            let window = Arc::make_mut(&mut self.all).swap_remove(place).window;
+        if let Some(place) = self.places.remove(&id) {
+            let all = Arc::make_mut(&mut self.all);
+            let window = all.swap_remove(place).window;
+            if let Some(moved) = all.get(place) {
+                self.places.insert(moved.id, place);
+            }
             self.agreements.retain_mut(|(deflate, count)| {
                 *count -= usize::from(deflate.window_bits(Role::Server) == window);
                 *count > 0
@@ -210,5 +216,43 @@ impl Subscribers {
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Topic").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use raddle_socket::{Connection, Opening, Role, Socket};
+
+    use super::*;
+
+    #[test]
+    fn each_subscriber_is_where_the_index_says_whoever_leaves() {
+        let open = |id: u64| {
+            let (ours, _) = UnixStream::pair().expect("two descriptors");
+            let mut opening = Opening::new(Role::Server, Options::default());
+            opening.info.id = id;
+            Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection").writer()
+        };
+        let writers: Vec<Writer> = (1..=20).map(open).collect();
+        let topics = Topics::default();
+        for writer in &writers {
+            assert!(topics.subscribe(writer, "topic") && !topics.subscribe(writer, "topic"));
+        }
+        let mut left = 20;
+        // The last, the first, one amid them, and so on; nobody twice.
+        for place in [19, 0, 7, 18, 1, 8, 17, 2, 9, 16, 3, 10, 15, 4, 11, 14, 5, 12, 13, 6] {
+            let id = ConnectionId::of(writers[place].info());
+            let topic = topics.find("topic").expect("somebody is left");
+            assert!(topics.unsubscribe(id, "topic") && !topics.unsubscribe(id, "topic"));
+            left -= 1;
+            let subscribers = topic.subscribers.lock();
+            assert_eq!((subscribers.all.len(), subscribers.places.len()), (left, left));
+            for (place, subscriber) in subscribers.all.iter().enumerate() {
+                assert_eq!(subscribers.places.get(&subscriber.id), Some(&place));
+            }
+        }
+        assert!(topics.find("topic").is_none());
     }
 }
