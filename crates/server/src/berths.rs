@@ -28,6 +28,8 @@ pub(crate) struct Resident<S> {
     /// `None`: a thread has it for a while.
     pub(crate) driven: Option<Driven>,
     pub(crate) state: S,
+    /// It is among those that the loop reads again in any case.
+    pub(crate) is_unfinished: bool,
     watched: Watched,
 }
 
@@ -65,7 +67,8 @@ impl<S> Berths<S> {
         let berth = &mut self.berths[index];
         let key = (berth.generation as usize) << 32 | index;
         let (reader, _) = connection.split();
-        berth.resident = Some(Resident { driven: Some(drive(home, key, reader)), state, watched: Watched::Input });
+        let driven = Some(drive(home, key, reader));
+        berth.resident = Some(Resident { driven, state, is_unfinished: false, watched: Watched::Input });
         claim.keep();
         key
     }
@@ -98,6 +101,20 @@ impl<S> Berths<S> {
     /// The connection that has this key; `None`: it has ended.
     pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut Resident<S>> {
         self.berth(key)?.resident.as_mut()
+    }
+
+    /// Tells whether a connection is among those that are read again in any case.
+    pub(crate) fn is_unfinished(&self, key: usize) -> bool {
+        self.get(key).is_some_and(|resident| resident.is_unfinished)
+    }
+
+    /// Notes for these connections whether they are; those that have ended are passed over.
+    pub(crate) fn mark_unfinished(&mut self, keys: &[usize], is_unfinished: bool) {
+        for key in keys {
+            if let Some(resident) = self.get_mut(*key) {
+                resident.is_unfinished = is_unfinished;
+            }
+        }
     }
 
     pub(crate) fn get(&self, key: usize) -> Option<&Resident<S>> {

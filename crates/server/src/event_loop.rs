@@ -297,7 +297,9 @@ impl EventLoop {
 
     /// Has a connection read of which something may have arrived that no poller tells of.
     fn read_on(&mut self, key: usize) {
-        if !self.unfinished.contains(&key) {
+        if let Some(resident) = self.berths.get_mut(key)
+            && !mem::replace(&mut resident.is_unfinished, true)
+        {
             self.unfinished.push(key);
         }
     }
@@ -306,7 +308,7 @@ impl EventLoop {
         let key = self.berths.take(&self.home, claim, connection, ());
         self.turn.happened.push(Happened::Open(key));
         // Something may have come with the request.
-        self.unfinished.push(key);
+        self.read_on(key);
     }
 
     /// Waits for sockets, and reads what has arrived until the turn has enough. `false`: a signal has ended the wait.
@@ -318,12 +320,17 @@ impl EventLoop {
         for key in &unfinished {
             self.attend(raddle_socket::Event { key: *key, readable: true, writable: true }, &mut passed_over);
         }
-        for event in found.iter().filter(|event| !unfinished.contains(&event.key)) {
-            self.attend(event, &mut passed_over);
+        for event in found.iter() {
+            // Those have had their turn.
+            if unfinished.is_empty() || !self.berths.is_unfinished(event.key) {
+                self.attend(event, &mut passed_over);
+            }
         }
+        self.berths.mark_unfinished(&unfinished, false);
         // Who had no turn goes before those that had one, however much these have received.
         passed_over.append(&mut self.unfinished);
         self.unfinished = passed_over;
+        self.berths.mark_unfinished(&self.unfinished, true);
         self.found = found;
         is_whole
     }

@@ -202,9 +202,13 @@ impl<H: Handler> Worker<H> {
         loop {
             let unfinished = mem::take(&mut self.unfinished);
             self.home.sleep(&mut events, if unfinished.is_empty() { None } else { Some(Duration::ZERO) });
-            for event in events.iter().filter(|event| !unfinished.contains(&event.key)) {
-                self.attend(event);
+            for event in events.iter() {
+                // Those have their turn behind the others.
+                if unfinished.is_empty() || !self.berths.is_unfinished(event.key) {
+                    self.attend(event);
+                }
             }
+            self.berths.mark_unfinished(&unfinished, false);
             for key in unfinished {
                 self.attend(Event { key, readable: true, writable: true });
             }
@@ -259,7 +263,7 @@ impl<H: Handler> Worker<H> {
 
     /// Reads a connection of which something may have arrived that no poller tells of.
     fn read_on(&mut self, key: usize) {
-        if !self.unfinished.contains(&key) {
+        if !self.berths.is_unfinished(key) {
             self.attend(Event::readable(key));
         }
     }
@@ -319,7 +323,10 @@ impl<H: Handler> Worker<H> {
         match turn {
             Turn::Held => resident.hold(&self.home.watch, event.key),
             Turn::Paused => resident.pause(&self.home.watch, event.key),
-            Turn::More => self.unfinished.push(event.key),
+            Turn::More => {
+                resident.is_unfinished = true;
+                self.unfinished.push(event.key);
+            }
             Turn::Done | Turn::Full => {}
         }
         self.memory.note(turn);
