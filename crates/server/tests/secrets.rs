@@ -105,14 +105,15 @@ fn assert_tells_nothing(value: &dyn Debug) {
 
 #[test]
 fn debug_output_shows_no_payloads_and_no_passwords() {
-    // Hostile input 369. A `Message` is its payload and an `Info` has the target: those two show what they are asked for.
+    // Hostile input 369. A `Message` is its payload, and shows it.
     let (leave, requests) = mpsc::channel();
     let leave = Mutex::new(leave);
     let server = listening(|builder| builder.on_request(move |request| drop(leave.lock().send(request))));
     assert!(server.accept(std::time::Duration::ZERO).expect("it listens").is_none());
-    let offer = Offer { headers: &[("Authorization", b"s3cr3t")], key: *b"the key s3cr3t..", ..OFFER };
+    let target = "/chat?token=s3cr3t";
+    let offer = Offer { target, headers: &[("Authorization", b"s3cr3t")], key: *b"the key s3cr3t..", ..OFFER };
     assert_tells_nothing(&offer);
-    let asking = ask(&server, "/chat");
+    let asking = ask(&server, target);
     let accepting = std::thread::spawn({
         let server = server.clone();
         move || server.accept(LIMIT).expect("it listens").expect("somebody has come")
@@ -137,6 +138,8 @@ fn debug_output_shows_no_payloads_and_no_passwords() {
     assert_tells_nothing(&reader);
     assert_tells_nothing(&writer);
     assert_tells_nothing(&writer.downgrade());
+    assert_tells_nothing(writer.info());
+    assert_tells_nothing(&server.connections());
     assert_tells_nothing(&server);
     assert_tells_nothing(&server.metrics());
     drop((reader, writer, client));

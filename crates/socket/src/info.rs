@@ -1,5 +1,6 @@
 //! What is known of a connection from its opening handshake.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use raddle_core::Deflate;
 
 /// What is known of a connection from its opening handshake: of this one, and what it has [agreed](Agreed) on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
     /// A number that no other connection of the same server ever has; 0 where there is no server.
@@ -25,7 +26,7 @@ pub struct Info {
 }
 
 /// What was asked for and agreed on in an opening handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreed {
     /// The path and query that the client asked for, as it sent them.
@@ -53,6 +54,29 @@ impl Info {
             }
         }
         self
+    }
+}
+
+impl fmt::Debug for Info {
+    // Without the identity, which may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Info")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .field("since", &self.since)
+            .field("agreed", &self.agreed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Agreed {
+    // Without the query, in which a token may be.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agreed")
+            .field("path", &self.target.split('?').next().unwrap_or_default())
+            .field("subprotocol", &self.subprotocol)
+            .field("deflate", &self.deflate)
+            .finish_non_exhaustive()
     }
 }
 

@@ -77,9 +77,10 @@ impl<'a> Offer<'a> {
 }
 
 impl fmt::Debug for Offer<'_> {
-    // Without the key and the values of headers, passwords and cookies among them.
+    // Without the key, the query and the values of headers: passwords, tokens and cookies are among them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offer").field("host", &self.host).field("target", &self.target).finish_non_exhaustive()
+        let path = self.target.split('?').next().unwrap_or_default();
+        f.debug_struct("Offer").field("host", &self.host).field("path", &path).finish_non_exhaustive()
     }
 }
 

@@ -92,7 +92,7 @@ impl<'a> RequestLine<'a> {
 }
 
 /// A client's request: an opening handshake in order, or a plain GET that the application may answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     headers: Headers,
     head_len: usize,
@@ -117,6 +117,19 @@ pub struct Accept<'a> {
     pub deflate: Option<Deflate>,
     /// Further headers of the response, as `Set-Cookie`.
     pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+impl fmt::Debug for Request {
+    // Without the query, in which a token may be.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.target.split('?').next();
+        f.debug_struct("Request")
+            .field("path", &path.unwrap_or_default())
+            .field("host", &self.host)
+            .field("kind", &self.kind)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Accept<'_> {
