@@ -49,6 +49,7 @@ pub struct Client {
     #[cfg(feature = "tls")]
     pub(crate) tls: ClientTls,
     pub(crate) headers: Headers,
+    pub(crate) has_malformed_cookie: bool,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) route: Route,
     pub(crate) local: Option<SocketAddr>,
@@ -87,6 +88,7 @@ impl Client {
             #[cfg(feature = "tls")]
             tls: ClientTls::new(),
             headers: Headers(Vec::new()),
+            has_malformed_cookie: false,
             credentials: None,
             route: Route::Direct,
             local: None,
@@ -123,30 +125,49 @@ impl Client {
     }
 
     /// Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection,
-    /// Sec-WebSocket-…, Content-Length and Transfer-Encoding.
+    /// Sec-WebSocket-…, Content-Length and Transfer-Encoding. Cookies leave in one header, and Authorization takes the place of
+    /// what was said before of who the client is, in the URL too.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.headers.0.push((name.into(), value.into()));
+        let (name, value) = (name.into(), value.into());
+        if name.eq_ignore_ascii_case("Cookie") {
+            return self.cookies(value);
+        }
+        if name.eq_ignore_ascii_case(AUTHORIZATION) {
+            self = self.who(None);
+        }
+        self.headers.0.push((name, value));
         self
     }
 
-    /// Sends a cookie; several leave in one header (RFC 6265, section 5.4).
+    /// Sends a cookie; several leave in one header (RFC 6265, section 5.4). The name is a token, and a `;` in the value, which would
+    /// begin another cookie, is an error of [`connect`](Self::connect).
     pub fn cookie(mut self, name: &str, value: &str) -> Self {
-        let cookie = format!("{name}={value}").into_bytes();
+        self.has_malformed_cookie |= !is_token(name) || value.contains(';');
+        self.cookies(format!("{name}={value}").into_bytes())
+    }
+
+    fn cookies(mut self, more: Vec<u8>) -> Self {
         match self.headers.0.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
-            Some((_, cookies)) => *cookies = [cookies, &b"; "[..], &cookie].concat(),
-            None => self.headers.0.push(("Cookie".into(), cookie)),
+            Some((_, cookies)) => *cookies = [cookies, &b"; "[..], &more].concat(),
+            None => self.headers.0.push(("Cookie".into(), more)),
         }
         self
     }
 
     /// Says who the client is, with a user and a password (RFC 7617). Overrides those of the URL.
     pub fn basic(self, user: &str, password: &str) -> Self {
-        Self { credentials: Some(Credentials::basic(user, password)), ..self }
+        self.who(Some(Credentials::basic(user, password)))
     }
 
-    /// Says who the client is, with a token (RFC 6750).
+    /// Says who the client is, with a token (RFC 6750). Overrides what the URL says.
     pub fn bearer(self, token: impl Into<String>) -> Self {
-        Self { credentials: Some(Credentials::Bearer(token.into())), ..self }
+        self.who(Some(Credentials::Bearer(token.into())))
+    }
+
+    /// There is one of it: the last that was set.
+    fn who(mut self, credentials: Option<Credentials>) -> Self {
+        self.headers.0.retain(|(name, _)| !name.eq_ignore_ascii_case(AUTHORIZATION));
+        Self { credentials, ..self }
     }
 
     /// Names the server by another name than the URL's in the Host header, as `example.com` or `example.com:8080`.
@@ -261,3 +282,10 @@ impl std::fmt::Debug for Headers {
 }
 
 const MESSAGE_LIMIT: u64 = 16 << 20;
+
+/// A token (RFC 9110, section 5.6.2).
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+pub(crate) const AUTHORIZATION: &str = "Authorization";

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use raddle_core::handshake::{Agreement, ClientError, Offer, ResponseParser};
+use raddle_core::handshake::{Agreement, ClientError, Offer, ResponseError, ResponseParser};
 use raddle_socket::{Connection, Info, OnEnd, Opening, Role, Socket, Transport};
 
 use crate::answer::Answer;
-use crate::client::{Client, Route};
+use crate::client::{AUTHORIZATION, Client, Route};
 use crate::credentials::Credentials;
 use crate::dial::dial;
 use crate::error::{ConnectError, RedirectError, Stage};
@@ -209,15 +209,19 @@ impl Client {
         // The name that was set is the first server's.
         let host = self.host.clone().filter(|_| identity == Identity::Shown).unwrap_or_else(|| url.authority());
         let subprotocols: Vec<&str> = self.subprotocols.iter().map(String::as_str).collect();
-        let credentials = self.credentials.as_ref().or(url.credentials.as_ref());
+        if self.has_malformed_cookie {
+            return Err(ResponseError::HeaderValue.into());
+        }
+        let is_said = self.headers.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION));
+        let credentials = self.credentials.as_ref().or(url.credentials.as_ref().filter(|_| !is_said));
         let authorization =
             credentials.map(|it| Credentials::value(it).ok_or(ConnectError::Credentials)).transpose()?;
         let shows = |name: &str| {
             let is_identity =
-                ["Authorization", "Cookie", "Proxy-Authorization"].iter().any(|it| it.eq_ignore_ascii_case(name));
+                [AUTHORIZATION, "Cookie", "Proxy-Authorization"].iter().any(|it| it.eq_ignore_ascii_case(name));
             identity == Identity::Shown || !is_identity
         };
-        let own = authorization.as_ref().map(|value| ("Authorization", value.as_bytes()));
+        let own = authorization.as_ref().map(|value| (AUTHORIZATION, value.as_bytes()));
         let set = self.headers.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let headers: Vec<(&str, &[u8])> = set.chain(own).filter(|(name, _)| shows(name)).collect();
         let offer = Offer {

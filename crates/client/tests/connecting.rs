@@ -288,3 +288,37 @@ fn a_client_that_sleeps_or_only_sends_is_not_given_up() {
     assert!(measured, "the Pings were answered");
     finish(&server);
 }
+
+#[test]
+fn a_client_says_once_who_it_is_and_sends_its_cookies_in_one_header() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let authority = listener.local_addr().expect("bound").to_string();
+    let new = || Client::new().connect_timeout(LIMIT);
+    let cases = [
+        (new().header("Authorization", "Digest x").bearer("token"), "", "Bearer token"),
+        (new().bearer("token").header("authorization", "Digest x"), "", "Digest x"),
+        (new().header("Authorization", "Digest x").header("Authorization", "Digest y"), "", "Digest y"),
+        (new().header("Authorization", "Digest x"), "user:password@", "Digest x"),
+    ];
+    for (client, user, expected) in cases {
+        let client = client.cookie("a", "1").header("cookie", "b=2; c=3").cookie("d", "\"4\"");
+        let url = format!("ws://{user}{authority}/");
+        let connecting = thread::spawn(move || client.connect(&url).map(drop));
+        let (mut stream, _) = listener.accept().expect("it comes");
+        stream.set_read_timeout(Some(LIMIT)).expect("an option");
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            std::io::Read::read_exact(&mut stream, &mut byte).expect("the head is not whole");
+            head.extend(byte);
+        }
+        drop(stream);
+        assert!(join(connecting, LIMIT).is_err());
+        let head = String::from_utf8(head).expect("ASCII");
+        let values = |name: &str| -> Vec<&str> {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+        };
+        assert_eq!(values("Authorization"), [expected], "{head}");
+        assert_eq!(values("Cookie"), ["a=1; b=2; c=3; d=\"4\""], "{head}");
+    }
+}

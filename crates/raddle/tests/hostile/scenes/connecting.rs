@@ -194,6 +194,9 @@ fn what_a_caller_may_not_send_is_an_error_and_nobody_is_connected_to() {
         (new().subprotocol(""), ResponseError::Subprotocol),
         (new().subprotocol("a").subprotocol("a"), ResponseError::Subprotocol),
         (new().host("a\r\nX: b"), ResponseError::Target),
+        (new().cookie("theme", "x; admin=1"), ResponseError::HeaderValue),
+        (new().cookie("a=1; b", "2"), ResponseError::HeaderValue),
+        (new().cookie("", "2"), ResponseError::HeaderValue),
         (new().host("a b"), ResponseError::Target),
         (new().host(""), ResponseError::Target),
     ];
