@@ -28,7 +28,9 @@ impl ClientCertificate {
         &self.subject
     }
 
-    /// The common name of its subject, where that has one in UTF-8 or ASCII.
+    /// The common name of its subject, where that has one in UTF-8 or ASCII; of several, the last, which is the most specific: `None`
+    /// where that is in another encoding. Who trusts several authorities has to see to it that none gives a name that another
+    /// gives too.
     pub fn common_name(&self) -> Option<&str> {
         let mut names = self.subject();
         let mut found = None;
@@ -37,11 +39,12 @@ impl ClientCertificate {
             while let Some((SEQUENCE, attribute, others)) = element(set) {
                 set = others;
                 let (_, kind, value) = element(attribute)?;
-                if kind == COMMON_NAME
-                    && let Some((UTF8 | PRINTABLE | IA5, text, [])) = element(value)
-                {
-                    // The last is the most specific.
-                    found = std::str::from_utf8(text).ok().or(found);
+                if kind == COMMON_NAME {
+                    found = match element(value) {
+                        Some((UTF8 | PRINTABLE | IA5, text, [])) => std::str::from_utf8(text).ok(),
+                        // Another, before it, would be somebody else's.
+                        _ => None,
+                    };
                 }
             }
         }
@@ -81,3 +84,34 @@ const PRINTABLE: u8 = 0x13;
 const IA5: u8 = 0x16;
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate whose subject has these common names, each with the tag of its encoding.
+    fn named(names: &[(u8, &[u8])]) -> ClientCertificate {
+        let wrap = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).expect("short")], content].concat();
+        let attribute = |(tag, text): &(u8, &[u8])| {
+            let attribute = [wrap(6, COMMON_NAME), wrap(*tag, text)].concat();
+            wrap(SET, &wrap(SEQUENCE, &attribute))
+        };
+        let subject: Vec<u8> = names.iter().flat_map(attribute).collect();
+        ClientCertificate { der: CertificateDer::from(Vec::new()), subject: subject.into() }
+    }
+
+    #[test]
+    fn the_last_common_name_counts_also_where_it_cannot_be_read() {
+        const BMP: u8 = 0x1e;
+        for (names, expected) in [
+            (&[][..], None),
+            (&[(UTF8, &b"ada"[..])], Some("ada")),
+            (&[(UTF8, b"admin"), (PRINTABLE, b"ada")], Some("ada")),
+            (&[(UTF8, b"admin"), (BMP, b"\0m\0a\0l")], None),
+            (&[(UTF8, b"admin"), (UTF8, b"\xff")], None),
+            (&[(BMP, b"\0m\0a\0l"), (IA5, b"ada")], Some("ada")),
+        ] {
+            assert_eq!(named(names).common_name(), expected, "{names:?}");
+        }
+    }
+}
