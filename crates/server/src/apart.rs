@@ -83,6 +83,9 @@ where
     B: FnOnce(&mut Reader, &Writer) -> Result<(), HandlerError> + Send + 'static,
 {
     let Some((driver, key)) = connection.call_away() else {
+        if connection.is_on_its_way() {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the connection has not come to its event loop yet"));
+        }
         let what = "the connection has ended, or has a thread of its own";
         return Err(io::Error::new(io::ErrorKind::NotConnected, what));
     };

@@ -514,3 +514,20 @@ fn what_an_event_loop_leaves_behind_is_answered_and_ends() {
         finish(&server);
     }
 }
+
+#[test]
+fn a_connection_that_its_loop_has_still_to_take_can_be_moved_later() {
+    let (server, mut events) = looping(|builder| builder);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let theirs = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let id = server.adopt(listener.accept().expect("it has connected").0, b"", Info::default()).expect("a place");
+    let writer = server.connection(id).expect("it is open");
+    let early = server.move_to_thread(&writer, |_, _| Ok(())).expect_err("its loop has not seen it");
+    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
+    while !events.poll(Some(LIMIT)).any(|event| matches!(event, Event::Open(_))) {}
+    server.move_to_thread(&writer, |_, _| Ok(())).expect("it is there");
+    let late = server.move_to_thread(&writer, |_, _| Ok(())).expect_err("it has a thread, or is about to");
+    assert_eq!(late.kind(), std::io::ErrorKind::NotConnected);
+    drop((events, theirs, writer));
+    finish(&server);
+}

@@ -77,8 +77,16 @@ pub enum Turn {
 }
 
 impl Writer {
+    /// Tells whether the connection is on its way to an event loop, which does not have it yet.
+    #[doc(hidden)]
+    pub fn is_on_its_way(&self) -> bool {
+        let outgoing = self.link().outgoing.lock();
+        outgoing.driver.is_none() && outgoing.reader_exists && !outgoing.ended && self.link().flags.has(Flag::Driven)
+    }
+
     /// The event loop that has the reader, and the key of the connection there, for whoever has it [released](Driver::release):
     /// once, until the reader has come back. `None`: no event loop has it, or another has asked before.
+    #[doc(hidden)]
     pub fn call_away(&self) -> Option<(Arc<dyn Driver>, usize)> {
         let link = self.link();
         let outgoing = link.outgoing.lock();
@@ -87,6 +95,7 @@ impl Writer {
     }
 
     /// Takes back what [`call_away`](Self::call_away) has asked for.
+    #[doc(hidden)]
     pub fn stay(&self) {
         self.link().flags.lower(Flag::CalledAway);
     }

@@ -76,6 +76,7 @@ fn encode(message: Data<'_>, options: &Options) -> Arc<[u8]> {
 impl Writer {
     /// Puts a publication behind what was sent before, and never waits. Where the outgoing limit is reached, the connection
     /// is closed if [`Options::when_full`] says so, and does without it otherwise.
+    #[doc(hidden)]
     pub fn publish(&self, publication: &Publication) -> Delivery {
         let link = self.link();
         let mut outgoing = link.outgoing.lock();
