@@ -26,7 +26,8 @@ use crate::threads;
 /// A server's connections in the hands of the thread that polls. Made by [`Server::event_loop`](crate::Server::event_loop).
 ///
 /// What that thread sends does not wait, and leaves with its next [`poll`](Self::poll) or [`flush`](Self::flush), and within
-/// 5 ms in any case; other threads send as ever. A peer that does not take the answers to what it sends is not read until it
+/// 5 ms in any case; what it [publishes](crate::Server::publish), and what other threads publish to connections of this loop, leaves
+/// with the poll or the flush. Other threads send as ever. A peer that does not take the answers to what it sends is not read until it
 /// does. Dropped, it drops its connections, and whoever comes later.
 ///
 /// ```

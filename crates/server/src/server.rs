@@ -276,7 +276,9 @@ impl Server {
         self.shared.books.topics.len(topic)
     }
 
-    /// Sends a message to all who have subscribed to `topic`, from any thread, without waiting for any of them.
+    /// Sends a message to all who have subscribed to `topic`, from any thread, without waiting for any of them. It leaves when the
+    /// worker or the [`EventLoop`] that has a subscriber is done with what it is at: a handler that computes for long holds it up, and
+    /// so does a program that does not poll.
     ///
     /// It is encoded once, and compressed once for each size of window that subscribers have agreed on. Everybody gets the messages of a topic in the same order, and in the order of one thread's sends
     /// to a connection. Who does not keep up is treated as [`Options::when_full`](crate::Options) says: closed, or left without it,

@@ -42,7 +42,8 @@ pub struct Options {
 /// What [`Writer::send`](crate::Writer::send) does when the peer does not take what was sent before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// Waits, at most until the write deadline.
+    /// Waits, at most until the write deadline; behind a message that another thread sends fragment by fragment, until that is
+    /// finished.
     Block,
     /// Fails with [`SendError::Full`](crate::SendError::Full), and never waits.
     Fail,

@@ -89,7 +89,9 @@ impl Writer {
         self.send_within(message.into(), Wait::Never)
     }
 
-    /// Begins a message that is sent fragment by fragment. Other messages wait until it is finished; control frames pass.
+    /// Begins a message that is sent fragment by fragment. Other messages wait until it is finished, for as long as that takes, or
+    /// are [`Full`](SendError::Full) where they do not wait; control frames pass. It is the thread that has sent the last fragment
+    /// which may not send another message meanwhile.
     pub fn begin(&self) -> MessageWriter<'_> {
         MessageWriter { link: Cow::Borrowed(&self.link), compressor: self.compressor_of_message(), begun: false }
     }
