@@ -39,6 +39,7 @@ use crate::url::Url;
 ///
 /// What is wrong with a setting is an error of [`connect`](Self::connect), before anything is sent. A client is a value:
 /// it may be cloned, and used by several threads at once.
+#[must_use = "a setter gives the changed value, and changes nothing else"]
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) subprotocols: Vec<String>,
@@ -257,7 +258,8 @@ impl Client {
         self.open_over(&url, Box::new(stream), &Until::after(self.connect_timeout))
     }
 
-    /// Connects to the server of `url` again and again; see [`Reconnect`].
+    /// Connects to the server of `url` again and again; see [`Reconnect`]. An error where the URL or a setting is not in order, or where
+    /// the client has a [`socket`](Self::socket) that was given, which serves one attempt.
     pub fn reconnect(&self, url: &str) -> Result<Reconnect, ConnectError> {
         let url: Url = url.parse()?;
         self.check(&url)?;

@@ -59,6 +59,7 @@ pub enum ConnectError {
 
 /// What an attempt was waiting for when its time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Stage {
     /// The addresses of a name.
     Resolve,
@@ -253,7 +254,14 @@ impl fmt::Display for ProxyError {
     }
 }
 
-impl Error for ProxyError {}
+impl Error for ProxyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Answer(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,7 @@ use crate::url::{Authority, Host, Url, UrlError};
 ///
 /// The forms are `http://` (port 80 where none is given) and `socks5://` or `socks5h://` (1080), with `user:password@`
 /// before the host where the proxy wants to know. The server's name is looked up by the proxy in each of them.
+#[must_use = "a setter gives the changed value, and changes nothing else"]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     kind: Kind,

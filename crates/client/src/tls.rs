@@ -33,6 +33,7 @@ use crate::verifier::Verifier;
 /// ```
 ///
 /// A clone shares the sessions that can be resumed.
+#[must_use = "a setter gives the changed value, and changes nothing else"]
 #[derive(Clone)]
 pub struct ClientTls {
     system: bool,

@@ -48,4 +48,4 @@ pub use raddle_socket::{
     Writer,
 };
 #[cfg(feature = "tls")]
-pub use raddle_socket::{Handshake, TlsStream};
+pub use raddle_socket::{Handshake, TlsStream, rustls};

@@ -24,6 +24,7 @@ use crate::tls::ServerTls;
 use crate::topics::{Backplane, InProcess};
 
 /// Sets up a [`Server`]. Every setting has a default that suits a server on the open Internet.
+#[must_use = "a setter gives the changed value, and changes nothing else"]
 pub struct Builder {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) on_request: Option<Box<OnRequest>>,

@@ -57,6 +57,7 @@ impl FromStr for TrustedProxy {
 /// Where a trusted proxy says who the client is. It has to be the one that the proxy sets: what it does not set, it passes
 /// on from clients, who can write there what they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddressSource {
     /// In the PROXY protocol, version 1 or 2, before the first byte of HTTP. Every connection of a trusted proxy has to
     /// begin with it.

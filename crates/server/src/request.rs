@@ -30,6 +30,7 @@ pub struct Request {
 }
 
 /// How a request is accepted.
+#[must_use = "a setter gives the changed value, and changes nothing else"]
 #[derive(Clone, Default)]
 pub struct Acceptance {
     subprotocol: Subprotocol,

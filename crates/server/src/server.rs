@@ -199,6 +199,10 @@ impl Server {
 
     /// Takes a connection that something else has upgraded: it gets a place in the registry, and the handler's thread or
     /// the next [`accept`](Self::accept). `received` is what was read behind the head of the request.
+    ///
+    /// An error of kind [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) where the server takes no more, of kind
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) where it has no place for this one, its address or its identity, and
+    /// whatever the stream's or a thread's is.
     pub fn adopt(&self, stream: TcpStream, received: &[u8], mut info: Info) -> io::Result<ConnectionId> {
         let shared = &self.shared;
         info.peer = info.peer.or(stream.peer_addr().ok());

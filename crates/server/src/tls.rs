@@ -43,6 +43,7 @@ struct Inner {
 
 /// Whether clients show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientCertificates {
     /// Those that have one do. One that is not in order ends the handshake all the same.
     Optional,
@@ -51,6 +52,7 @@ pub enum ClientCertificates {
 }
 
 /// Sets up a [`ServerTls`].
+#[must_use = "a setter gives the changed value, and changes nothing else"]
 #[derive(Clone, Default)]
 pub struct ServerTlsBuilder {
     certificates: Vec<(Source, Source)>,

@@ -41,6 +41,9 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a stream whose opening handshake is done. `received` is what was already read behind the handshake's head.
+    ///
+    /// The first connection of a process starts a thread, which all share. An error where that cannot be started, and one of kind
+    /// [`Unsupported`](io::ErrorKind::Unsupported) in a process that was forked from one that has it.
     pub fn new(
         transport: impl Transport,
         role: Role,

@@ -41,6 +41,11 @@ impl Writer {
         &self.link
     }
 
+    /// Tells whether both are of the same connection.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.link, &other.link)
+    }
+
     pub(crate) fn is_of(&self, link: &Arc<Link>) -> bool {
         Arc::ptr_eq(&self.link, link)
     }

@@ -345,3 +345,13 @@ fn traffic_is_counted_on_both_sides() {
     assert_eq!((server.sent_bytes, server.sent_messages), (70_010, 1));
     assert_eq!((server.received_bytes, server.received_messages), (11, 1));
 }
+
+#[test]
+fn handles_tell_whether_they_are_of_the_same_connection() {
+    let (one, other) = both_ends(options(|_| ()), options(|_| ()));
+    let writer = one.writer();
+    assert!(
+        writer.is_same(&one.writer().uncompressed()) && writer.is_same(&writer.downgrade().upgrade().expect("held"))
+    );
+    assert!(!writer.is_same(&other.writer()));
+}

@@ -204,7 +204,10 @@ fn an_http_proxy_that_does_not_let_through_is_an_error() {
         (b"\x05\x00", "the response is malformed"),
     ] {
         match answers(answer) {
-            ConnectError::Proxy(ProxyError::Answer(error)) => assert_eq!(error.to_string(), expected),
+            ConnectError::Proxy(error @ ProxyError::Answer(_)) => {
+                let source = std::error::Error::source(&error).expect("it has one");
+                assert_eq!(source.to_string(), expected);
+            }
             other => panic!("{other:?}"),
         }
     }
