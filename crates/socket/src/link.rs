@@ -188,8 +188,10 @@ impl Link {
             self.give_share_back(outgoing);
             Attendant::get().forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
-                let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
-                MutexGuard::unlocked(outgoing, || shielded(ON_END, || on_end(end, traffic)));
+                // By reference until they are called for: one end may bring about the next, and that another, on one stack.
+                let mut said = Some((on_end, self.counters.end(outgoing, cause), self.counters.traffic(outgoing)));
+                let mut say = || said.take().map_or((), |(on_end, end, traffic)| on_end(end, traffic));
+                MutexGuard::unlocked(outgoing, || shielded(ON_END, &mut say));
             }
             if let Some((driver, key)) = outgoing.driver.take() {
                 MutexGuard::unlocked(outgoing, || driver.ended(key));
