@@ -315,7 +315,7 @@ impl EventLoop {
     /// Waits for sockets, and reads what has arrived until the turn has enough. `false`: a signal has ended the wait.
     fn read(&mut self, timeout: Option<Duration>) -> bool {
         let mut found = mem::take(&mut self.found);
-        let is_whole = self.home.sleep(&mut found, timeout);
+        let is_whole = self.home.sleep(&mut found, timeout, None);
         let unfinished = mem::take(&mut self.unfinished);
         let mut passed_over = Vec::new();
         for key in &unfinished {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use raddle_socket::{Connection, Driver, Events, Reader, Watch, drop_large_spares, has_large_spares};
 
+use crate::memory::Memory;
 use crate::request::Request;
 
 /// An event loop, as other threads see it.
@@ -91,17 +92,22 @@ impl Home {
         self.post(Task::Decide(Box::new(request)));
     }
 
-    /// Waits until there is something to do, at most for `timeout`. `false`: a signal has ended the wait.
-    pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>) -> bool {
+    /// Waits until there is something to do, at most for `timeout`. `false`: a signal has ended the wait. What is large of the loop's
+    /// `memory`, and of its thread's spares, is given back where that takes long.
+    pub(crate) fn sleep(&self, events: &mut Events, timeout: Option<Duration>, memory: Option<&mut Memory>) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         let has_tasks = self.has_tasks();
         let timeout = if has_tasks { Some(Duration::ZERO) } else { timeout };
         let mut is_whole;
-        if has_large_spares() && timeout.is_none_or(|timeout| timeout > IDLE) {
+        let memory = memory.filter(|memory| memory.is_large());
+        if (has_large_spares() || memory.is_some()) && timeout.is_none_or(|timeout| timeout > IDLE) {
             is_whole = self.watch.wait(events, Some(IDLE));
             // Nobody has rung, and nothing was found.
             if is_whole && events.is_empty() && self.asleep.load(Ordering::SeqCst) {
                 drop_large_spares();
+                if let Some(memory) = memory {
+                    memory.rest();
+                }
                 is_whole = self.watch.wait(events, timeout.map(|timeout| timeout - IDLE));
             }
         } else {

@@ -17,7 +17,20 @@ impl Memory {
     }
 
     pub(crate) fn lend(&mut self) -> &mut Vec<u8> {
+        if self.bytes.is_empty() {
+            *self = Self::new();
+        }
         &mut self.bytes
+    }
+
+    /// Tells whether there is more of it than a worker keeps that has nothing to do.
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes.len() > USUAL
+    }
+
+    /// Gives it back until there is something to read again.
+    pub(crate) fn rest(&mut self) {
+        self.bytes = Vec::new();
     }
 
     /// Notes how far the last read has filled it.

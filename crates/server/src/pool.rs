@@ -201,7 +201,8 @@ impl<H: Handler> Worker<H> {
         let mut events = Events::default();
         loop {
             let unfinished = mem::take(&mut self.unfinished);
-            self.home.sleep(&mut events, if unfinished.is_empty() { None } else { Some(Duration::ZERO) });
+            let timeout = if unfinished.is_empty() { None } else { Some(Duration::ZERO) };
+            self.home.sleep(&mut events, timeout, Some(&mut self.memory));
             for event in events.iter() {
                 // Those have their turn behind the others.
                 if unfinished.is_empty() || !self.berths.is_unfinished(event.key) {

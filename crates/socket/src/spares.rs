@@ -68,15 +68,22 @@ pub(crate) fn keep_inbound(inbound: Box<Inbound>) {
 /// Tells whether this thread keeps large pieces, which it gives back by [`drop_large_spares`] when it has nothing to do.
 pub fn has_large_spares() -> bool {
     SPARES.with(|spares| {
-        let has_outputs = spares.outputs.borrow().len() > 1;
-        has_outputs || !spares.large_output.borrow().is_empty() || !spares.large_input.borrow().is_empty()
+        let outputs = spares.outputs.borrow();
+        let is_large = outputs.last().is_some_and(|memory| memory.capacity() > SMALL_OUTPUT);
+        outputs.len() > 1
+            || is_large
+            || !spares.large_output.borrow().is_empty()
+            || !spares.large_input.borrow().is_empty()
     })
 }
 
 /// Gives the large pieces that this thread keeps to the system.
 pub fn drop_large_spares() {
     SPARES.with(|spares| {
-        spares.outputs.replace_with(|outputs| outputs.pop().into_iter().collect());
+        let mut outputs = spares.outputs.take();
+        let last = outputs.pop_if(|memory| memory.capacity() <= SMALL_OUTPUT);
+        spares.outputs.borrow_mut().extend(last);
+        outputs.into_iter().for_each(|memory| give_back(memory.into_bytes()));
         for pieces in [&spares.large_output, &spares.large_input] {
             pieces.take().into_iter().for_each(give_back);
         }
