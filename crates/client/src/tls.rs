@@ -11,6 +11,8 @@ use raddle_socket::rustls::pki_types::pem::PemObject;
 use raddle_socket::rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
 use raddle_socket::rustls::{ClientConfig, RootCertStore};
 use raddle_socket::{Handshake, Socket, TlsStream, Transport};
+use rustix::io::Errno;
+use rustls_native_certs::{CertificateResult, Error as Unread, ErrorKind};
 
 use crate::error::{ConnectError, Stage};
 use crate::tls_error::TlsError;
@@ -22,7 +24,8 @@ use crate::verifier::Verifier;
 /// valid for the URL's host and leads to a root that the system trusts; the client shows none.
 ///
 /// The system's roots are where OpenSSL looks for them: in `SSL_CERT_FILE` and `SSL_CERT_DIR`, where those are set. They are read
-/// once, and again a minute later where some could not be read, or at once where none could. With the feature `webpki-roots`, Mozilla's stand in where there are none.
+/// once, and again a minute later where descriptors or memory had run out or others stand in for them, or at once where there is
+/// no root at all. With the feature `webpki-roots`, Mozilla's stand in where there are none.
 ///
 /// ```no_run
 /// use raddle_client::{Client, ClientTls};
@@ -48,6 +51,8 @@ pub struct ClientTls {
 }
 
 type Made = Mutex<Option<Kept<Arc<ClientConfig>>>>;
+
+type Certificates = Arc<[CertificateDer<'static>]>;
 
 /// What is used again.
 #[derive(Clone)]
@@ -150,14 +155,20 @@ impl ClientTls {
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, ConnectError> {
-        kept(&self.config, || self.make()).map(|made| made.value).map_err(ConnectError::Tls)
+        let mut unread = Vec::new();
+        let made = kept(&self.config, |before| self.make(before.is_some(), &mut unread));
+        // Without a lock: the program's log may connect, too.
+        for error in unread {
+            log::warn!("some of the system's root certificates cannot be read: {error}");
+        }
+        made.map(|made| made.value)
     }
 
-    fn make(&self) -> Result<Kept<Arc<ClientConfig>>, TlsError> {
+    fn make(&self, again: bool, unread: &mut Vec<Unread>) -> Result<Kept<Arc<ClientConfig>>, ConnectError> {
         let mut until = None;
         let provider = Arc::new(ring::default_provider());
         let verifier = if self.verifies {
-            Verifier::new(self.trusted(&mut until)?, &provider)?
+            Verifier::new(self.trusted(again, &mut until, unread)?, &provider)?
         } else {
             Verifier::of_anybody(&provider)
         };
@@ -177,17 +188,28 @@ impl ClientTls {
     }
 
     /// The roots, and until when they are to be used.
-    fn trusted(&self, until: &mut Option<Instant>) -> Result<RootCertStore, TlsError> {
+    fn trusted(
+        &self,
+        again: bool,
+        until: &mut Option<Instant>,
+        unread: &mut Vec<Unread>,
+    ) -> Result<RootCertStore, ConnectError> {
         let mut roots = RootCertStore::empty();
+        let mut failed = None;
         if self.system {
             // Certificates that a system has and that cannot be read are not trusted, and are no fault of the caller's.
-            match system_roots() {
+            match system_roots(unread) {
                 Ok(found) => {
                     roots.add_parsable_certificates(found.value.iter().cloned());
                     *until = found.until;
                 }
+                // What was made without them before stays, with its sessions.
+                Err(error) if again => return Err(error),
                 // Others may stand in for them.
-                Err(_) => *until = Some(Instant::now() + AGAIN),
+                Err(error) => {
+                    *until = Some(Instant::now() + AGAIN);
+                    failed = Some(error);
+                }
             }
             #[cfg(feature = "webpki-roots")]
             if roots.is_empty() {
@@ -198,7 +220,7 @@ impl ClientTls {
             roots.add(root.clone()).map_err(TlsError::of_settings)?;
         }
         if roots.is_empty() {
-            return Err(TlsError::NoRoots);
+            return Err(failed.unwrap_or(ConnectError::Tls(TlsError::NoRoots)));
         }
         Ok(roots)
     }
@@ -212,31 +234,63 @@ impl ClientTls {
     }
 }
 
-/// The system's roots. They are read once, as there are hundreds; again after a while where some could not be read, which may be for
-/// want of a descriptor. Where there are none, that is not kept.
-fn system_roots() -> Result<Kept<Arc<[CertificateDer<'static>]>>, TlsError> {
-    static ROOTS: Mutex<Option<Kept<Arc<[CertificateDer<'static>]>>>> = Mutex::new(None);
-    kept(&ROOTS, || {
-        let found = rustls_native_certs::load_native_certs();
-        let until = (!found.errors.is_empty()).then(|| Instant::now() + AGAIN);
-        for error in found.errors {
-            log::warn!("some of the system's root certificates cannot be read: {error}");
-        }
-        if found.certs.is_empty() { Err(TlsError::NoRoots) } else { Ok(Kept { value: found.certs.into(), until }) }
+/// The system's roots. They are read once, as there are hundreds; again after a while where that may find more. Where there are
+/// none, that is not kept. What could not be read is added to `unread`.
+fn system_roots(unread: &mut Vec<Unread>) -> Result<Kept<Certificates>, ConnectError> {
+    static ROOTS: Mutex<Option<Kept<Certificates>>> = Mutex::new(None);
+    kept(&ROOTS, |before| {
+        let CertificateResult { certs, mut errors, .. } = rustls_native_certs::load_native_certs();
+        let roots = roots_of(certs, &mut errors, before);
+        unread.append(&mut errors);
+        roots
     })
 }
 
-/// What is in `place`, or is made and kept there. An error is not kept.
-fn kept<T: Clone>(
+/// What is to be used of what was found, where `before` was used until now.
+fn roots_of(
+    found: Vec<CertificateDer<'static>>,
+    errors: &mut Vec<Unread>,
+    before: Option<&Certificates>,
+) -> Result<Kept<Certificates>, ConnectError> {
+    let passing = errors.iter().position(may_pass);
+    let until = passing.map(|_| Instant::now() + AGAIN);
+    match (before, passing) {
+        // Some that were found before may be among those that could not be read now.
+        (Some(before), Some(_)) if before.len() >= found.len() => Ok(Kept { value: Arc::clone(before), until }),
+        (_, Some(passing)) if found.is_empty() => match errors.swap_remove(passing).kind {
+            ErrorKind::Io { inner, .. } => Err(ConnectError::Io(inner)),
+            _ => Err(ConnectError::Tls(TlsError::NoRoots)),
+        },
+        _ if found.is_empty() => Err(ConnectError::Tls(TlsError::NoRoots)),
+        _ => Ok(Kept { value: found.into(), until }),
+    }
+}
+
+/// Tells whether what could not be read may be readable soon: what is malformed, or not for this user, stays so.
+fn may_pass(error: &Unread) -> bool {
+    let ErrorKind::Io { inner, .. } = &error.kind else { return false };
+    inner.raw_os_error().map(Errno::from_raw_os_error).is_some_and(|error| PASSING.contains(&error))
+}
+
+/// What is in `place`, or is made and kept there; what was there before is given to `make`, and stays where that fails. An error
+/// is not kept.
+fn kept<T: Clone, E>(
     place: &Mutex<Option<Kept<T>>>,
-    make: impl FnOnce() -> Result<Kept<T>, TlsError>,
-) -> Result<Kept<T>, TlsError> {
+    make: impl FnOnce(Option<&T>) -> Result<Kept<T>, E>,
+) -> Result<Kept<T>, E> {
     let mut place = place.lock();
-    let is_over = |kept: &mut Kept<T>| kept.until.is_some_and(|until| until <= Instant::now());
-    drop(place.take_if(is_over));
-    match &*place {
-        Some(kept) => Ok(kept.clone()),
-        None => Ok(place.insert(make()?).clone()),
+    if let Some(kept) = &*place
+        && kept.until.is_none_or(|until| until > Instant::now())
+    {
+        return Ok(kept.clone());
+    }
+    let made = make(place.as_ref().map(|kept| &kept.value));
+    match (made, &mut *place) {
+        (Err(_), Some(before)) => {
+            before.until = Some(Instant::now() + AGAIN);
+            Ok(before.clone())
+        }
+        (made, place) => Ok(place.insert(made?).clone()),
     }
 }
 
@@ -263,3 +317,50 @@ impl fmt::Debug for ClientTls {
 
 /// What was made of the roots that could be read holds for so long, where some could not.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// Descriptors or memory have run out.
+const PASSING: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_stays_where_it_cannot_be_made_anew() {
+        let over = Some(Instant::now());
+        let place = Mutex::new(Some(Kept { value: 1, until: over }));
+        let again = kept(&place, |before| {
+            assert_eq!(before, Some(&1));
+            Err::<Kept<u8>, _>(())
+        });
+        assert_eq!(again.map(|kept| kept.value), Ok(1));
+        // For a while: it is not tried each time.
+        assert_eq!(kept::<_, ()>(&place, |_| panic!("it is kept")).map(|kept| kept.value), Ok(1));
+        *place.lock() = Some(Kept { value: 1, until: over });
+        assert_eq!(kept::<_, ()>(&place, |_| Ok(Kept { value: 2, until: None })).map(|kept| kept.value), Ok(2));
+        assert!(kept(&Mutex::new(None::<Kept<u8>>), |_| Err(())).is_err());
+    }
+
+    #[test]
+    fn roots_are_not_given_up_for_want_of_descriptors_which_passes() {
+        let error = |errno: Errno| Unread {
+            context: "opening",
+            kind: ErrorKind::Io { inner: errno.into(), path: "/certificates".into() },
+        };
+        let root = |byte| CertificateDer::from(vec![byte]);
+        let two: Certificates = [root(1), root(2)].into();
+        // Fewer than before, or none: those of before.
+        for found in [vec![], vec![root(1)]] {
+            let roots = roots_of(found, &mut vec![error(Errno::MFILE)], Some(&two)).expect("there were some");
+            assert!(roots.value == two && roots.until.is_some());
+        }
+        // None ever: another attempt is worth it.
+        let none = roots_of(vec![], &mut vec![error(Errno::ACCESS), error(Errno::NFILE)], None);
+        assert!(none.is_err_and(|error| error.may_pass()));
+        let none = roots_of(vec![], &mut vec![error(Errno::ACCESS)], None);
+        assert!(none.is_err_and(|error| matches!(error, ConnectError::Tls(TlsError::NoRoots))));
+        // What cannot be read for another reason is not read again and again.
+        let some = roots_of(vec![root(1)], &mut vec![error(Errno::ACCESS)], None).expect("there is one");
+        assert!(some.until.is_none());
+    }
+}
