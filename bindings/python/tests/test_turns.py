@@ -6,9 +6,11 @@ import gc
 import sys
 import threading
 import unittest
+import weakref
 from pathlib import Path
 from types import FrameType
 from typing import Any, Callable
+from unittest import mock
 
 import raddle
 
@@ -123,6 +125,71 @@ class Interrupted(unittest.TestCase):
                 closing.join(LIMIT)
                 self.assertFalse(closing.is_alive(), number)
                 self.assertEqual(websocket.close_code, 1000, number)
+
+    def test_a_thread_that_comes_back_to_a_turn_that_it_has_left_has_it(self) -> None:
+        # Amid the very replacement of its lock, by a thread that closes the connection.
+        stay = threading.Event()
+        with serving(lambda _: stay.wait(LIMIT)) as (url, _):
+            websocket = raddle.connect(url, close_timeout=1)
+            raised: list[BaseException] = []
+            left, back = threading.Event(), threading.Event()
+
+            def receive() -> None:
+                interrupted_turn(websocket)
+                left.set()
+                back.wait(LIMIT)
+                try:
+                    websocket.recv()
+                except BaseException as error:
+                    raised.append(error)
+
+            def lock() -> Any:
+                back.set()
+                eventually("it receives", lambda: receives(other))
+                return make()
+
+            other = threading.Thread(target=receive)
+            other.start()
+            self.assertTrue(left.wait(LIMIT))
+            make = threading.RLock
+            with mock.patch("threading.RLock", lock):
+                websocket.close()
+            other.join(LIMIT)
+            stay.set()
+            self.assertEqual([type(error) for error in raised], [raddle.ConnectionClosedOK])
+
+    def test_who_looks_for_a_turn_keeps_nothing(self) -> None:
+        stay = threading.Event()
+        with serving(lambda _: stay.wait(LIMIT)) as (url, _):
+            gc.collect()
+            gc.disable()
+            try:
+                websocket = raddle.connect(url, close_timeout=0.2)
+                thread = threading.Thread(target=interrupted_turn, args=(websocket,))
+                thread.start()
+                thread.join(LIMIT)
+                websocket.close()
+                del thread
+                gone = weakref.ref(websocket)
+                del websocket
+                if sys.implementation.name == "cpython":
+                    self.assertIsNone(gone())
+            finally:
+                gc.enable()
+                stay.set()
+
+
+def interrupted_turn(websocket: Any) -> None:
+    """Takes a turn, and leaves."""
+    websocket._receiving.acquire()
+
+
+def receives(thread: threading.Thread) -> bool:
+    """Whether a thread is within ``recv``."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code is not raddle.Connection.recv.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import _check
 from ._parts import under_way
 from ._turn import try_turn, waits
-from .exceptions import ConnectionClosed
+from .exceptions import ConcurrencyError, ConnectionClosed
 from .frames import State
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _read_for_end(connection: Connection, timeout: float) -> bool:
             # As good as not received: the peer feels that, and whoever receives gets them all.
             return False
         connection._parts = None
-        _read_ahead(connection, timeout)
+        if not _read_ahead(connection, timeout):
+            return False
         if connection.state is not State.OPEN:
             _forget_surplus(connection)
     finally:
@@ -62,12 +63,17 @@ def _read_for_end(connection: Connection, timeout: float) -> bool:
     return True
 
 
-def _read_ahead(connection: Connection, timeout: float) -> None:
-    """Receives what comes within a time, for whoever receives later. Only with the turn."""
+def _read_ahead(connection: Connection, timeout: float) -> bool:
+    """Receives what comes within a time, for whoever receives later. Only with the turn; ``False``: another thread receives all the
+    same."""
     try:
         connection._inbox.append(connection._receive(timeout))
     except (TimeoutError, ConnectionClosed):
         pass
+    except ConcurrencyError:
+        # The library's own lock is the one that counts.
+        return False
+    return True
 
 
 def _is_full(connection: Connection) -> bool:
