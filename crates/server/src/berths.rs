@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use log::Level;
 use raddle_socket::{Cause, Connection, Driven, Driver, Event, Mode, Reader, Watch};
 
 use crate::home::{Claim, Home};
+use crate::journal::Journal;
 
 /// The connections of an event loop, each with what the loop keeps for it.
 #[derive(Debug)]
@@ -59,7 +61,14 @@ impl<S> Berths<S> {
     /// Takes a connection, which is driven and watched from now on. Gives its key.
     ///
     /// To be followed by a read: something may have come with the request.
-    pub(crate) fn take(&mut self, home: &Arc<Home>, claim: Claim, connection: Connection, state: S) -> usize {
+    pub(crate) fn take(
+        &mut self,
+        journal: &Journal,
+        home: &Arc<Home>,
+        claim: Claim,
+        connection: Connection,
+        state: S,
+    ) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
             self.berths.push(Berth { generation: 0, resident: None });
             self.berths.len() - 1
@@ -67,7 +76,7 @@ impl<S> Berths<S> {
         let berth = &mut self.berths[index];
         let key = (berth.generation as usize) << 32 | index;
         let (reader, _) = connection.split();
-        let driven = Some(drive(home, key, reader));
+        let driven = Some(drive(journal, home, key, reader));
         berth.resident = Some(Resident { driven, state, is_unfinished: false, watched: Watched::Input });
         claim.keep();
         key
@@ -91,9 +100,9 @@ impl<S> Berths<S> {
     }
 
     /// Takes the reader back that was given away. To be followed by a read.
-    pub(crate) fn take_back(&mut self, home: &Arc<Home>, key: usize, reader: Reader) {
+    pub(crate) fn take_back(&mut self, journal: &Journal, home: &Arc<Home>, key: usize, reader: Reader) {
         if let Some(resident) = self.get_mut(key) {
-            resident.driven = Some(drive(home, key, reader));
+            resident.driven = Some(drive(journal, home, key, reader));
             resident.watched = Watched::Input;
         }
     }
@@ -143,14 +152,14 @@ impl<S> Berths<S> {
 }
 
 /// Drives and watches a connection from now on.
-fn drive(home: &Arc<Home>, key: usize, reader: Reader) -> Driven {
+fn drive(journal: &Journal, home: &Arc<Home>, key: usize, reader: Reader) -> Driven {
     let driven = Driven::new(reader, Arc::clone(home) as Arc<dyn Driver>, key);
     let added = match driven.descriptor() {
         Some(socket) => home.watch.add(socket, Event::readable(key), Mode::Level),
         None => Err(io::ErrorKind::Unsupported.into()),
     };
     if let Err(error) = added {
-        log::error!("a connection cannot be watched: {error}");
+        journal.note(Level::Error, format_args!("a connection cannot be watched: {error}"));
         driven.writer().cut(Cause::Io(error.kind()));
     }
     driven
@@ -240,7 +249,7 @@ mod tests {
             if let Some(berth) = berths.berths.first_mut() {
                 berth.generation = generation;
             }
-            let key = berths.take(&home, Claim::new(&home), connection, generation);
+            let key = berths.take(&Journal::new(), &home, Claim::new(&home), connection, generation);
             assert_eq!(berths.get_mut(key).map(|resident| resident.state), Some(generation));
             assert!(!keys.contains(&key) && key != usize::MAX);
             for other in [key ^ 1, key ^ 1 << 32, usize::MAX, usize::MAX - 1] {

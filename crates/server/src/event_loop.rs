@@ -277,7 +277,7 @@ impl EventLoop {
                     }
                 }
                 Task::TakeBack(key, reader) => {
-                    self.berths.take_back(&self.home, key, *reader);
+                    self.berths.take_back(&self.shared.journal, &self.home, key, *reader);
                     self.read_on(key);
                 }
                 Task::Ended(key) => {
@@ -306,7 +306,7 @@ impl EventLoop {
     }
 
     fn open(&mut self, claim: Claim, connection: Connection) {
-        let key = self.berths.take(&self.home, claim, connection, ());
+        let key = self.berths.take(&self.shared.journal, &self.home, claim, connection, ());
         self.turn.happened.push(Happened::Open(key));
         // Something may have come with the request.
         self.read_on(key);

@@ -255,7 +255,7 @@ impl<H: Handler> Worker<H> {
                 }
             }
             Task::TakeBack(key, reader) => {
-                self.berths.take_back(&self.home, key, *reader);
+                self.berths.take_back(&self.shared.journal, &self.home, key, *reader);
                 self.read_on(key);
             }
             Task::Ended(key) => self.let_go(key),
@@ -271,7 +271,7 @@ impl<H: Handler> Worker<H> {
 
     fn open(&mut self, claim: Claim, connection: Connection) {
         let unserved = Served { state: None, has_failed: false };
-        let key = self.berths.take(&self.home, claim, connection, unserved);
+        let key = self.berths.take(&self.shared.journal, &self.home, claim, connection, unserved);
         let call = Call { shared: &self.shared, home: &self.home };
         let handler = &*self.handler;
         if let Some(resident) = self.berths.get_mut(key)

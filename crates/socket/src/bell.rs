@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::shield::note;
 use crate::sys;
 use crate::transport::Interest;
 
@@ -23,7 +24,7 @@ impl Bell {
         match rustix::io::write(&self.0, &1_u64.to_ne_bytes()) {
             // Its counter is full: it was rung often enough.
             Ok(_) | Err(rustix::io::Errno::AGAIN) => {}
-            Err(error) => log::error!("a thread that waits cannot be woken: {error}"),
+            Err(error) => note(format_args!("a thread that waits cannot be woken: {error}")),
         }
     }
 
