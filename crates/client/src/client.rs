@@ -148,6 +148,10 @@ impl Client {
     }
 
     fn cookies(mut self, more: Vec<u8>) -> Self {
+        // None is no cookie, before others or behind them (RFC 6265, section 4.2.1).
+        if more.is_empty() {
+            return self;
+        }
         match self.headers.0.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
             Some((_, cookies)) => *cookies = [cookies, &b"; "[..], &more].concat(),
             None => self.headers.0.push(("Cookie".into(), more)),
