@@ -87,9 +87,7 @@ impl From<CertificateError> for TlsError {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::WrongName,
-            // A root has the issuer's name and a key of another kind: it is another one's.
-            CertificateError::UnknownIssuer
-            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::UnknownIssuer,
+            CertificateError::UnknownIssuer => Self::UnknownIssuer,
             CertificateError::Revoked => Self::Revoked,
             CertificateError::Other(error) if error.0.is::<SelfSigned>() => Self::SelfSigned,
             error => Self::BadCertificate(error),

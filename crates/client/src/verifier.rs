@@ -49,6 +49,14 @@ impl ServerCertVerifier for Verifier {
         let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
         let verified = roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| {
+            let error = match error {
+                // A root has the issuer's name and a key of another kind: it is another one's. What the server signs itself may be
+                // in a way that its key is not for, too: that is not about who has issued it.
+                Error::InvalidCertificate(CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                    ..
+                }) => CertificateError::UnknownIssuer.into(),
+                error => error,
+            };
             let is_strange = match &error {
                 // A root of that name may be known, and have another key.
                 Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => true,

@@ -1,6 +1,6 @@
 //! Certificates for tests, and who issues them.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ED25519, date_time_ymd};
 
 /// Issues certificates.
 pub(crate) struct Authority {
@@ -16,9 +16,18 @@ pub(crate) struct Issued {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
+        Self::with_key(name, key())
+    }
+
+    /// One whose key is of another kind than that of [`new`](Self::new).
+    pub(crate) fn of_another_kind(name: &str) -> Self {
+        Self::with_key(name, KeyPair::generate_for(&PKCS_ED25519).expect("a key"))
+    }
+
+    fn with_key(name: &str, key: KeyPair) -> Self {
         let mut params = params(&[], name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, key()).expect("it can sign");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("it can sign");
         Self { issuer }
     }
 

@@ -45,6 +45,7 @@ fn verdict(authority: &Authority, issued: &Issued, host: &str) -> Result<(), Tls
 fn a_client_says_what_is_wrong_with_a_certificate_and_sends_nothing() {
     // Hostile input 342.
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let namesake = Authority::of_another_kind("ours");
     let local = ["localhost", "127.0.0.1"];
     let wrong = Err(TlsError::WrongName);
     for (what, issued, host, expected) in [
@@ -55,6 +56,8 @@ fn a_client_says_what_is_wrong_with_a_certificate_and_sends_nothing() {
         ("self-signed", self_signed(&local), "localhost", Err(TlsError::SelfSigned)),
         ("self-signed, to sign others", other.of_its_own(), "localhost", Err(TlsError::SelfSigned)),
         ("of another authority", other.issue(&local), "localhost", Err(TlsError::UnknownIssuer)),
+        ("of a namesake", namesake.issue(&local), "localhost", Err(TlsError::UnknownIssuer)),
+        ("of a namesake, self-signed", namesake.of_its_own(), "localhost", Err(TlsError::SelfSigned)),
         ("for another name", ours.issue(&["example.com"]), "localhost", wrong.clone()),
         ("for another address", ours.issue(&["localhost", "127.0.0.2"]), "127.0.0.1", wrong.clone()),
         ("with the address as a name's text", ours.issue(&["localhost"]), "127.0.0.1", wrong.clone()),
