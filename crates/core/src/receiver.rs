@@ -349,6 +349,7 @@ impl Receiver {
 
     /// Goes on in memory that is lent for a while: many connections that are read one after the other can do with one
     /// buffer. What is held moves there. Clears the event. Gives the memory that it was in.
+    #[must_use = "it may be large, and of use to others"]
     pub fn lend(&mut self, memory: Vec<u8>) -> Vec<u8> {
         self.lend_behind(memory, 0)
     }
@@ -358,6 +359,7 @@ impl Receiver {
     ///
     /// # Panics
     /// Where there are fewer bytes than that.
+    #[must_use = "it may be large, and of use to others"]
     pub fn lend_behind(&mut self, memory: Vec<u8>, base: usize) -> Vec<u8> {
         assert!(base <= memory.len(), "the memory is shorter than what is to be left alone");
         self.clear();

@@ -11,7 +11,7 @@ fn received_in_lent_memory(bytes: &[u8], cut: usize, length: usize) -> Vec<Said>
     let mut said = Vec::new();
     let mut memory = vec![0xa5; length];
     for piece in [&bytes[..cut], &bytes[cut..]] {
-        receiver.lend(memory);
+        drop(receiver.lend(memory));
         receiver.feed(piece);
         listen(&mut receiver, &mut said);
         let held = receiver.held();
@@ -56,7 +56,7 @@ fn a_receiver_that_holds_nothing_keeps_nothing() {
     let mut memory = vec![0; 64 * 1024];
     for round in 0..100 {
         let start = memory.as_ptr();
-        receiver.lend(memory);
+        drop(receiver.lend(memory));
         receiver.feed(&frames(SERVER, &[(0x82, &[round; 1000]), (0x81, b"Hello")]));
         let mut said = Vec::new();
         listen(&mut receiver, &mut said);
@@ -70,7 +70,7 @@ fn a_receiver_that_holds_nothing_keeps_nothing() {
 #[test]
 fn a_message_that_is_lent_is_let_go_with_the_memory() {
     let mut receiver = Receiver::new(SERVER, Limits::default());
-    receiver.lend(vec![0; 1024]);
+    drop(receiver.lend(vec![0; 1024]));
     receiver.feed(&frames(SERVER, &[(0x81, b"one"), (0x81, b"two")]));
     assert_eq!(receiver.advance(), Ok(true));
     drop(receiver.reclaim());
@@ -83,7 +83,7 @@ fn a_message_that_is_lent_is_let_go_with_the_memory() {
     // And with memory that is lent over it.
     receiver.feed(&frames(SERVER, &[(0x81, b"three"), (0x81, b"four")]));
     assert_eq!(receiver.advance(), Ok(true));
-    receiver.lend(vec![0; 1024]);
+    drop(receiver.lend(vec![0; 1024]));
     assert_eq!(receiver.event(), None);
     let mut said = Vec::new();
     listen(&mut receiver, &mut said);

@@ -22,7 +22,8 @@ pub(crate) struct Seat<'a> {
     memory: &'a mut Vec<u8>,
     /// Bytes at the start of the memory that are somebody else's.
     used: &'a mut usize,
-    is_lent: bool,
+    /// So many bytes of it are free for what is received. `None`: the receiver does not have it.
+    lent: Option<usize>,
     answers: Answers,
     /// What was delivered is answered behind this read, and the end has to wait for that.
     leaves_answers: bool,
@@ -56,7 +57,7 @@ impl<'a> Seat<'a> {
         link.cork.put();
         link.resume_message();
         let (ahead, read, left) = (None, None, EVENTS);
-        Self { link, place, memory, used, is_lent: false, answers, leaves_answers: false, ahead, read, left }
+        Self { link, place, memory, used, lent: None, answers, leaves_answers: false, ahead, read, left }
     }
 
     fn inbound(&mut self) -> &mut Inbound {
@@ -83,7 +84,8 @@ impl<'a> Seat<'a> {
         }
         let receiver = &mut self.place.as_deref_mut().expect("the seat is taken").receiver;
         // What is answered behind the read has to stay until then.
-        let stays = self.leaves_answers && (receiver.is_inflated() || !self.is_lent && receiver.is_mostly_message());
+        let stays =
+            self.leaves_answers && (receiver.is_inflated() || self.lent.is_none() && receiver.is_mostly_message());
         match if stays { receiver.take_message() } else { None } {
             Some(received) => Arrived::Apart(received),
             None => Arrived::Lent(receiver.message().expect("a message was found")),
@@ -138,12 +140,12 @@ impl<'a> Seat<'a> {
 
     fn receive(&mut self) -> Result<Turn, Cause> {
         let receiver = &mut self.place.as_deref_mut().expect("the seat is taken").receiver;
-        // A message that is larger goes on in memory of its own, and is not moved with every read.
-        if receiver.held() <= (self.memory.len() - *self.used) / LENT_SHARE {
-            receiver.lend_behind(mem::take(self.memory), *self.used);
-            self.is_lent = true;
+        let lent = self.memory.len() - *self.used;
+        if has_place(receiver, lent) {
+            spares::keep_input(receiver.lend_behind(mem::take(self.memory), *self.used));
+            self.lent = Some(lent);
         } else if let Some(memory) = receiver.lacks().and_then(spares::input) {
-            receiver.lend(memory);
+            spares::keep_input(receiver.lend(memory));
         }
         let space = receiver.space();
         let size = space.len();
@@ -253,14 +255,22 @@ fn react(link: &Arc<Link>, receiver: &Receiver) -> Result<(), Cause> {
     Ok(())
 }
 
+/// Tells whether what is held has a place in memory that is lent, with `lent` free bytes: a message that is larger goes on in memory
+/// of its own, and is not moved with every read.
+fn has_place(receiver: &Receiver, lent: usize) -> bool {
+    receiver.held() <= lent / LENT_SHARE
+}
+
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.link.cork.pull();
         let inbound = self.place.as_deref_mut().expect("the seat is taken");
-        if self.is_lent {
+        if let Some(lent) = self.lent {
             *self.used = inbound.receiver.end();
-            *self.memory = match inbound.receiver.lacks().and_then(spares::input) {
-                // The rest of a large message goes there, and its beginning is moved once.
+            // The next read goes on there, where it would not move what has arrived once more; a header that announces much is
+            // not enough.
+            let lacks = if has_place(&inbound.receiver, lent) { None } else { inbound.receiver.lacks() };
+            *self.memory = match lacks.and_then(spares::input) {
                 Some(memory) => inbound.receiver.lend(memory),
                 None => inbound.receiver.reclaim(),
             };

@@ -7,7 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use common::*;
-use raddle_socket::{Driven, Driver, Event, Events, Mode, Options, Reader, Role, Turn, Watch, drive_on_this_thread};
+use raddle_socket::{
+    Driven, Driver, Event, Events, Mode, Options, Reader, Role, Turn, Watch, drive_on_this_thread, has_large_spares,
+    keep_input,
+};
 
 /// An event loop that leaves it to the test to do what is asked for.
 struct Loop;
@@ -102,4 +105,35 @@ fn a_peer_that_does_not_take_a_large_answer_is_read_no_more() {
     for _ in 0..answers {
         assert!(peer.frame() == large);
     }
+}
+
+#[test]
+fn a_header_that_announces_much_takes_no_memory_that_is_kept_for_large_messages() {
+    let (mut driven, mut peer, _) = driven(options(|_| ()));
+    let piece = vec![0; 4 << 20];
+    let place = piece.as_ptr_range();
+    keep_input(piece);
+    let message = binary(&pattern(1_000_000, 1));
+    let bytes = peer.encode(&message);
+    let mut memory = vec![0; 64 * 1024];
+    // The header and a byte, and then as little with each read as a network brings.
+    let mut sent = 15;
+    peer.send_bytes(&bytes[..sent]);
+    assert_eq!(driven.read(&mut memory, |_, _| unreachable!()), Turn::Done);
+    assert!(has_large_spares(), "it is left for who has the message to go with it");
+    let mut messages = 0;
+    while sent < bytes.len() {
+        let next = (sent + 10_000).min(bytes.len());
+        peer.send_bytes(&bytes[sent..next]);
+        sent = next;
+        let turn = driven.read(&mut memory, |_, received| {
+            assert!(received.as_bytes() == message.payload);
+            assert!(place.contains(&received.as_bytes().as_ptr()), "it has come together in what was kept for it");
+            messages += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(turn, Turn::Done);
+    }
+    assert_eq!(messages, 1);
+    assert!(has_large_spares(), "the next one finds it again");
 }
