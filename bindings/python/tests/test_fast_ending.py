@@ -7,7 +7,9 @@ import os
 import signal
 import threading
 import unittest
+from functools import partial
 from typing import Any
+from unittest import mock
 
 from fast_support import PATIENCE, serving, until
 from plain import Plain, frame
@@ -154,6 +156,62 @@ class Ending(unittest.TestCase):
             closing.join(PATIENCE)
             self.assertFalse(closing.is_alive())
 
+    def test_a_loop_that_was_left_and_is_there_still_does_not_hold_up_who_closes_the_server(self) -> None:
+        for stays in (False, True):
+            ends: list[Any] = []
+            left, go = threading.Event(), threading.Event()
+            server = Server("127.0.0.1", 0, on_close=partial(lambda ends, _, closed: ends.append(closed.code), ends))
+            loop = iter(server)
+
+            def leave(loop: Any = loop, left: Any = left, go: Any = go, stays: bool = stays) -> None:
+                next(loop)
+                left.set()
+                if stays:
+                    go.wait(PATIENCE)
+
+            with Plain(server.address) as client:
+                thread = threading.Thread(target=leave)
+                thread.start()
+                self.assertTrue(left.wait(PATIENCE))
+                answer = threading.Thread(target=answered, args=(client,))
+                answer.start()
+                server.close(PATIENCE)
+                answer.join(PATIENCE)
+            go.set()
+            thread.join(PATIENCE)
+            # The closing handshake was carried out, and the function was told.
+            self.assertEqual(ends, [1001])
+
+    def test_who_is_about_to_poll_is_waited_for_by_who_closes_the_server(self) -> None:
+        seen: list[Any] = []
+        about, closes = threading.Event(), threading.Event()
+        server = Server("127.0.0.1", 0)
+        begin = server._begin_to_poll
+
+        def slowly(once: bool = False) -> bool:
+            begun = begin(once)
+            if threading.current_thread() is thread and seen and not about.is_set():
+                about.set()
+                closes.wait(PATIENCE)
+            return begun
+
+        def poll() -> None:
+            while not server.has_ended:
+                seen.extend(type(event) for _, event in server.poll())
+
+        thread = threading.Thread(target=poll)
+        with Plain(server.address) as client, mock.patch.object(server, "_begin_to_poll", slowly):
+            thread.start()
+            self.assertTrue(about.wait(PATIENCE))
+            answer = threading.Thread(target=answered, args=(client,))
+            answer.start()
+            threading.Timer(0.1, closes.set).start()
+            server.close()
+            for each in (thread, answer):
+                each.join(PATIENCE)
+                self.assertFalse(each.is_alive())
+        self.assertEqual(seen, [Opened, Closed])
+
     def test_a_server_is_closed_by_a_signal_handler_amid_a_poll_of_the_same_thread(self) -> None:
         closed: list[Any] = []
         server = Server("127.0.0.1", 0, on_close=lambda _, event: closed.append(event))
@@ -206,6 +264,11 @@ class Ending(unittest.TestCase):
         self.assertEqual(raised, [])
         with self.assertRaises(RuntimeError):
             server.poll(0)
+
+
+def answered(client: Plain) -> None:
+    """Waits for a Close, and answers it."""
+    client.close(client.close_code())
 
 
 if __name__ == "__main__":

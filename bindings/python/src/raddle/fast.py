@@ -122,8 +122,12 @@ class Server:
         # The thread that polls, or is about to; 0: none.
         self._poller = 0
         self._is_polling = False
-        # The thread that runs `serve_forever` or a loop; 0: none.
+        # How many polls were begun.
+        self._polls = 0
+        # The thread that runs `serve_forever`; 0: none.
         self._serving = 0
+        # The thread that has made the last step of a loop that is there still, though it may have been left; 0: none.
+        self._looping = 0
         # The thread that closes the server, where that polls itself; 0: none.
         self._closer = 0
         # Whoever polls lets go what the server holds, when it has ended.
@@ -158,14 +162,18 @@ class Server:
         :raises RuntimeError: another thread polls, or the server was closed before
         """
         self._check_open()
-        before, self._serving = self._serving, threading.get_ident()
+        me = 0
         try:
-            while True:
+            # What another thread's closing has found is for that.
+            while self._closer in (0, threading.get_ident()):
+                # A loop may be taken up by another thread, and a further one of the same thread may have been left meanwhile.
+                self._looping = me = threading.get_ident()
                 yield from self._given
                 if not self._refill(None):
                     return
         finally:
-            self._serving = before
+            if self._looping == me:
+                self._looping = 0
 
     def serve_forever(self) -> None:
         """Calls the functions that the server was made with, until it has ended: another thread, or one of them, calls
@@ -174,7 +182,12 @@ class Server:
         :raises RuntimeError: another thread polls, or the server was closed before
         """
         self._check_open()
-        self._serving = threading.get_ident()
+        me = threading.get_ident()
+        with self._lock:
+            if self._closer not in (0, me):
+                # What it has found is for that.
+                return
+            self._serving = me
         try:
             self._give()
             while self._refill(None):
@@ -272,9 +285,9 @@ class Server:
 
     def close(self, grace: float = 5.0) -> None:
         """Stops the server, carries out the closing handshakes on this thread, with the functions that the server was made
-        with, and lets go what it holds. Where another thread polls, it is left to do that, and waited for; where a signal handler
-        calls it amid a poll, or ``on_request`` does, the poll does that later. Takes no longer than the grace; does nothing where
-        it was called before."""
+        with, and lets go what it holds. Where another thread serves or polls, it is left to do that, and waited for, unless it has
+        left its loop; where a signal handler calls it amid a poll, or ``on_request`` does, the poll does that later. Takes no
+        longer than the grace; does nothing where it was called before."""
         if not self.handle:
             return
         self.shutdown(grace)
@@ -284,12 +297,7 @@ class Server:
             return
         until = time.monotonic() + grace + 1
         try:
-            with self._lock:
-                if not self._is_polling and self._serving in (0, me) and self._closer in (0, me):
-                    self._closer = me
-            if self._closer != me:
-                while not self.has_ended and time.monotonic() < until:
-                    time.sleep(_TURN)
+            if not self._begin_to_close(until):
                 return
             self._give()
             while time.monotonic() < until and self._refill(until - time.monotonic()):
@@ -396,7 +404,29 @@ class Server:
             if self._is_polling or self._poller not in (0, me) or self._closer not in (0, me):
                 raise RuntimeError("another thread polls this server")
             self._poller = me
+            self._polls += 1
             return True
+
+    def _begin_to_close(self, until: float) -> bool:
+        """Waits while another thread serves or polls. ``False``: the server has ended by that, or the time was up."""
+        me = threading.get_ident()
+        polls, left_at = -1, 0.0
+        while True:
+            now = time.monotonic()
+            with self._lock:
+                if self._polls != polls or self._is_polling:
+                    # At first nobody is waited for who is not at it.
+                    is_left = polls < 0 and self._poller in (0, me) and self._looping in (0, me)
+                    polls, left_at = self._polls, now + _PATIENCE
+                else:
+                    is_left = now >= left_at
+                if is_left and not self._is_polling and self._serving in (0, me) and self._closer in (0, me):
+                    # Ctrl-C may have come to a thread that was about to poll.
+                    self._closer, self._poller = me, 0
+                    return True
+            if self.has_ended or now >= until:
+                return False
+            time.sleep(_TURN)
 
     def _decide(self, on_request: Callable[[Request], object]) -> None:
         requests = self._inbox.requests
@@ -444,3 +474,5 @@ def _number(connection: Connection | None) -> int:
 
 # Seconds after which who waits for the thread that polls looks again.
 _TURN = 0.01
+# Seconds after which a loop whose thread has not come for the next event counts as left, where the server is to be closed.
+_PATIENCE = 0.5
