@@ -42,6 +42,7 @@ impl Link {
     fn flush_elsewhere(self: &Arc<Self>, outgoing: &mut MutexGuard<'_, Outgoing>) {
         let latest = self.options.allowed(self.options.write_timeout, outgoing.queued() as u64);
         let until = sys::now().saturating_add(latest);
+        let before = outgoing.stalled_until();
         outgoing.aside().stalled_until.get_or_insert(until);
         Attendant::get().schedule(self, until);
         outgoing.baton = true;
@@ -50,6 +51,11 @@ impl Link {
             let mut outgoing = link.outgoing.lock();
             outgoing.baton = false;
             link.flush_locked(&mut outgoing);
+            if outgoing.is_written() {
+                // There may have been nothing left to write, which ends no write.
+                outgoing.is_on_its_way();
+                outgoing.tidy();
+            }
             link.turn.notify_all();
             drop(outgoing);
             // This may be the last handle, which leaves without a word that could wait.
@@ -57,8 +63,10 @@ impl Link {
             drop(link);
         });
         if started.is_err() {
-            // What the application does next writes it, or it is too late.
+            // What the application does next writes it, whether it waits or not, and so does the next Ping of keepalive.
             outgoing.baton = false;
+            outgoing.aside().stalled_until = before;
+            outgoing.tidy();
         }
     }
 

@@ -6,9 +6,10 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use raddle_core::OpCode;
@@ -19,6 +20,8 @@ struct Unwatched {
     socket: Socket,
     /// The same socket.
     stream: UnixStream,
+    /// A layer of the stream has output of its own, which leaves by itself once it was asked for.
+    has_output: Arc<AtomicBool>,
 }
 
 impl Transport for Unwatched {
@@ -41,15 +44,28 @@ impl Transport for Unwatched {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    fn has_output(&self) -> bool {
+        self.has_output.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// A connection whose peer reads nothing, and of whose socket the system takes no more; its Pings are the attendant's to write.
 fn open(change: impl FnOnce(&mut Options)) -> (Connection, mpsc::Receiver<Cause>, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-    let stream = ours.try_clone().expect("a descriptor");
     ours.set_nonblocking(true).expect("an option");
     while (&ours).write(&[0; 4096]).is_ok() {}
-    // It is one for all copies of the descriptor, and taken back here.
+    let (connection, told) = open_on(ours, Arc::default(), change);
+    (connection, told, theirs)
+}
+
+fn open_on(
+    ours: UnixStream,
+    has_output: Arc<AtomicBool>,
+    change: impl FnOnce(&mut Options),
+) -> (Connection, mpsc::Receiver<Cause>) {
+    let stream = ours.try_clone().expect("a descriptor");
+    // Without waiting is one for all copies of the descriptor, and taken back here.
     let socket = Socket::unix(ours).expect("a socket");
     let (telling, told) = mpsc::channel();
     let mut opening = Opening::new(Role::Server, options(change));
@@ -57,7 +73,8 @@ fn open(change: impl FnOnce(&mut Options)) -> (Connection, mpsc::Receiver<Cause>
         // It fails where nobody asks any more.
         let _ = telling.send(end.cause);
     }));
-    (Connection::open(Unwatched { socket, stream }, opening).expect("a connection"), told, theirs)
+    let unwatched = Unwatched { socket, stream, has_output };
+    (Connection::open(unwatched, opening).expect("a connection"), told)
 }
 
 #[test]
@@ -107,4 +124,31 @@ fn the_last_handle_of_a_connection_may_be_the_attendants() {
     within(LIMIT, || drop(connection));
     assert_eq!(told.recv_timeout(LIMIT), Ok(Cause::WriteTimeout));
     drop(theirs);
+}
+
+#[test]
+fn output_of_a_layer_that_has_left_before_its_turn_holds_up_nothing() {
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+    let has_output = Arc::new(AtomicBool::new(false));
+    let (mut connection, _told) = open_on(ours, Arc::clone(&has_output), |options| options.ping_interval = None);
+    has_output.store(true, Ordering::Relaxed);
+    // Nobody reads yet, so the attendant does, and has a thread write what there is.
+    let start = Instant::now();
+    while has_output.load(Ordering::Relaxed) {
+        assert!(start.elapsed() < LIMIT, "nobody has looked whether there is output");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(100));
+    let writer = connection.writer();
+    let reading = thread::spawn(move || connection.next_message().map(drop));
+    // Once there is a reader, the attendant does nothing more by itself.
+    thread::sleep(Duration::from_millis(300));
+    writer.try_send("later").expect("there is room");
+    theirs.set_read_timeout(Some(Duration::from_secs(10))).expect("an option");
+    let mut received = [0; 7];
+    theirs.read_exact(&mut received).expect("it is written at once");
+    assert_eq!(received, *b"\x81\x05later");
+    drop(theirs);
+    // Without a Close: it is not of interest here.
+    let _ = join(reading, LIMIT);
 }
