@@ -19,6 +19,7 @@ use parking_lot::MutexGuard;
 use raddle_core::{Error, Event, Message, Role};
 
 use crate::attendant::Attendant;
+use crate::cork::this_thread;
 use crate::end::Cause;
 use crate::flags::Flag;
 use crate::lease::{Ahead, Deputy};
@@ -31,7 +32,7 @@ use crate::winding_up::LINGER;
 
 /// Why reading ahead has stopped.
 enum Stop {
-    /// The reader is back, or will have enough to do when it is: messages, or what fails the connection behind them.
+    /// The reader is back, or will have enough to do when it is: messages, or the peer's last word behind them.
     Enough,
     /// The peer's Close was received.
     Close,
@@ -200,7 +201,7 @@ impl Link {
     /// Tells whether the peer's last word, which is there, is left to the reader: whether something before it is not answered, and can
     /// be.
     fn leaves_to_reader(self: &Arc<Self>, deputy: &Deputy) -> bool {
-        if !self.is_asked.load(Ordering::Relaxed) && deputy.waiting().0 == 0 {
+        if self.asked.load(Ordering::Relaxed) == 0 && deputy.waiting().0 == 0 {
             return false;
         }
         let now = sys::now();
@@ -233,10 +234,14 @@ impl Link {
         }
     }
 
-    /// Notes that something was sent, which is taken for the answer to what was received.
+    /// Notes that this thread has sent something: where it has gone away with what was received, that is taken for the answer. What
+    /// others send has nothing to do with it.
     #[inline]
     pub(crate) fn note_answer(&self) {
-        self.is_asked.store(false, Ordering::Relaxed);
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked != 0 && asked == this_thread() {
+            self.asked.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Does at once what the reader would do if it were there, and leaves it to find out later.

@@ -88,7 +88,7 @@ pub(crate) fn become_another_thread() {
 }
 
 /// A number of this thread's own, from 1: four billion threads have to begin before it is given again.
-fn this_thread() -> u32 {
+pub(crate) fn this_thread() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let own = OWN.get();
     if own != 0 {

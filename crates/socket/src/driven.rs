@@ -113,7 +113,7 @@ impl Driven {
         // SAFETY: a link has one reader, which is here, and nothing that it has lent is left.
         #[allow(unsafe_code)]
         let _inbound = unsafe { link.inbound.enter() };
-        link.is_asked.store(false, Ordering::Relaxed);
+        link.asked.store(0, Ordering::Relaxed);
         link.resume_message();
         link.flags.lower(Flag::CalledAway);
         let mut outgoing = link.outgoing.lock();

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -42,8 +42,9 @@ pub(crate) struct Link {
     pub(crate) turn: Condvar,
     pub(crate) cork: Cork,
     pub(crate) flags: Flags,
-    /// The reader has gone away with a message, or with some that it has taken together, and nothing was sent since.
-    pub(crate) is_asked: AtomicBool,
+    /// The thread whose reader has gone away with a message, or with some that it has taken together, and which has sent nothing
+    /// since. 0: none.
+    pub(crate) asked: AtomicU32,
     /// What was received, and is answered later.
     pub(crate) unanswered: AtomicU32,
     pub(crate) counters: Counters,
@@ -112,7 +113,7 @@ impl Link {
             turn: Condvar::new(),
             cork: Cork::default(),
             flags: Flags::default(),
-            is_asked: AtomicBool::new(false),
+            asked: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             counters: Counters::default(),
             timer: TimerSlot::new(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use raddle_core::{Close, Event, Message, Progress};
 
 use crate::attendant::Attendant;
+use crate::cork::this_thread;
 use crate::end::{Cause, End};
 use crate::flags::Flag;
 use crate::info::Info;
@@ -112,6 +113,10 @@ impl Reader {
     ///
     /// The message is borrowed until the next call. Every other end of the connection is an error, which further calls
     /// give again. What is left of a message that [`next_part`](Self::next_part) has begun is passed over.
+    ///
+    /// While the thread that got a message is away with it, what the peer does last, such as a Close, waits for its answer: until this
+    /// thread sends a message on the connection or comes back, and two seconds at most. What other threads send, and publications, are
+    /// no answers.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, End> {
         match self.step(Delivery::Whole, Until::NEVER)? {
             Step::Message => Ok(Some(self.message().0)),
@@ -227,7 +232,7 @@ impl Reader {
 
     /// Tells whether `writer` is of the same connection.
     pub(crate) fn is_of(&self, writer: &Writer) -> bool {
-        writer.is_of(self.link())
+        self.writer.is_same(writer)
     }
 
     /// Where the connection stands.
@@ -415,7 +420,8 @@ impl Reader {
         }
         // Whoever takes messages by the batch answers them when there are no more.
         if matches!(step, Step::Message) || !until.nothing {
-            link.is_asked.store(matches!(step, Step::Message), Ordering::Relaxed);
+            let asked = if matches!(step, Step::Message) { this_thread() } else { 0 };
+            link.asked.store(asked, Ordering::Relaxed);
         }
         link.inbound.leave();
         if !link.listing.is_listed() {
@@ -439,7 +445,7 @@ impl Drop for Reader {
         let inbound = unsafe { link.inbound.enter() };
         let inbound = inbound.get_or_insert_with(|| Box::new(link.new_inbound()));
         inbound.ahead.retain(|waiting| matches!(waiting, Ahead::Close | Ahead::End(_)));
-        link.is_asked.store(false, Ordering::Relaxed);
+        link.asked.store(0, Ordering::Relaxed);
         inbound.receiver.shrink_with(give_back);
         // With the event loop that has had it, or was to have it: from now on it is the attendant that answers, and that writes.
         let is_left_alone = link.flags.lower(Flag::Driven);

@@ -46,10 +46,6 @@ impl Writer {
         Arc::ptr_eq(&self.link, &other.link)
     }
 
-    pub(crate) fn is_of(&self, link: &Arc<Link>) -> bool {
-        Arc::ptr_eq(&self.link, link)
-    }
-
     /// Sends a message: text from a `&str`, binary from bytes.
     ///
     /// Returns when the operating system has taken it ([`SendStatus::Sent`]), or when it waits behind what another

@@ -91,6 +91,32 @@ fn messages_before_the_peers_close_are_answered_before_it() {
 }
 
 #[test]
+fn what_other_threads_send_is_no_answer_to_what_came_before_the_peers_last_word() {
+    let (broken, error) = BROKEN[0];
+    for is_close in [true, false] {
+        let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+        let others = writer.clone();
+        join(thread::spawn(move || assert!(others.send("of another").is_ok())), LIMIT);
+        assert_eq!(peer.frame(), text("of another"));
+        let last_word = if is_close { peer.encode(&close(4321, "bye")) } else { broken.to_vec() };
+        peer.send_bytes(&[peer.encode(&ping(b"before")), last_word].concat());
+        assert_eq!(peer.frame(), pong(b"before"));
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(writer.send("answer"), Ok(SendStatus::Sent));
+        assert_eq!(peer.frame(), text("answer"));
+        let reading = thread::spawn(move || end_after(&mut reader, &[]));
+        if is_close {
+            assert_eq!(peer.frame(), close(4321, ""));
+        } else {
+            expect_failure(&mut peer, error);
+        }
+        drop(peer);
+        let end = join(reading, LIMIT);
+        assert_eq!(end.cause, if is_close { Cause::PeerClose } else { Cause::Failed(error) });
+    }
+}
+
+#[test]
 fn the_last_word_of_a_peer_does_not_wait_for_good() {
     let (broken, error) = BROKEN[0];
     for is_close in [true, false] {
