@@ -167,10 +167,12 @@ class Events(unittest.TestCase):
     def test_requests_that_come_with_a_large_message_do_not_keep_it(self) -> None:
         requests: list[Request] = []
         with Server("127.0.0.1", 0, on_request=requests.append, max_size=None) as server:
-            first = Plain(server.address)
+            first = Plain(server.address, "/chat?token=secret")
             limit = time.monotonic() + PATIENCE
             while not requests and time.monotonic() < limit:
                 server.poll(0.1)
+            # What is shown of a request, in logs for example, is without its query.
+            self.assertEqual(repr(requests[0]), "<raddle.fast.Request /chat>")
             requests.pop().accept()
             server.poll(PATIENCE)
             second = Plain(server.address)

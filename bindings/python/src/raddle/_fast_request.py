@@ -117,7 +117,8 @@ class Request:
         self.drop()
 
     def __repr__(self) -> str:
-        return f"<raddle.fast.Request {self.target}>" if self._handle else "<raddle.fast.Request, decided on>"
+        # Without the token that is often in the query.
+        return f"<raddle.fast.Request {self.path}>" if self._handle else "<raddle.fast.Request, decided on>"
 
     def _known(self) -> int:
         if not self._handle:
