@@ -14,6 +14,8 @@ import unittest.mock
 from typing import Any, List, Optional
 
 import raddle
+from raddle import _constants as c
+from raddle._errors import _resolver_text, failure
 from raddle._proxies import proxy_for
 
 from support import LIMIT, echo, eventually, exchange, serving
@@ -265,6 +267,13 @@ class Connecting(unittest.TestCase):
             raddle.connect(url)
         with self.assertRaisesRegex(socket.gaierror, "no address"):
             raddle.connect("ws://no-such-name.invalid/", proxy=None)
+        # A resolver that cannot be asked now may be asked later.
+        for number in (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_NONAME):
+            said = _resolver_text(number).decode()
+            error = failure(c.ERR_IO, f"the name has no address: failed to lookup address information: {said}")
+            self.assertEqual((type(error), error.args[0]), (socket.gaierror, number))
+        error = failure(c.ERR_IO, "the name has no address: Too many open files (os error 24)")
+        self.assertEqual((type(error), error.args), (OSError, (24, "the name has no address: Too many open files")))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         with self.assertRaises(ConnectionRefusedError) as refused:

@@ -56,10 +56,13 @@ class Certificates(unittest.TestCase):
         other = ssl.create_default_context(cafile=certificate(self.path, "example.com"))
         mine = ssl.create_default_context(cafile=self.localhost)
         with serving(ssl=self.server) as (url, _):
-            for context, address in ((other, self.url(url)), (None, self.url(url)), (mine, url)):
+            for context, address, code in ((other, self.url(url), 20), (None, self.url(url), 20), (mine, url, 62)):
                 with self.subTest(address), self.assertRaises(ssl.SSLCertVerificationError) as caught:
                     raddle.connect(address, ssl=context)
                 self.assertRegex(str(caught.exception), "^the server's certificate is [^{]*$")
+                # As the standard library has them: OpenSSL's number of what is wrong, and its words.
+                self.assertEqual(caught.exception.verify_code, code)
+                self.assertTrue(str(caught.exception).endswith(f" {caught.exception.verify_message}"))
             # What it says of itself is of the name that was asked for.
             raddle.connect(url, ssl=mine, server_hostname="localhost").close()
             anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

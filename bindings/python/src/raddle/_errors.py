@@ -1,5 +1,6 @@
 """Turns the statuses of C calls into exceptions."""
 
+import ctypes
 import re
 import socket
 from typing import Callable
@@ -30,15 +31,21 @@ def failure(status: int, what: str = "") -> Exception:
         from ssl import SSLCertVerificationError, SSLError
 
         # With the number that the standard library gives them: without one, their text would be that of a tuple.
-        kind = SSLCertVerificationError if what.startswith("the server's certificate ") else SSLError
-        return kind(1, what)
+        if not what.startswith(_CERTIFICATE):
+            return SSLError(1, what)
+        error = SSLCertVerificationError(1, what)
+        error.verify_message = what[len(_CERTIFICATE) :]
+        error.verify_code = _VERIFY_CODES.get(error.verify_message, _UNSPECIFIED)
+        return error
     if status == c.ERR_IO:
-        # Of a client in words of the library, of a server in those of Rust.
-        if what.startswith("the name has no address") or "failed to lookup address" in what:
-            return socket.gaierror(socket.EAI_NONAME, what)
         # What the operating system has said has its number with it, by which Python chooses the subclass.
         number = _NUMBER.search(what)
-        return OSError(int(number.group(1)), what[: number.start()].rstrip() + what[number.end() :]) if number else OSError(what)
+        if number:
+            return OSError(int(number.group(1)), what[: number.start()].rstrip() + what[number.end() :])
+        # Of a client in words of the library, of a server in those of Rust.
+        if what.startswith("the name has no address") or "failed to lookup address" in what:
+            return socket.gaierror(_lookup_number(what), what)
+        return OSError(what)
     return _KINDS.get(status, RuntimeError)(what)
 
 
@@ -54,6 +61,19 @@ def meaning(status: int) -> str:
     return text.decode(errors="replace")
 
 
+def _lookup_number(what: str) -> int:
+    """The number of what the resolver has said, which programs come again by: ``EAI_AGAIN``, where it could not be asked."""
+    for name in dir(socket):
+        number = getattr(socket, name) if name.startswith("EAI_") else 0
+        if number and _resolver_text(number).decode(errors="replace") in what:
+            return int(number)
+    return socket.EAI_NONAME
+
+
+# What the resolver says comes with its text only, which is that of the system's.
+_resolver_text = ctypes.CDLL(None).gai_strerror
+_resolver_text.restype = ctypes.c_char_p
+
 _KINDS: "dict[int, Callable[..., Exception]]" = {
     c.ERR_ARGUMENT: ValueError,
     c.ERR_UTF8: ValueError,
@@ -63,3 +83,16 @@ _KINDS: "dict[int, Callable[..., Exception]]" = {
 }
 
 _NUMBER = re.compile(r"\(os error (\d+)\)")
+
+_CERTIFICATE = "the server's certificate "
+
+# Those of OpenSSL, as the standard library gives them.
+_VERIFY_CODES = {
+    "is not valid yet": 9,
+    "has expired": 10,
+    "is self-signed": 18,
+    "is of an unknown issuer": 20,
+    "was revoked": 23,
+    "is not valid for its name": 62,
+}
+_UNSPECIFIED = 1
