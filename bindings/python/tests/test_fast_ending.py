@@ -76,6 +76,9 @@ class Ending(unittest.TestCase):
         self.assertEqual(repr(server), "<raddle.fast.Server, closed>")
         with self.assertRaisesRegex(TypeError, r"Server\(\) .* 'on_mesage'"):
             Server("127.0.0.1", 0, on_mesage=print)
+        # The server itself hands this one on.
+        with self.assertRaisesRegex(TypeError, r"Server\(\) .* 'engine'"):
+            Server("127.0.0.1", 0, engine=3)
 
     def test_shutdown_ends_serve_forever_from_within_a_function(self) -> None:
         with Server("127.0.0.1", 0, on_message=lambda connection, message: server.shutdown()) as server:

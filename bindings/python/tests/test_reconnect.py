@@ -115,8 +115,11 @@ class Connections(unittest.TestCase):
             websocket.close()
 
     def test_take_the_options_of_connect_with_their_defaults(self) -> None:
-        with self.assertRaisesRegex(TypeError, r"reconnect\(\) .* 'nope'"):
+        # The second one is connect's alone.
+        with self.assertRaisesRegex(TypeError, r"^reconnect\(\) .* 'nope'"):
             raddle.reconnect("ws://127.0.0.1:1/", nope=1)
+        with self.assertRaisesRegex(TypeError, r"^reconnect\(\) .* 'legacy'"):
+            raddle.reconnect("ws://127.0.0.1:1/", legacy=None)
         there = inspect.signature(raddle.connect).parameters
         for name, parameter in inspect.signature(client_settings).parameters.items():
             # What is filled in before.

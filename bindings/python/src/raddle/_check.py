@@ -82,10 +82,14 @@ def function(value: object, name: str) -> Callable[..., Any] | None:
     return value
 
 
-def names(given: Mapping[str, object], function: Callable[..., object], of: str) -> None:
-    """That a function knows what is handed on to it, in the name of what the program has called."""
+def names(given: Mapping[str, object], function: Callable[..., object], of: str, but: Sequence[str] = ()) -> None:
+    """That a function knows what is handed on to it, in the name of what the program has called.
+
+    :param but: what it knows, and the program may not give
+    """
+    known = inspect.signature(function).parameters
     for name in given:
-        if name not in inspect.signature(function).parameters:
+        if name not in known or name in but:
             raise TypeError(f"{of}() got an unexpected keyword argument {name!r}")
 
 

@@ -109,7 +109,7 @@ class Server:
             _check.function(on_close, "on_close"),
             _check.function(on_unsent, "on_unsent"),
         )
-        _check.names(settings, server_config, type(self).__name__)
+        _check.names(settings, server_config, type(self).__name__, but=["engine"])
         settings.setdefault("any_origin", False)
         config = server_config(c.ENGINE_QUEUE, host=host, port=port, **settings)
         set_up(config.value, identities, outgoing_limit, when_full, on_request is not None)

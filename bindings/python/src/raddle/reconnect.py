@@ -57,7 +57,7 @@ class reconnect:
         self._additional_headers = options.get("additional_headers")
         if options.get("sock") is not None:
             raise ValueError("sock serves one connection only")
-        _check.names(options, connect, "reconnect")
+        _check.names(options, connect, "reconnect", but=["legacy"])
         client = settings_for(uri, **options)
         try:
             self._handle = Handle(
