@@ -37,7 +37,9 @@ class reconnect:
     ``settled``; or after the time that a refusal asks for. The connection before is closed with 1001, unless it has ended.
 
     The loop ends when the last connection was closed with 1000, or by this side, or when :meth:`stop` was called. Where the next
-    attempt would end as the last one did, as the certificate is wrong, or the server has refused with 401, the error is raised.
+    attempt would end as the last one did, as the certificate is of another name, or the server has refused with 401, the error is
+    raised. A certificate that has expired or is not valid yet, and an alert of TLS that is not about this side's certificate, may be
+    about to pass, and are waited out: only :meth:`next` with a timeout tells of them, by ``TimeoutError``.
 
     :param first_wait: seconds
     :param longest_wait: seconds
