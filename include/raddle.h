@@ -2146,8 +2146,8 @@ raddle_status_t raddle_server_next_request(raddle_server_t *server,
 // Called in a callback of that connection, the function gets all messages behind the one of the callback; with a queue, all behind
 // those of the last raddle_server_poll. raddle_server_join waits for the thread.
 //
-// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, or the program
-// receives by calls anyway; RADDLE_ERR_IO where no thread can be started. With any failure the library has no use for `user`. From
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, was not opened to
+// the program yet (RADDLE_OPENED), or the program receives by calls anyway; RADDLE_ERR_IO where no thread can be started. With any failure the library has no use for `user`. From
 // any thread.
 raddle_status_t raddle_server_move_to_thread(raddle_server_t *server,
                                              raddle_conn_t conn,

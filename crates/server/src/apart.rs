@@ -82,8 +82,10 @@ pub(crate) fn move_to_thread<B>(shared: &Arc<Shared>, connection: &Writer, body:
 where
     B: FnOnce(&mut Reader, &Writer) -> Result<(), HandlerError> + Send + 'static,
 {
+    // Asked first: the loop may take it meanwhile.
+    let is_on_its_way = connection.is_on_its_way();
     let Some((driver, key)) = connection.call_away() else {
-        if connection.is_on_its_way() {
+        if is_on_its_way {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the connection has not come to its event loop yet"));
         }
         let what = "the connection has ended, or has a thread of its own";

@@ -244,7 +244,8 @@ impl Server {
     /// `body` is not run where the connection ends before the thread has it. An error where no thread can be started, and
     /// one of kind [`NotConnected`](io::ErrorKind::NotConnected) where the connection has ended or has a thread of its own
     /// already, or of kind [`WouldBlock`](io::ErrorKind::WouldBlock) where its loop has still to take it, as before its `on_open`:
-    /// nothing is moved then.
+    /// nothing is moved then. One that was [adopted](Self::adopt) before its engine was started has no loop to come to:
+    /// `NotConnected`, until it is open there.
     pub fn move_to_thread<B>(&self, connection: &Writer, body: B) -> io::Result<()>
     where
         B: FnOnce(&mut Reader, &Writer) -> Result<(), HandlerError> + Send + 'static,
