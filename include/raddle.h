@@ -929,7 +929,7 @@ raddle_status_t raddle_reconnect_next(raddle_reconnect_t *reconnect,
                                       raddle_conn_t *conn);
 
 // Gives the HTTP status by which a server or a proxy has refused, after raddle_reconnect_next has returned
-// RADDLE_ERR_HANDSHAKE.
+// RADDLE_ERR_HANDSHAKE, and until it returns a connection or another failure than RADDLE_ERR_TIMEOUT or RADDLE_ERR_BUSY.
 //
 // - `reconnect`: what connects
 // - `status`: a place for the status

@@ -26,7 +26,7 @@ pub struct Reconnect {
 pub(crate) struct Repeating {
     stopper: Stopper,
     phase: Mutex<Phase>,
-    /// What it was given up for last.
+    /// What it was given up for, where that was the last thing that has come of it.
     failed: Mutex<Option<ConnectError>>,
 }
 
@@ -122,6 +122,7 @@ pub extern "C" fn raddle_reconnect_next(reconnect: *mut Reconnect, timeout_ms: i
                 Failure::new(Status::RADDLE_ERR_INTERNAL, "what connects has failed inside the library")
             })?;
             *phase = Phase::idle(idle);
+            *repeating.failed.lock() = None;
             match outcome {
                 Ok(Some((connection, answer))) => place.put(enter(connection, Some(answer))?),
                 Ok(None) => return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "done, or stopped")),
@@ -138,7 +139,7 @@ pub extern "C" fn raddle_reconnect_next(reconnect: *mut Reconnect, timeout_ms: i
 }
 
 /// Gives the HTTP status by which a server or a proxy has refused, after raddle_reconnect_next has returned
-/// RADDLE_ERR_HANDSHAKE.
+/// RADDLE_ERR_HANDSHAKE, and until it returns a connection or another failure than RADDLE_ERR_TIMEOUT or RADDLE_ERR_BUSY.
 ///
 /// - `reconnect`: what connects
 /// - `status`: a place for the status

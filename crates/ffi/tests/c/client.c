@@ -152,6 +152,11 @@ static void a_refusal_is_told(void) {
     STATUS(RADDLE_ERR_NOT_FOUND, raddle_reconnect_header_at(reconnect, 99, text, sizeof text, NULL));
     OK(raddle_reconnect_body(reconnect, text, sizeof text, &length));
     CHECK(length == 13 && strcmp(text, "who are you?\n") == 0);
+    /* Nobody has refused what comes of it next. */
+    OK(raddle_reconnect_stop(reconnect));
+    STATUS(RADDLE_ERR_CLOSED, raddle_reconnect_next(reconnect, 10000, &conn));
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_reconnect_status(reconnect, &status));
+    STATUS(RADDLE_ERR_NOT_FOUND, raddle_reconnect_body(reconnect, text, sizeof text, &length));
     OK(raddle_reconnect_free(reconnect));
 }
 
