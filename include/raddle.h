@@ -79,8 +79,9 @@
  * Values
  *
  * A `const char *` is UTF-8 with a NUL at its end, unless it goes with a length; a payload is so many bytes at a `const
- * uint8_t *`, and may have NULs in it. Times are milliseconds. An `int64_t timeout_ms` is how long a call waits: 0 for not at
- * all, negative for without end. What is a choice is a uint32_t, as 1 or 0, or one of the constants that are named.
+ * uint8_t *`, and may have NULs in it. Times are milliseconds, or microseconds where they are named so. An `int64_t timeout_ms`
+ * is how long a call waits: 0 for not at all, negative for without end. What is a choice is a uint32_t, as 1 or 0, or one of
+ * the constants that are named.
  *
  *
  * Handles
@@ -264,7 +265,8 @@
 #define RADDLE_UNCOMPRESSED 256
 
 // Beside RADDLE_TEXT or RADDLE_BINARY in a `kind` that is sent: the call does not wait, but fails with
-// RADDLE_ERR_WOULD_BLOCK.
+// RADDLE_ERR_WOULD_BLOCK. While another thread compresses a message on that connection, a whole message leaves uncompressed, which
+// a receiver of compressed ones takes as well (RFC 7692, section 6); a fragment is refused with that status.
 #define RADDLE_DONT_WAIT 512
 
 // In the `detail` of RADDLE_TEXT or RADDLE_BINARY: a part of a message, of which more follows.
@@ -797,8 +799,10 @@ raddle_status_t raddle_client_head_limits(raddle_client_t *client,
 raddle_status_t raddle_client_connect_timeout(raddle_client_t *client,
                                               uint64_t milliseconds);
 
-// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization and
-// Cookie stay behind. None leads from "wss" to "ws", and none is followed on a Unix socket.
+// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization, Cookie
+// and the host of raddle_client_host stay behind, for good, and so do the certificate of raddle_client_certificate and the name of
+// raddle_client_server_name; other headers go along. None leads from "wss" to "ws", and none is followed on a Unix socket, or on a
+// socket that was given.
 //
 // - `client`: the settings
 // - `at_most`: so many
@@ -915,6 +919,10 @@ raddle_status_t raddle_reconnect_new(const raddle_client_t *client,
 // Waits until the next connection is open: the first attempt is made at once, each further one after a random time that
 // grows, or that a refusal asks for. A connection that was given before and has not ended is closed with 1001.
 //
+// What may pass is no reason to give up: no route, a status of 408, 425, 429 or 5xx (but for 501, 505 and 511), a certificate of the
+// server's that has expired or is not valid yet, as it is about to be renewed, an alert of TLS that is not about the client. It goes
+// on with the next attempt, and the log has why (raddle_log). Who wants to hear of it waits with a timeout.
+//
 // - `reconnect`: what connects
 // - `timeout_ms`: how long to wait; 0: not at all, negative: as long as it takes
 // - `conn`: a place for the connection, which is freed with raddle_conn_free
@@ -1025,7 +1033,9 @@ raddle_status_t raddle_client_origin(raddle_client_t *client, const char *origin
 raddle_status_t raddle_client_host(raddle_client_t *client, const char *host);
 
 // Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection, Sec-WebSocket-…,
-// Content-Length and Transfer-Encoding.
+// Content-Length and Transfer-Encoding. Those of Cookie, and what raddle_client_cookie adds, leave in one header. Authorization
+// takes the place of what was said before of who the client is: of raddle_client_header, _basic and _bearer the last one counts,
+// over what a URL says.
 //
 // - `client`: the settings
 // - `name`: a token
@@ -1036,15 +1046,19 @@ raddle_status_t raddle_client_header(raddle_client_t *client,
                                      const char *name,
                                      const char *value);
 
-// Sends a cookie; several leave in one header (RFC 6265, section 5.4).
+// Sends a cookie; several leave in one header (RFC 6265, section 5.4), with those of raddle_client_header.
 //
 // - `client`: the settings
-// - `name`, `value`: as the server has set it
+// - `name`, `value`: as the server has set it: a name that is no token, or a `;` in the value, which would begin another cookie,
+//   shows as with raddle_client_subprotocol
 //
 // Returns as raddle_client_max_message. One thread at a time.
-raddle_status_t raddle_client_cookie(raddle_client_t *client, const char *name, const char *value);
+raddle_status_t raddle_client_cookie(raddle_client_t *client,
+                                     const char *name,
+                                     const char *value);
 
-// Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL.
+// Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL, and what was said before with
+// raddle_client_bearer or as Authorization.
 //
 // - `client`: the settings
 // - `user`, `password`: UTF-8
@@ -1054,13 +1068,15 @@ raddle_status_t raddle_client_basic(raddle_client_t *client,
                                     const char *user,
                                     const char *password);
 
-// Says who the client is, with a token (RFC 6750).
+// Says who the client is, with a token (RFC 6750). Overrides user and password of a URL, and what was said before with
+// raddle_client_basic or as Authorization.
 //
 // - `client`: the settings
 // - `token`: in the form of section 2.1
 //
 // Returns as raddle_client_max_message. One thread at a time.
-raddle_status_t raddle_client_bearer(raddle_client_t *client, const char *token);
+raddle_status_t raddle_client_bearer(raddle_client_t *client,
+                                     const char *token);
 
 // Trusts certificates as roots, beside those of the system.
 //
@@ -2146,9 +2162,9 @@ raddle_status_t raddle_server_next_request(raddle_server_t *server,
 // Called in a callback of that connection, the function gets all messages behind the one of the callback; with a queue, all behind
 // those of the last raddle_server_poll. raddle_server_join waits for the thread.
 //
-// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, was not opened to
-// the program yet (RADDLE_OPENED), or the program receives by calls anyway; RADDLE_ERR_IO where no thread can be started. With any failure the library has no use for `user`. From
-// any thread.
+// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, was not
+// opened to the program yet (RADDLE_OPENED), or the program receives by calls anyway; RADDLE_ERR_IO where no thread can be
+// started. With any failure the library has no use for `user`. From any thread.
 raddle_status_t raddle_server_move_to_thread(raddle_server_t *server,
                                              raddle_conn_t conn,
                                              raddle_thread_callback_t body,

@@ -79,8 +79,9 @@
  * Values
  *
  * A `const char *` is UTF-8 with a NUL at its end, unless it goes with a length; a payload is so many bytes at a `const
- * uint8_t *`, and may have NULs in it. Times are milliseconds. An `int64_t timeout_ms` is how long a call waits: 0 for not at
- * all, negative for without end. What is a choice is a uint32_t, as 1 or 0, or one of the constants that are named.
+ * uint8_t *`, and may have NULs in it. Times are milliseconds, or microseconds where they are named so. An `int64_t timeout_ms`
+ * is how long a call waits: 0 for not at all, negative for without end. What is a choice is a uint32_t, as 1 or 0, or one of
+ * the constants that are named.
  *
  *
  * Handles

@@ -30,7 +30,8 @@ pub const RADDLE_REQUEST: u32 = 19;
 /// Beside RADDLE_TEXT or RADDLE_BINARY in a `kind` that is sent: the message is not compressed.
 pub const RADDLE_UNCOMPRESSED: u32 = 0x100;
 /// Beside RADDLE_TEXT or RADDLE_BINARY in a `kind` that is sent: the call does not wait, but fails with
-/// RADDLE_ERR_WOULD_BLOCK.
+/// RADDLE_ERR_WOULD_BLOCK. While another thread compresses a message on that connection, a whole message leaves uncompressed, which
+/// a receiver of compressed ones takes as well (RFC 7692, section 6); a fragment is refused with that status.
 pub const RADDLE_DONT_WAIT: u32 = 0x200;
 
 /// In the `detail` of RADDLE_TEXT or RADDLE_BINARY: a part of a message, of which more follows.

@@ -212,8 +212,10 @@ pub extern "C" fn raddle_client_connect_timeout(client: *mut Client, millisecond
     })
 }
 
-/// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization and
-/// Cookie stay behind. None leads from "wss" to "ws", and none is followed on a Unix socket.
+/// Follows redirects. Default: none, so that one is a refusal. Where one leads to another scheme, host or port, Authorization, Cookie
+/// and the host of raddle_client_host stay behind, for good, and so do the certificate of raddle_client_certificate and the name of
+/// raddle_client_server_name; other headers go along. None leads from "wss" to "ws", and none is followed on a Unix socket, or on a
+/// socket that was given.
 ///
 /// - `client`: the settings
 /// - `at_most`: so many

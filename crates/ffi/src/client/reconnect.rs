@@ -95,6 +95,10 @@ pub extern "C" fn raddle_reconnect_new(
 /// Waits until the next connection is open: the first attempt is made at once, each further one after a random time that
 /// grows, or that a refusal asks for. A connection that was given before and has not ended is closed with 1001.
 ///
+/// What may pass is no reason to give up: no route, a status of 408, 425, 429 or 5xx (but for 501, 505 and 511), a certificate of the
+/// server's that has expired or is not valid yet, as it is about to be renewed, an alert of TLS that is not about the client. It goes
+/// on with the next attempt, and the log has why (raddle_log). Who wants to hear of it waits with a timeout.
+///
 /// - `reconnect`: what connects
 /// - `timeout_ms`: how long to wait; 0: not at all, negative: as long as it takes
 /// - `conn`: a place for the connection, which is freed with raddle_conn_free

@@ -91,7 +91,9 @@ pub extern "C" fn raddle_client_host(client: *mut Client, host: *const c_char) -
 }
 
 /// Adds a header to the request. The handshake's own cannot be set: Host, Origin, Upgrade, Connection, Sec-WebSocket-…,
-/// Content-Length and Transfer-Encoding.
+/// Content-Length and Transfer-Encoding. Those of Cookie, and what raddle_client_cookie adds, leave in one header. Authorization
+/// takes the place of what was said before of who the client is: of raddle_client_header, _basic and _bearer the last one counts,
+/// over what a URL says.
 ///
 /// - `client`: the settings
 /// - `name`: a token
@@ -108,10 +110,11 @@ pub extern "C" fn raddle_client_header(client: *mut Client, name: *const c_char,
     })
 }
 
-/// Sends a cookie; several leave in one header (RFC 6265, section 5.4).
+/// Sends a cookie; several leave in one header (RFC 6265, section 5.4), with those of raddle_client_header.
 ///
 /// - `client`: the settings
-/// - `name`, `value`: as the server has set it
+/// - `name`, `value`: as the server has set it: a name that is no token, or a `;` in the value, which would begin another cookie,
+///   shows as with raddle_client_subprotocol
 ///
 /// Returns as raddle_client_max_message. One thread at a time.
 #[unsafe(no_mangle)]
@@ -123,7 +126,8 @@ pub extern "C" fn raddle_client_cookie(client: *mut Client, name: *const c_char,
     })
 }
 
-/// Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL.
+/// Says who the client is, with a user and a password (RFC 7617). Overrides those of a URL, and what was said before with
+/// raddle_client_bearer or as Authorization.
 ///
 /// - `client`: the settings
 /// - `user`, `password`: UTF-8
@@ -138,7 +142,8 @@ pub extern "C" fn raddle_client_basic(client: *mut Client, user: *const c_char, 
     })
 }
 
-/// Says who the client is, with a token (RFC 6750).
+/// Says who the client is, with a token (RFC 6750). Overrides user and password of a URL, and what was said before with
+/// raddle_client_basic or as Authorization.
 ///
 /// - `client`: the settings
 /// - `token`: in the form of section 2.1

@@ -32,9 +32,9 @@ pub type ThreadCallback = Option<unsafe extern "C-unwind" fn(conn: Connection, u
 /// Called in a callback of that connection, the function gets all messages behind the one of the callback; with a queue, all behind
 /// those of the last raddle_server_poll. raddle_server_join waits for the thread.
 ///
-/// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, was not opened to
-/// the program yet (RADDLE_OPENED), or the program receives by calls anyway; RADDLE_ERR_IO where no thread can be started. With any failure the library has no use for `user`. From
-/// any thread.
+/// Returns RADDLE_OK; RADDLE_ERR_CLOSED where the connection has ended; RADDLE_ERR_STATE where it has a thread already, was not
+/// opened to the program yet (RADDLE_OPENED), or the program receives by calls anyway; RADDLE_ERR_IO where no thread can be
+/// started. With any failure the library has no use for `user`. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_move_to_thread(
     server: *mut Server,
