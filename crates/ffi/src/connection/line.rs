@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::mem;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl Line {
         Self { first: Mutex::new(()), firsts: AtomicU64::new(0), stuck: AtomicU64::new(u64::MAX), longest }
     }
 
-    /// Waits until this thread is the first. `false`: it has to do without, and goes past.
+    /// Waits until this thread, which stands in no other line, is the first. `false`: it has to do without, and goes past.
     ///
     /// The place of a thread that ends with it, as interpreters end theirs, becomes free with that.
     pub(super) fn stand(&'static self) -> bool {
@@ -54,10 +55,11 @@ impl Line {
     /// Lets the next one be the first, after [`stand`](Self::stand) has returned `true` on this thread.
     pub(super) fn leave(&self) {
         // Where the thread ends, the place has done so.
-        if PLACE.try_with(|place| place.0.take()).is_ok_and(|line| line.is_some()) {
-            // SAFETY: this thread has it locked: it has a place, which is set where it has locked it, and taken where it has not
-            // any more.
-            unsafe { self.first.force_unlock() };
+        if let Ok(Some(line)) = PLACE.try_with(|place| place.0.take()) {
+            debug_assert!(ptr::eq(line, self), "a thread stands in one line at a time");
+            // SAFETY: this thread has it locked: it is the line of its place, which is set where it has locked that, and taken
+            // where it has not any more.
+            unsafe { line.first.force_unlock() };
         }
     }
 }
