@@ -191,7 +191,6 @@ static void paused(uint32_t engine) {
     finish(server);
 }
 
-/* How many of an identity there may be. */
 /* Hostile input 259, in both server modes: the program has SIGPIPE at its default, which would end it. */
 static void resets(uint32_t engine) {
     static const uint8_t message[70000];
@@ -222,6 +221,7 @@ static void resets(uint32_t engine) {
     finish(server);
 }
 
+/* How many of an identity there may be. */
 static void name_ada(raddle_request_t *request, void *user) {
     (void)user;
     OK(raddle_request_set_identity(request, "ada"));
