@@ -29,6 +29,8 @@ mod proxy;
 mod reconnect;
 mod redirect;
 mod resolve;
+#[cfg(feature = "tls")]
+mod roots;
 mod sys;
 #[cfg(feature = "tls")]
 mod tls;

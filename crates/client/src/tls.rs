@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use raddle_socket::rustls::crypto::ring;
@@ -11,10 +11,9 @@ use raddle_socket::rustls::pki_types::pem::PemObject;
 use raddle_socket::rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
 use raddle_socket::rustls::{ClientConfig, RootCertStore};
 use raddle_socket::{Handshake, Socket, TlsStream, Transport};
-use rustix::io::Errno;
-use rustls_native_certs::{CertificateResult, Error as Unread, ErrorKind};
 
 use crate::error::{ConnectError, Stage};
+use crate::roots::{AGAIN, Kept, Unread, kept, system_roots};
 use crate::tls_error::TlsError;
 use crate::until::Until;
 use crate::url::{Host, Url};
@@ -51,16 +50,6 @@ pub struct ClientTls {
 }
 
 type Made = Mutex<Option<Kept<Arc<ClientConfig>>>>;
-
-type Certificates = Arc<[CertificateDer<'static>]>;
-
-/// What is used again.
-#[derive(Clone)]
-struct Kept<T> {
-    value: T,
-    /// `None`: for good.
-    until: Option<Instant>,
-}
 
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -234,66 +223,6 @@ impl ClientTls {
     }
 }
 
-/// The system's roots. They are read once, as there are hundreds; again after a while where that may find more. Where there are
-/// none, that is not kept. What could not be read is added to `unread`.
-fn system_roots(unread: &mut Vec<Unread>) -> Result<Kept<Certificates>, ConnectError> {
-    static ROOTS: Mutex<Option<Kept<Certificates>>> = Mutex::new(None);
-    kept(&ROOTS, |before| {
-        let CertificateResult { certs, mut errors, .. } = rustls_native_certs::load_native_certs();
-        let roots = roots_of(certs, &mut errors, before);
-        unread.append(&mut errors);
-        roots
-    })
-}
-
-/// What is to be used of what was found, where `before` was used until now.
-fn roots_of(
-    found: Vec<CertificateDer<'static>>,
-    errors: &mut Vec<Unread>,
-    before: Option<&Certificates>,
-) -> Result<Kept<Certificates>, ConnectError> {
-    let passing = errors.iter().position(may_pass);
-    let until = passing.map(|_| Instant::now() + AGAIN);
-    match (before, passing) {
-        // Some that were found before may be among those that could not be read now.
-        (Some(before), Some(_)) if before.len() >= found.len() => Ok(Kept { value: Arc::clone(before), until }),
-        (_, Some(passing)) if found.is_empty() => match errors.swap_remove(passing).kind {
-            ErrorKind::Io { inner, .. } => Err(ConnectError::Io(inner)),
-            _ => Err(ConnectError::Tls(TlsError::NoRoots)),
-        },
-        _ if found.is_empty() => Err(ConnectError::Tls(TlsError::NoRoots)),
-        _ => Ok(Kept { value: found.into(), until }),
-    }
-}
-
-/// Tells whether what could not be read may be readable soon: what is malformed, or not for this user, stays so.
-fn may_pass(error: &Unread) -> bool {
-    let ErrorKind::Io { inner, .. } = &error.kind else { return false };
-    inner.raw_os_error().map(Errno::from_raw_os_error).is_some_and(|error| PASSING.contains(&error))
-}
-
-/// What is in `place`, or is made and kept there; what was there before is given to `make`, and stays where that fails. An error
-/// is not kept.
-fn kept<T: Clone, E>(
-    place: &Mutex<Option<Kept<T>>>,
-    make: impl FnOnce(Option<&T>) -> Result<Kept<T>, E>,
-) -> Result<Kept<T>, E> {
-    let mut place = place.lock();
-    if let Some(kept) = &*place
-        && kept.until.is_none_or(|until| until > Instant::now())
-    {
-        return Ok(kept.clone());
-    }
-    let made = make(place.as_ref().map(|kept| &kept.value));
-    match (made, &mut *place) {
-        (Err(_), Some(before)) => {
-            before.until = Some(Instant::now() + AGAIN);
-            Ok(before.clone())
-        }
-        (made, place) => Ok(place.insert(made?).clone()),
-    }
-}
-
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => Err(TlsError::Settings("there is no certificate".into())),
@@ -312,55 +241,5 @@ impl fmt::Debug for ClientTls {
     // Without keys and certificates.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls").field("verifies", &self.verifies).finish_non_exhaustive()
-    }
-}
-
-/// What was made of the roots that could be read holds for so long, where some could not.
-const AGAIN: Duration = Duration::from_secs(60);
-
-/// Descriptors or memory have run out.
-const PASSING: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_made_stays_where_it_cannot_be_made_anew() {
-        let over = Some(Instant::now());
-        let place = Mutex::new(Some(Kept { value: 1, until: over }));
-        let again = kept(&place, |before| {
-            assert_eq!(before, Some(&1));
-            Err::<Kept<u8>, _>(())
-        });
-        assert_eq!(again.map(|kept| kept.value), Ok(1));
-        // For a while: it is not tried each time.
-        assert_eq!(kept::<_, ()>(&place, |_| panic!("it is kept")).map(|kept| kept.value), Ok(1));
-        *place.lock() = Some(Kept { value: 1, until: over });
-        assert_eq!(kept::<_, ()>(&place, |_| Ok(Kept { value: 2, until: None })).map(|kept| kept.value), Ok(2));
-        assert!(kept(&Mutex::new(None::<Kept<u8>>), |_| Err(())).is_err());
-    }
-
-    #[test]
-    fn roots_are_not_given_up_for_want_of_descriptors_which_passes() {
-        let error = |errno: Errno| Unread {
-            context: "opening",
-            kind: ErrorKind::Io { inner: errno.into(), path: "/certificates".into() },
-        };
-        let root = |byte| CertificateDer::from(vec![byte]);
-        let two: Certificates = [root(1), root(2)].into();
-        // Fewer than before, or none: those of before.
-        for found in [vec![], vec![root(1)]] {
-            let roots = roots_of(found, &mut vec![error(Errno::MFILE)], Some(&two)).expect("there were some");
-            assert!(roots.value == two && roots.until.is_some());
-        }
-        // None ever: another attempt is worth it.
-        let none = roots_of(vec![], &mut vec![error(Errno::ACCESS), error(Errno::NFILE)], None);
-        assert!(none.is_err_and(|error| error.may_pass()));
-        let none = roots_of(vec![], &mut vec![error(Errno::ACCESS)], None);
-        assert!(none.is_err_and(|error| matches!(error, ConnectError::Tls(TlsError::NoRoots))));
-        // What cannot be read for another reason is not read again and again.
-        let some = roots_of(vec![root(1)], &mut vec![error(Errno::ACCESS)], None).expect("there is one");
-        assert!(some.until.is_none());
     }
 }
