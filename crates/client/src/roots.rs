@@ -28,7 +28,7 @@ pub(crate) fn system_roots(unread: &mut Vec<Unread>) -> Result<Kept<Certificates
     static ROOTS: Mutex<Option<Kept<Certificates>>> = Mutex::new(None);
     kept(&ROOTS, |before| {
         let CertificateResult { certs, mut errors, .. } = rustls_native_certs::load_native_certs();
-        let roots = roots_of(certs, &mut errors, before);
+        let roots = roots_of(certs, &errors, before);
         unread.append(&mut errors);
         roots
     })
@@ -59,27 +59,24 @@ pub(crate) fn kept<T: Clone, E>(
 /// What is to be used of what was found, where `before` was used until now.
 fn roots_of(
     found: Vec<CertificateDer<'static>>,
-    errors: &mut Vec<Unread>,
+    errors: &[Unread],
     before: Option<&Certificates>,
 ) -> Result<Kept<Certificates>, ConnectError> {
-    let passing = errors.iter().position(may_pass);
+    let passing = errors.iter().find_map(passing);
     let until = passing.map(|_| Instant::now() + AGAIN);
     match (before, passing) {
         // Some that were found before may be among those that could not be read now.
         (Some(before), Some(_)) if before.len() >= found.len() => Ok(Kept { value: Arc::clone(before), until }),
-        (_, Some(passing)) if found.is_empty() => match errors.swap_remove(passing).kind {
-            ErrorKind::Io { inner, .. } => Err(ConnectError::Io(inner)),
-            _ => Err(ConnectError::Tls(TlsError::NoRoots)),
-        },
+        (_, Some(error)) if found.is_empty() => Err(ConnectError::Io(error.into())),
         _ if found.is_empty() => Err(ConnectError::Tls(TlsError::NoRoots)),
         _ => Ok(Kept { value: found.into(), until }),
     }
 }
 
-/// Tells whether what could not be read may be readable soon: what is malformed, or not for this user, stays so.
-fn may_pass(error: &Unread) -> bool {
-    let ErrorKind::Io { inner, .. } = &error.kind else { return false };
-    inner.raw_os_error().map(Errno::from_raw_os_error).is_some_and(|error| PASSING.contains(&error))
+/// Why something could not be read that may be readable soon: what is malformed, or not for this user, stays so.
+fn passing(error: &Unread) -> Option<Errno> {
+    let ErrorKind::Io { inner, .. } = &error.kind else { return None };
+    inner.raw_os_error().map(Errno::from_raw_os_error).filter(|error| PASSING.contains(error))
 }
 
 /// What was made of the roots that could be read holds for so long, where some could not.
@@ -118,16 +115,16 @@ mod tests {
         let two: Certificates = [root(1), root(2)].into();
         // Fewer than before, or none: those of before.
         for found in [vec![], vec![root(1)]] {
-            let roots = roots_of(found, &mut vec![error(Errno::MFILE)], Some(&two)).expect("there were some");
+            let roots = roots_of(found, &[error(Errno::MFILE)], Some(&two)).expect("there were some");
             assert!(roots.value == two && roots.until.is_some());
         }
         // None ever: another attempt is worth it.
-        let none = roots_of(vec![], &mut vec![error(Errno::ACCESS), error(Errno::NFILE)], None);
+        let none = roots_of(vec![], &[error(Errno::ACCESS), error(Errno::NFILE)], None);
         assert!(none.is_err_and(|error| error.may_pass()));
-        let none = roots_of(vec![], &mut vec![error(Errno::ACCESS)], None);
+        let none = roots_of(vec![], &[error(Errno::ACCESS)], None);
         assert!(none.is_err_and(|error| matches!(error, ConnectError::Tls(TlsError::NoRoots))));
         // What cannot be read for another reason is not read again and again.
-        let some = roots_of(vec![root(1)], &mut vec![error(Errno::ACCESS)], None).expect("there is one");
+        let some = roots_of(vec![root(1)], &[error(Errno::ACCESS)], None).expect("there is one");
         assert!(some.until.is_none());
     }
 }
