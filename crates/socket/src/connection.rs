@@ -155,7 +155,7 @@ pub struct Opening<'a> {
 }
 
 /// What is called at the end of a connection, with how it has ended and what has passed on it. It must not wait. A panic in it is
-/// logged, and goes no further.
+/// logged, and goes no further. Where it ends another connection, that one's is called behind it, on the same thread.
 pub type OnEnd = Box<dyn FnOnce(End, Traffic) + Send + Sync>;
 
 /// A value of the application's that goes with a connection. Dropped with its reader, where nobody has taken it.

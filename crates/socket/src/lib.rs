@@ -48,6 +48,7 @@ mod shield;
 mod spares;
 mod stream;
 mod sys;
+mod telling;
 mod timers;
 #[cfg(feature = "tls")]
 mod tls;

@@ -25,6 +25,7 @@ use crate::outgoing::Outgoing;
 use crate::shield::shielded;
 use crate::stream::Stream;
 use crate::sys;
+use crate::telling::{Told, tell};
 use crate::winding_up::LINGER;
 use crate::writer::Traffic;
 
@@ -189,10 +190,8 @@ impl Link {
             self.give_share_back(outgoing);
             Attendant::get().forget(self);
             if let Some(on_end) = outgoing.on_end.take() {
-                // By reference until they are called for: one end may bring about the next, and that another, on one stack.
-                let mut said = Some((on_end, self.counters.end(outgoing, cause), self.counters.traffic(outgoing)));
-                let mut say = || said.take().map_or((), |(on_end, end, traffic)| on_end(end, traffic));
-                MutexGuard::unlocked(outgoing, || shielded(ON_END, &mut say));
+                let (end, traffic) = (self.counters.end(outgoing, cause), self.counters.traffic(outgoing));
+                MutexGuard::unlocked(outgoing, || tell(Told { on_end, end, traffic }));
             }
             if let Some((driver, key)) = outgoing.driver.take() {
                 MutexGuard::unlocked(outgoing, || driver.ended(key));
@@ -441,7 +440,7 @@ impl Drop for Link {
         if let Some(on_end) = outgoing.on_end.take() {
             let end = self.counters.end(outgoing, outgoing.cause().unwrap_or(Cause::Dropped));
             let traffic = self.counters.traffic(outgoing);
-            shielded(ON_END, || on_end(end, traffic));
+            tell(Told { on_end, end, traffic });
         }
     }
 }
@@ -506,4 +505,3 @@ impl fmt::Debug for Link {
 
 /// What has panicked, for the log.
 pub(crate) const STREAM: &str = "the stream of a connection";
-const ON_END: &str = "what was to be called at the end of a connection";
