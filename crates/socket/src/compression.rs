@@ -178,19 +178,26 @@ mod tests {
 
     use super::*;
     use crate::connection::{Connection, Opening};
-    use crate::end::{SendError, SendStatus};
+    use crate::end::SendStatus;
     use crate::info::Info;
     use crate::options::Options;
+    use crate::reader::Reader;
     use crate::transport::Socket;
+    use crate::writer::Writer;
 
-    #[test]
-    fn who_does_not_wait_does_not_wait_for_another_thread_that_compresses() {
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+    fn deflating() -> (Writer, Reader, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let mut info = Info::default();
         info.deflate = Some(Deflate::default());
         let opening = Opening { info, ..Opening::new(Role::Server, Options::default()) };
         let connection = Connection::open(Socket::unix(ours).expect("a socket"), opening).expect("a connection");
-        let (_reader, writer) = connection.split();
+        let (reader, writer) = connection.split();
+        (writer, reader, theirs)
+    }
+
+    #[test]
+    fn who_does_not_wait_does_not_wait_for_another_thread_that_compresses() {
+        let (writer, _reader, mut theirs) = deflating();
         let message = "ab".repeat(1000);
         let compression = writer.link().compression.as_deref().expect("it was agreed on");
         let busy = compression.borrow(Wait::Allowed).expect("nobody has it");
@@ -199,19 +206,46 @@ mod tests {
             let (writer, message) = (writer.clone(), message.clone());
             move || {
                 let whole = writer.try_send(&message);
-                let _ = tell.send((whole, writer.begin().try_send(&message, Progress::Last)));
+                let mut fragments = writer.begin();
+                let mut fragment = |progress| fragments.try_send(&message, progress);
+                let _ = tell.send([whole, fragment(Progress::More), fragment(Progress::Last)]);
             }
         });
         let results = told.recv_timeout(Duration::from_secs(10));
         drop(busy);
         sending.join().expect("no panic");
-        assert_eq!(results, Ok((Ok(SendStatus::Sent), Err(SendError::Full))));
+        assert_eq!(results, Ok([Ok(SendStatus::Sent); 3]));
         let mut received = vec![0; 4 + message.len()];
-        theirs.read_exact(&mut received).expect("it was sent");
-        assert_eq!((&received[..4], &received[4..]), (&b"\x81\x7e\x07\xd0"[..], message.as_bytes()), "as it is");
+        for first in [0x81, 0x01, 0x80] {
+            theirs.read_exact(&mut received).expect("it was sent");
+            let header = [first, 0x7e, 0x07, 0xd0];
+            assert_eq!((&received[..4], &received[4..]), (&header[..], message.as_bytes()), "as it is");
+        }
         // The next one is compressed again.
         assert_eq!(writer.try_send(&message), Ok(SendStatus::Sent));
         theirs.read_exact(&mut received[..2]).expect("it was sent");
         assert_eq!(received[0], 0xc1);
+    }
+
+    #[test]
+    fn a_message_that_was_begun_compressed_goes_on_so() {
+        let (writer, _reader, mut theirs) = deflating();
+        let compression = writer.link().compression.as_deref().expect("it was agreed on");
+        let mut fragments = writer.begin();
+        assert_eq!(fragments.try_send("one", Progress::More), Ok(SendStatus::Sent));
+        // Somebody has it for a moment still.
+        let busy = compression.borrow(Wait::Allowed).expect("nobody has it");
+        thread::scope(|scope| {
+            let sending = scope.spawn(move || fragments.try_send("two", Progress::Last));
+            thread::sleep(Duration::from_millis(50));
+            drop(busy);
+            assert_eq!(sending.join().expect("no panic"), Ok(SendStatus::Sent));
+        });
+        for first in [0x41, 0x80] {
+            let mut header = [0; 2];
+            theirs.read_exact(&mut header).expect("it was sent");
+            assert_eq!(header[0], first);
+            theirs.read_exact(&mut vec![0; header[1].into()]).expect("it was sent");
+        }
     }
 }

@@ -253,13 +253,14 @@ impl Link {
         }
     }
 
-    /// Sends a fragment of a message that this thread has begun, or begins; compressed where there is a `compressor`.
+    /// Sends a fragment of a message that this thread has begun, or begins; compressed where there is a `compressor`. That is taken
+    /// away where the message begins without waiting while another thread is compressing: it is sent as it is.
     pub(crate) fn send_fragment(
         self: &Arc<Self>,
         fragment: Message<'_>,
         progress: Progress,
         begins: bool,
-        mut compressor: Option<(&Compression, &mut OfMessage)>,
+        compressor: &mut Option<OfMessage>,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
         let mut outgoing = self.outgoing.lock();
@@ -278,14 +279,18 @@ impl Link {
                 self.turn.wait(&mut outgoing);
                 continue;
             }
-            match &mut compressor {
+            match self.compression.as_deref().zip(compressor.as_mut()) {
                 None => outgoing.sender.send_fragment(fragment, progress)?,
                 Some((compression, of_message)) => {
                     let has_foreign_context = self.has_foreign_context();
                     drop(outgoing);
-                    let borrowed = of_message.borrow(compression, wait);
-                    // Its other fragments are compressed.
-                    let mut borrowed = borrowed.ok_or(SendError::Full)?;
+                    // Amid a message nobody compresses another, but who had begun to: that is a moment, and not for a peer.
+                    let wait = if begins { wait } else { Wait::Allowed };
+                    let Some(mut borrowed) = of_message.borrow(compression, wait) else {
+                        *compressor = None;
+                        outgoing = self.outgoing.lock();
+                        continue;
+                    };
                     if has_foreign_context {
                         borrowed.forget();
                     }
@@ -302,9 +307,7 @@ impl Link {
                         return Err(error.into());
                     }
                     borrowed.sent();
-                    if let Some(compression) = &self.compression {
-                        compression.note_foreign_context(false);
-                    }
+                    compression.note_foreign_context(false);
                 }
             }
             outgoing.messages += u64::from(progress == Progress::Last);

@@ -276,8 +276,9 @@ impl MessageWriter<'_> {
         self.fragment(fragment.into(), Progress::More, Wait::Allowed)
     }
 
-    /// Sends a fragment as [`send`](Self::send) does, but never waits: fails with [`SendError::Full`] instead, and the message is as
-    /// it was; so it does while another thread compresses on this connection. With [`Progress::Last`] it is the last one.
+    /// Sends a fragment as [`send`](Self::send) does, but never waits for the peer or for another message: fails with
+    /// [`SendError::Full`] instead, and the message is as it was. One that begins while another thread compresses on this connection
+    /// is sent as it is. With [`Progress::Last`] it is the last one.
     pub fn try_send<'m>(
         &mut self,
         fragment: impl Into<Message<'m>>,
@@ -302,8 +303,7 @@ impl MessageWriter<'_> {
     }
 
     fn fragment(&mut self, fragment: Message<'_>, progress: Progress, wait: Wait) -> Result<SendStatus, SendError> {
-        let compressor = self.link.compression.as_deref().zip(self.compressor.as_mut());
-        let status = self.link.send_fragment(fragment, progress, !self.begun, compressor, wait)?;
+        let status = self.link.send_fragment(fragment, progress, !self.begun, &mut self.compressor, wait)?;
         self.begun = true;
         if progress == Progress::Last {
             self.link.note_answer();
