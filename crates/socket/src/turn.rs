@@ -73,7 +73,7 @@ impl Link {
             return Ok(self.postpone(outgoing, message));
         }
         self.put(outgoing, message.into())?;
-        self.leave_queued(outgoing, message.as_bytes().len(), turn, wait)
+        self.leave_queued(outgoing, turn, wait)
     }
 
     /// Sends a message compressed, otherwise as [`send`](Self::send) does. Where the caller does not wait, and another thread
@@ -121,7 +121,7 @@ impl Link {
             if is_compressed {
                 compression.note_foreign_context(false);
             }
-            return self.leave_queued(&mut outgoing, message.as_bytes().len(), turn, wait);
+            return self.leave_queued(&mut outgoing, turn, wait);
         }
     }
 
@@ -217,11 +217,10 @@ impl Link {
         put
     }
 
-    /// Sees to it that a message of `length` bytes leaves that was put in the output.
+    /// Sees to it that a message leaves that was put in the output: with others, however large it is, as it was copied already.
     fn leave_queued(
         self: &Arc<Self>,
         outgoing: &mut MutexGuard<'_, Outgoing>,
-        length: usize,
         turn: Turn,
         wait: Wait,
     ) -> Result<SendStatus, SendError> {
@@ -234,7 +233,8 @@ impl Link {
             self.count_output(outgoing);
             return Ok(SendStatus::Queued);
         }
-        if self.is_corked(outgoing, length) && outgoing.queued() < CORK {
+        let is_corked = self.cork.holds_this_thread() || outgoing.is_left_to_this_thread();
+        if is_corked && outgoing.queued() < CORK {
             self.hold_corked();
             if outgoing.is_left_to_this_thread() {
                 outgoing.summon();

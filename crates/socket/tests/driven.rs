@@ -79,6 +79,25 @@ fn answers_to_one_read_leave_in_one_write() {
     }
 }
 
+#[cfg(feature = "deflate")]
+#[test]
+fn a_large_answer_that_was_compressed_leaves_with_others() {
+    let deflate = raddle_socket::Deflate::default();
+    let (connection, mut peer, seen) = deflating_observed(Role::Server, deflate, options(|_| ()));
+    drive_on_this_thread();
+    let mut driven = Driven::new(connection.split().0, Arc::new(Loop), 1);
+    peer.send(text("one"));
+    seen.forget();
+    let turn = driven.read(&mut vec![0; 64 * 1024], |writer, _| {
+        assert_eq!(writer.send(&"ab".repeat(8 * 1024)), Ok(raddle_socket::SendStatus::Queued));
+        for _ in 0..3 {
+            assert_eq!(writer.send("small"), Ok(raddle_socket::SendStatus::Queued));
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!((turn, seen.writes().len()), (Turn::Done, 1));
+}
+
 #[test]
 fn a_peer_that_does_not_take_a_large_answer_is_read_no_more() {
     let (mut driven, mut peer, _seen) = driven(options(|options| options.outgoing_limit = 1000));

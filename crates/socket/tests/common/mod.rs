@@ -18,7 +18,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raddle_socket::{Connection, Deflate, Info, Limits, Message, Opening, Options, Reader, Role, Socket, Writer};
+use raddle_socket::{
+    Connection, Deflate, Info, Limits, Message, Opening, Options, Reader, Role, Socket, Transport, Writer,
+};
 
 pub(crate) use end::*;
 pub(crate) use flood::Flood;
@@ -96,10 +98,24 @@ pub(crate) fn both_ends_deflating(deflate: Deflate, client: Options, server: Opt
 
 /// A connection with permessage-deflate.
 pub(crate) fn deflating(stream: UnixStream, role: Role, deflate: Deflate, options: Options) -> Connection {
+    open_deflating(Socket::unix(stream).expect("a socket"), role, deflate, options)
+}
+
+/// As [`against_peer_observed`], with permessage-deflate.
+pub(crate) fn deflating_observed(
+    role: Role,
+    deflate: Deflate,
+    options: Options,
+) -> (Connection, Peer<UnixStream>, Arc<Seen>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let (tap, seen) = Tap::new(Socket::unix(ours).expect("a socket"));
+    (open_deflating(tap, role, deflate, options), Peer::new(theirs, other(role)), seen)
+}
+
+fn open_deflating(transport: impl Transport, role: Role, deflate: Deflate, options: Options) -> Connection {
     let mut info = Info::default();
     info.deflate = Some(deflate);
-    let socket = Socket::unix(stream).expect("a socket");
-    Connection::open(socket, Opening { info, ..Opening::new(role, options) }).expect("a connection")
+    Connection::open(transport, Opening { info, ..Opening::new(role, options) }).expect("a connection")
 }
 
 /// Two TCP sockets that are connected to each other.
