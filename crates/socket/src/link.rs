@@ -339,6 +339,10 @@ impl Link {
                 next = next.min(deadline);
             }
         }
+        if self.flags.has(Flag::LeftToReader) {
+            // It has said its last word, and answers no Ping. That it waits for ours has a bound of its own.
+            self.counters.alive();
+        }
         while let Some(keepalive) = &mut outgoing.keepalive {
             keepalive.heard(self.counters.last_heard());
             match keepalive.due(now) {

@@ -117,6 +117,34 @@ fn what_other_threads_send_is_no_answer_to_what_came_before_the_peers_last_word(
 }
 
 #[test]
+fn a_peer_that_has_said_its_last_word_is_not_given_up_as_silent() {
+    let pinging = options(|options| {
+        options.ping_interval = Some(Duration::from_millis(300));
+        options.ping_timeout = Duration::from_millis(300);
+    });
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, pinging);
+    peer.send_all(&[ping(b"before"), close(4321, "bye")]);
+    // The attendant may have asked before it has read that.
+    let mut frame = move || {
+        loop {
+            let frame = peer.frame();
+            if frame.opcode != OpCode::Ping {
+                return frame;
+            }
+        }
+    };
+    assert_eq!(frame(), pong(b"before"));
+    thread::sleep(Duration::from_millis(1000));
+    assert_eq!(writer.send("answer"), Ok(SendStatus::Sent));
+    assert_eq!(frame(), text("answer"));
+    let reading = thread::spawn(move || end_after(&mut reader, &[]));
+    assert_eq!(frame(), close(4321, ""));
+    drop(frame);
+    let end = join(reading, LIMIT);
+    assert_eq!((end.cause, end.sent, end.is_clean()), (Cause::PeerClose, Some(CloseCode(4321)), true));
+}
+
+#[test]
 fn the_last_word_of_a_peer_does_not_wait_for_good() {
     let (broken, error) = BROKEN[0];
     for is_close in [true, false] {
