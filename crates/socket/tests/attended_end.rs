@@ -71,8 +71,8 @@ fn messages_before_the_peers_close_are_answered_before_it() {
         // It is parsed together with what follows it.
         assert_eq!(peer.frame(), pong(b"before"));
         for next in [Some("one"), Some("two"), None] {
-            // The handler takes its time over each.
-            thread::sleep(Duration::from_millis(100));
+            // The handler takes its time over each, so that it is found to stay away each time.
+            thread::sleep(Duration::from_millis(300));
             assert_eq!(writer.state(), State::Open);
             writer.send("answer").expect("open");
             if let Some(next) = next {
