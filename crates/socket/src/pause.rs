@@ -54,6 +54,10 @@ impl Writer {
     pub fn resume_reading(&self) {
         let link = self.link();
         if link.flags.lower(Flag::Paused) {
+            if let Some(aside) = &mut link.outgoing.lock().aside {
+                // Only now is what came before it delivered, and can be answered.
+                aside.last_word_at = None;
+            }
             link.go_on_reading();
         }
     }

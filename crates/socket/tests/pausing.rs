@@ -219,3 +219,21 @@ fn a_message_that_is_paused_is_not_late() {
     peer.send_bytes(&bytes[12..]);
     assert_eq!(join(reading, LIMIT).0, Ok(Some(true)));
 }
+
+#[test]
+fn a_pause_does_not_count_against_what_is_answered_before_the_peers_close() {
+    let (mut reader, writer, mut peer) = with_reader_away(Role::Server, options(|_| ()));
+    peer.send_all(&[text("one"), ping(b"before"), close(4321, "bye")]);
+    assert_eq!(peer.frame(), pong(b"before"));
+    writer.pause_reading();
+    // Longer than the Close is left to a reader that may go on.
+    thread::sleep(Duration::from_millis(2300));
+    writer.resume_reading();
+    assert_eq!(reader.next_message(), Ok(Some(Message::Text("one"))));
+    assert!(writer.send("answer").is_ok());
+    assert_eq!(peer.frame(), text("answer"));
+    let closing = thread::spawn(move || assert_eq!(reader.next_message(), Ok(None)));
+    assert_eq!(peer.frame(), close(4321, ""));
+    drop(peer);
+    join(closing, LIMIT);
+}
