@@ -22,6 +22,7 @@ use crate::end::Cause;
 use crate::flags::Flag;
 use crate::keys::FORKS;
 use crate::link::{Link, STREAM};
+use crate::outputs;
 use crate::shield::{note, shielded};
 use crate::sys;
 use crate::timers::Timers;
@@ -46,7 +47,7 @@ struct Tasks {
     look: Option<Duration>,
     /// Connections whose reader was seen lately.
     readers: Vec<Watcher>,
-    /// When it is looked where those readers are.
+    /// When it is looked where those readers are, and whether memory that is kept for output is used.
     sweep: Option<Duration>,
     /// Budgets that were exceeded.
     exceeded: Vec<Budget>,
@@ -115,6 +116,7 @@ pub(crate) fn attendant() -> io::Result<&'static Attendant> {
             wakes: Some(Duration::ZERO),
         };
         sys::count_forks();
+        outputs::prepare();
         let forks = FORKS.load(Ordering::Relaxed);
         let attendant = Attendant { watch: Watch::new()?, tasks: Mutex::new(tasks), forks };
         // The thread waits for the place to be filled, which is done only once the thread is known to run.
@@ -205,6 +207,13 @@ impl Attendant {
         self.wake_before(tasks, Duration::ZERO);
     }
 
+    /// Has [`outputs::give_back`] called until nothing is left.
+    pub(crate) fn look_after_outputs(&self) {
+        let Some(mut tasks) = self.tasks() else { return };
+        let sweep = *tasks.sweep.get_or_insert_with(|| sys::now() + SWEEP);
+        self.wake_before(tasks, sweep);
+    }
+
     fn watch(&self, link: &Arc<Link>, change: impl FnOnce(&mut Watched)) -> io::Result<()> {
         let Some(socket) = link.transport.descriptor() else { return Ok(()) };
         let Some(mut tasks) = self.tasks() else { return Ok(()) };
@@ -268,6 +277,7 @@ impl Attendant {
                 tasks.wakes.map(|at| at.saturating_sub(sys::now()))
             };
             self.watch.wait(&mut events, timeout);
+            let sweeps;
             {
                 let tasks = &mut *self.tasks.lock();
                 for event in events.iter() {
@@ -288,7 +298,8 @@ impl Attendant {
                     tasks.look = None;
                     corked.append(&mut tasks.corked);
                 }
-                if tasks.sweep.is_some_and(|sweep| sweep <= now) {
+                sweeps = tasks.sweep.is_some_and(|sweep| sweep <= now);
+                if sweeps {
                     tasks.readers.retain_mut(|watcher| watcher.look(&mut due));
                     // Many may have been opened at once, and need no look any more.
                     if tasks.readers.len() < tasks.readers.capacity() / 4 {
@@ -312,6 +323,9 @@ impl Attendant {
             due.shrink_to(FEW);
             for budget in exceeded.drain(..) {
                 shielded(STREAM, || Budget::relieve(&budget));
+            }
+            if sweeps && outputs::give_back() {
+                self.look_after_outputs();
             }
             corked.retain_mut(Corked::look);
             corked.shrink_to(FEW.max(2 * corked.len()));

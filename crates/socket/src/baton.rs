@@ -194,7 +194,9 @@ impl Link {
         }
         match result {
             Ok(()) if head.len() == 0 => {
-                drives::keep_memory(memory, head.bytes);
+                if let Some(memory) = drives::keep_memory(memory, head.bytes) {
+                    outgoing.sender.lend(|| memory);
+                }
                 outgoing.sender.taken_written();
                 outgoing.is_on_its_way();
                 Ok(())

@@ -54,9 +54,13 @@ pub(crate) fn memory() -> Memory {
     if DRIVES.get() == Drives::Nothing { outputs::take() } else { spares::output() }
 }
 
-/// Keeps the memory of what was written to one connection for the next.
-pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) {
-    if DRIVES.get() == Drives::Nothing { outputs::keep(memory, written) } else { spares::keep_output(memory, written) }
+/// Keeps the memory of what was written to one connection for the next; what has no place there comes back.
+pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) -> Option<Memory> {
+    if DRIVES.get() == Drives::Nothing {
+        return outputs::keep(memory, written);
+    }
+    spares::keep_output(memory, written);
+    None
 }
 
 thread_local!(static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) });

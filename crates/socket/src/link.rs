@@ -284,6 +284,7 @@ impl Link {
             Event::Part(..) => {}
             Event::Ping(_) => {
                 let mut outgoing = self.outgoing.lock();
+                outgoing.lend_memory();
                 outgoing.sender.react(event);
                 self.cork.hold();
             }
@@ -354,7 +355,7 @@ impl Link {
                 }
                 Due::Ping(payload) => {
                     // After a Close none is needed: the closing handshake has its own deadline.
-                    let _ = outgoing.sender.ping(&payload);
+                    let _ = outgoing.ping(&payload);
                     self.flush_locked(&mut outgoing);
                 }
                 // A reader that is away hears nothing.

@@ -11,7 +11,6 @@ use crate::driven::Driver;
 use crate::drives;
 use crate::end::{SendError, SendStatus};
 use crate::fragments::fragments;
-use crate::outputs;
 use crate::pages::give_back;
 use crate::transport::Transport;
 
@@ -148,6 +147,12 @@ impl Outgoing {
         self.sender.lend(drives::memory);
     }
 
+    /// Puts a Ping in the output.
+    pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.lend_memory();
+        Ok(self.sender.ping(payload)?)
+    }
+
     #[cold]
     fn queue_fragments(&mut self, message: Data<'_>, fragment_size: usize) -> Result<(), SendError> {
         for (fragment, progress) in fragments(message, fragment_size) {
@@ -161,7 +166,6 @@ impl Outgoing {
         if let Some(memory) = self.sender.reclaim() {
             give_back(memory.into_bytes());
         }
-        outputs::give_back();
     }
 
     pub(crate) fn status(&self) -> SendStatus {

@@ -51,7 +51,7 @@ impl Writer {
         if outgoing.ended {
             return Err(SendError::Closed);
         }
-        outgoing.sender.ping(&payload(number))?;
+        outgoing.ping(&payload(number))?;
         outgoing.aside().pings.0.push(Asked { number, sent: sys::now(), took: None });
         link.flush_locked(&mut outgoing);
         drop(outgoing);

@@ -118,6 +118,13 @@ pub(crate) fn processor() -> usize {
     usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }
 
+/// How many processors the machine may have, whether this thread may run on them or not.
+#[allow(unsafe_code)]
+pub(crate) fn processors() -> usize {
+    // SAFETY: it takes a number, and gives one.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }).unwrap_or(1)
+}
+
 /// Gives whole pages of memory to the system, which has new ones in their place when they are used again.
 #[allow(unsafe_code)]
 pub(crate) fn empty_pages(pages: &mut [MaybeUninit<u8>]) {

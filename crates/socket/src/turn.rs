@@ -280,7 +280,10 @@ impl Link {
                 continue;
             }
             match self.compression.as_deref().zip(compressor.as_mut()) {
-                None => outgoing.sender.send_fragment(fragment, progress)?,
+                None => {
+                    outgoing.lend_memory();
+                    outgoing.sender.send_fragment(fragment, progress)?;
+                }
                 Some((compression, of_message)) => {
                     let has_foreign_context = self.has_foreign_context();
                     drop(outgoing);
@@ -302,6 +305,7 @@ impl Link {
                         borrowed.unsent();
                         continue;
                     }
+                    outgoing.lend_memory();
                     if let Err(error) = outgoing.sender.send_fragment(data, progress) {
                         borrowed.unsent();
                         return Err(error.into());

@@ -118,7 +118,7 @@ impl Writer {
         if outgoing.ended {
             return Err(SendError::Closed);
         }
-        outgoing.sender.ping(payload)?;
+        outgoing.ping(payload)?;
         self.link.flush_locked(&mut outgoing);
         Ok(())
     }
@@ -130,6 +130,7 @@ impl Writer {
         if outgoing.ended {
             return Err(SendError::Closed);
         }
+        outgoing.lend_memory();
         outgoing.sender.pong(payload)?;
         self.link.flush_locked(&mut outgoing);
         Ok(())
