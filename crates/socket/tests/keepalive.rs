@@ -84,10 +84,11 @@ fn a_peer_that_answers_is_asked_again_and_its_round_trip_is_known() {
     let reading = read_to_end(connection);
     assert_eq!(writer.round_trip(), None);
     let mut asked = Vec::new();
-    for _ in 0..3 {
+    for longer in 0..3 {
         let question = peer.frame();
         assert_eq!(question.opcode, OpCode::Ping);
-        thread::sleep(Duration::from_millis(30));
+        // Each time another, so that the second round trip differs from the first.
+        thread::sleep(Duration::from_millis(30 + 20 * longer));
         // Hostile input 154: only the answer to this question counts, and only once.
         peer.send(pong(b"another"));
         let before = writer.round_trip();
