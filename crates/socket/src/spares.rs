@@ -107,11 +107,22 @@ fn take(pieces: &mut Vec<Vec<u8>>, bytes: usize) -> Option<Vec<u8>> {
     Some(pieces.remove(place))
 }
 
+/// Where there would be too much, smaller ones go: a large one is of use to more messages, and what a message has outgrown comes
+/// here too.
 fn keep(pieces: &mut Vec<Vec<u8>>, piece: Vec<u8>) {
-    let held: usize = pieces.iter().map(Vec::capacity).sum();
-    if held + piece.capacity() <= MOST {
-        pieces.push(piece);
+    let mut held = pieces.iter().map(Vec::capacity).sum::<usize>() + piece.capacity();
+    while held > MOST {
+        let Some((place, least)) = pieces.iter().map(Vec::capacity).enumerate().min_by_key(|&(_, capacity)| capacity)
+        else {
+            return;
+        };
+        if least >= piece.capacity() {
+            return;
+        }
+        held -= least;
+        pieces.remove(place);
     }
+    pieces.push(piece);
 }
 
 /// Output up to this capacity, in bytes, is no large piece.
@@ -121,3 +132,25 @@ const MOST: usize = 32 << 20;
 /// So many pieces of memory for output a thread keeps, of this capacity in bytes at most.
 const MOST_OUTPUTS: usize = 4096;
 const SMALL_OUTPUT: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_that_are_too_small_take_no_place_from_large_ones() {
+        let mut pieces = Vec::new();
+        for _ in 0..200 {
+            keep(&mut pieces, Vec::with_capacity(300 << 10));
+        }
+        for _ in 0..100 {
+            keep(&mut pieces, Vec::with_capacity(1 << 20));
+        }
+        assert!(pieces.iter().map(Vec::capacity).sum::<usize>() <= MOST);
+        for number in 0..MOST >> 20 {
+            assert!(take(&mut pieces, 1 << 20).is_some(), "piece {number}");
+        }
+        keep(&mut pieces, Vec::with_capacity(MOST + 1));
+        assert!(pieces.is_empty(), "more than all together may be");
+    }
+}
