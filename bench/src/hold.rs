@@ -27,7 +27,7 @@ pub fn drip(options: &Options) -> Result<(), Box<dyn Error>> {
     let wide = clients * 2;
     for (most, flags) in [(wide, &["--max-handshakes", &wide.to_string()][..]), (MAX_HANDSHAKES, &[])] {
         println!("\n{clients} clients that drip their opening handshake; echo_server {}", flags.join(" "));
-        let sink = sink::start(most)?;
+        let sink = move || sink::start(most);
         compare(options, &peer, flags, Some(&sink), |address, Signals { ready, stop }| {
             // Each with the number of bytes that it has sent.
             let mut streams: Vec<Option<(TcpStream, usize)>> = (0..clients).map(|_| None).collect();
@@ -93,12 +93,14 @@ struct Signals {
     stop: AtomicBool,
 }
 
+type StartSink = dyn Fn() -> Result<Server, Box<dyn Error>>;
+
 /// Serves an honest client alone and beside the others, in turns; where there is a sink, also while the others are at that.
 fn compare(
     options: &Options,
     peer: &Peer,
     flags: &[&str],
-    sink: Option<&Server>,
+    sink: Option<&StartSink>,
     disturb: impl Fn(SocketAddr, &Signals) -> io::Result<()> + Sync,
 ) -> Result<(), Box<dyn Error>> {
     process::pin_load();
@@ -127,7 +129,14 @@ fn compare(
         };
         let alone = honest::serve(peer, server.address, time)?;
         let threads = server.threads();
-        let load = sink.map(|sink| beside(sink.address)).transpose()?.map(|(served, ..)| served);
+        // It is ended again before the others come here: letting its connections go would take the core from the server.
+        let load = sink
+            .map(|start| {
+                let sink = start()?;
+                beside(sink.address)
+            })
+            .transpose()?
+            .map(|(served, ..)| served);
         let (disturbed, most, cpu) = beside(server.address)?;
         ratios.push(disturbed.p99 / alone.p99);
         if let Some(load) = &load {
