@@ -111,8 +111,8 @@ impl Receiver {
     /// Lends space for the next read, at least one byte. Clears the event.
     pub fn space(&mut self) -> &mut [u8] {
         self.clear();
-        let wanted = self.payload.map_or(0, |payload| payload.remaining);
-        self.buffer.space(usize::try_from(wanted).unwrap_or(usize::MAX))
+        let wanted = self.coming().unwrap_or(usize::MAX);
+        self.buffer.space(wanted)
     }
 
     /// Notes that the first `count` bytes of the space were filled.
@@ -342,9 +342,14 @@ impl Receiver {
     /// The bytes of memory in which the message that is being received would have its place, where the buffer is smaller.
     /// As its header announces it: nothing is to be taken from the system for that.
     pub fn lacks(&self) -> Option<usize> {
-        let remaining = usize::try_from(self.payload?.remaining).ok()?;
-        let wanted = self.buffer.held().checked_add(remaining)?.checked_add(Header::MAX_LEN)?;
-        (wanted > self.buffer.capacity()).then_some(wanted)
+        let wanted = self.buffer.held().checked_add(self.coming()?)?;
+        (self.payload.is_some() && wanted > self.buffer.capacity()).then_some(wanted)
+    }
+
+    /// Bytes that are known to be coming: the rest of the payload, and a header behind it. `None`: more than there can be.
+    fn coming(&self) -> Option<usize> {
+        let Some(payload) = self.payload else { return Some(0) };
+        usize::try_from(payload.remaining).ok()?.checked_add(Header::MAX_LEN)
     }
 
     /// Goes on in memory that is lent for a while: many connections that are read one after the other can do with one

@@ -218,6 +218,13 @@ impl<'a> Seat<'a> {
         Ok(Found::Nothing(self.end(parsed)))
     }
 
+    /// Tells whether the message that is being received goes on in memory of its own.
+    fn goes_apart(&mut self) -> bool {
+        let lent = self.lent;
+        let receiver = &self.inbound().receiver;
+        lent.is_none_or(|lent| !has_place(receiver, lent) && receiver.lacks().is_some())
+    }
+
     /// Notes how far the connection was parsed, and tells what that means for it.
     #[inline(never)]
     fn end(&mut self, parsed: Parsed) -> Turn {
@@ -234,6 +241,8 @@ impl<'a> Seat<'a> {
         match parsed {
             // What a layer has received already, no poller would tell.
             Parsed::All if link.transport.has_input() => Turn::More,
+            // More memory to lend would be of no use: the rest is not read into that.
+            Parsed::All if self.goes_apart() => Turn::Done,
             Parsed::All => self.read.unwrap_or(Turn::Done),
             Parsed::Enough => Turn::More,
             Parsed::Held => link.held(),
@@ -277,7 +286,9 @@ impl Drop for Seat<'_> {
         } else if inbound.receiver.held() == 0 {
             spares::keep_input(inbound.receiver.reclaim());
         }
-        self.link.count_input(inbound.receiver.kept());
+        // With the memory that was taken for it: that may be many times what has come, and others do not have it meanwhile.
+        let receiver = &inbound.receiver;
+        self.link.count_input(receiver.kept() - receiver.held() + receiver.capacity());
         // What is torn stays with its connection, and else nothing does.
         if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
             spares::keep_inbound(spare);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use common::*;
 use raddle_socket::{
-    Driven, Driver, Event, Events, Mode, Options, Reader, Role, Turn, Watch, drive_on_this_thread, has_large_spares,
-    keep_input,
+    Budget, Driven, Driver, Event, Events, Mode, Options, Reader, Role, Turn, Watch, drive_on_this_thread,
+    has_large_spares, keep_input,
 };
 
 /// An event loop that leaves it to the test to do what is asked for.
@@ -123,6 +123,52 @@ fn a_peer_that_does_not_take_a_large_answer_is_read_no_more() {
     }
     for _ in 0..answers {
         assert!(peer.frame() == large);
+    }
+}
+
+#[test]
+fn a_large_message_asks_for_no_larger_memory_that_is_lent() {
+    let (mut driven, mut peer, _) = driven(options(|_| ()));
+    let bytes = peer.encode(&binary(&pattern(1_000_000, 1)));
+    let mut memory = vec![0; 64 * 1024];
+    let (first, rest) = bytes.split_at(memory.len());
+    peer.send_bytes(first);
+    let turn = driven.read(&mut memory, |_, _| unreachable!());
+    assert_eq!(turn, Turn::Done, "it was filled, and what comes next is not read into it");
+    peer.send_bytes(&rest[..1000]);
+    assert_eq!(driven.read(&mut memory, |_, _| unreachable!()), Turn::Done);
+    // Many small ones are another matter.
+    let (mut driven, mut peer, _) = self::driven(options(|_| ()));
+    let small = peer.encode(&binary(&pattern(1000, 1))).repeat(100);
+    peer.send_bytes(&small);
+    assert_eq!(driven.read(&mut memory, |_, _| ControlFlow::Continue(())), Turn::Full);
+}
+
+#[test]
+fn memory_that_one_message_has_grown_into_does_for_the_next_and_is_counted_with_it() {
+    let budget = Budget::new(64 << 20);
+    let (mut driven, mut peer, _) = driven(options(|options| options.budget = Some(budget.clone())));
+    let message = binary(&pattern(1_000_000, 1));
+    let bytes = peer.encode(&message);
+    let mut memory = vec![0; 64 * 1024];
+    for round in 0..3 {
+        let mut messages = 0;
+        for (number, part) in bytes.chunks(40_000).enumerate() {
+            peer.send_bytes(part);
+            let turn = driven.read(&mut memory, |_, received| {
+                assert!(received.as_bytes() == message.payload);
+                messages += 1;
+                ControlFlow::Continue(())
+            });
+            assert_eq!(turn, Turn::Done);
+            if round > 0 && number == 0 {
+                assert!(!has_large_spares(), "what was kept is taken for it");
+                assert!(budget.used() >= message.payload.len(), "{} bytes are counted", budget.used());
+            }
+        }
+        assert_eq!(messages, 1);
+        assert!(has_large_spares());
+        assert_eq!(budget.used(), 0);
     }
 }
 
