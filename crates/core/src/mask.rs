@@ -10,16 +10,17 @@
 /// ```
 pub fn apply(payload: &mut [u8], key: [u8; 4]) -> [u8; 4] {
     let next = u32::from_le_bytes(key).rotate_right(8 * (payload.len() as u32 % 4)).to_le_bytes();
-    // The key repeats every four bytes, so it stands at its beginning again behind each of these.
+    // The key repeats every four bytes, so it stands at its beginning again behind each of these pieces.
     let rest = if payload.len() < WIDE { whole::<64>(payload, key) } else { long(payload, key) };
-    let rest = one::<32>(rest, key);
-    let rest = one::<16>(rest, key);
-    let rest = one::<8>(rest, key);
-    match one::<4>(rest, key) {
+    match rest {
+        [] => {}
         [one] => *one ^= key[0],
         [one, two] => (*one, *two) = (*one ^ key[0], *two ^ key[1]),
         [one, two, three] => (*one, *two, *three) = (*one ^ key[0], *two ^ key[1], *three ^ key[2]),
-        _ => {}
+        [..] if rest.len() <= 8 => ends::<4>(rest, key, next),
+        [..] if rest.len() <= 16 => ends::<8>(rest, key, next),
+        [..] if rest.len() <= 32 => ends::<16>(rest, key, next),
+        [..] => ends::<32>(rest, key, next),
     }
     next
 }
@@ -64,15 +65,15 @@ fn whole<const N: usize>(payload: &mut [u8], key: [u8; 4]) -> &mut [u8] {
     rest
 }
 
-/// As [`whole`], where there is one piece at most.
+/// Masks from `N` to twice as many bytes by the first and the last `N` of them, which may overlap: in a few machine instructions,
+/// whatever the length is. `next` is the key behind them, and so that of the last `N` too, a multiple of four.
 #[inline(always)]
-fn one<const N: usize>(payload: &mut [u8], key: [u8; 4]) -> &mut [u8] {
-    if payload.len() < N {
-        return payload;
+fn ends<const N: usize>(payload: &mut [u8], key: [u8; 4], next: [u8; 4]) {
+    let (Some(&first), Some(&last)) = (payload.first_chunk::<N>(), payload.last_chunk::<N>()) else { return };
+    for (place, mut bytes, key) in [(0, first, key), (payload.len() - N, last, next)] {
+        mask(&mut bytes, key);
+        payload[place..place + N].copy_from_slice(&bytes);
     }
-    let (piece, rest) = payload.split_first_chunk_mut::<N>().expect("it is as long");
-    mask(piece, key);
-    rest
 }
 
 #[inline(always)]
