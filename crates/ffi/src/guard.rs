@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use raddle_socket::{bury, panic_message};
+
 use crate::fork;
 use crate::status::{Failure, Status};
 
@@ -18,11 +20,9 @@ pub(crate) fn guard(call: impl FnOnce() -> Result<(), Failure>) -> Status {
         Ok(Ok(())) => Status::RADDLE_OK,
         Ok(Err(failure)) => failure.note(),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            let text = panic_message(&*panic);
             let failure = Failure::new(Status::RADDLE_ERR_INTERNAL, format!("the library has failed: {text}"));
-            // It may be something that panics when it is dropped.
-            std::mem::forget(panic);
+            bury(panic);
             failure.note()
         }
     }
@@ -81,5 +81,14 @@ mod tests {
         assert_eq!(guard(|| Err(Failure::state("a test"))), Status::RADDLE_ERR_STATE);
         assert_eq!(guard(|| panic!("a test")), Status::RADDLE_ERR_INTERNAL);
         assert_eq!(guard(|| std::panic::panic_any(7)), Status::RADDLE_ERR_INTERNAL);
+        assert_eq!(guard(|| std::panic::panic_any(PanicsAgain)), Status::RADDLE_ERR_INTERNAL);
+    }
+
+    struct PanicsAgain;
+
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("a test, when what it has left is dropped");
+        }
     }
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::Mutex;
-
-use crate::threads::bury;
+use raddle_socket::bury;
 
 /// Writes a few records a second, and counts the others.
 #[derive(Debug)]

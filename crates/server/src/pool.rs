@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use log::Level;
 use raddle_socket::{
-    Cause, Close, CloseCode, Connection, Driven, End, Event, Events, Message, Turn, Writer, drive_on_this_thread,
+    Cause, Close, CloseCode, Connection, Driven, End, Event, Events, Message, Turn, Writer, bury, drive_on_this_thread,
+    panic_message,
 };
 
 use crate::berths::{Berths, Resident};
@@ -346,7 +347,7 @@ impl<H: Handler> Worker<H> {
         }
         // What the application has attached goes with it.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(driven))) {
-            threads::bury(panic);
+            bury(panic);
         }
     }
 }
@@ -376,9 +377,8 @@ impl Call<'_> {
             Ok(Err(None)) => return None,
             Ok(Err(Some(error))) => self.note(format_args!("the handler of connection {id} has failed: {error}")),
             Err(panic) => {
-                let message = threads::message(&*panic);
-                self.note(format_args!("the handler of connection {id} has panicked: {message}"));
-                threads::bury(panic);
+                self.note(format_args!("the handler of connection {id} has panicked: {}", panic_message(&*panic)));
+                bury(panic);
             }
         }
         // Without details: they are not the peer's to know. It fails where the connection ends anyway.

@@ -1,12 +1,11 @@
 //! Engine `threads`: a thread for each connection decides on its request, runs the handler, and sees it to its end.
 
-use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use log::Level;
-use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, State, Writer};
+use raddle_socket::{Close, CloseCode, Connection, End, Reader, SendError, State, Writer, bury, panic_message};
 
 use crate::admission::Ticket;
 use crate::registry::ConnectionId;
@@ -63,7 +62,7 @@ pub(crate) fn decide(shared: &Shared, mut request: Box<Request>) {
     match &shared.on_request {
         Some(decide) => {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decide(*request))) {
-                let what = message(&*panic);
+                let what = panic_message(&*panic);
                 shared.journal.note(Level::Error, format_args!("the decision on a request has panicked: {what}"));
                 bury(panic);
             }
@@ -111,8 +110,8 @@ pub(crate) fn has_failed(
             shared.journal.note(Level::Error, format_args!("the handler of connection {id} has failed: {error}"));
         }
         Err(panic) => {
-            let message = message(&*panic);
-            shared.journal.note(Level::Error, format_args!("the handler of connection {id} has panicked: {message}"));
+            let what = panic_message(&*panic);
+            shared.journal.note(Level::Error, format_args!("the handler of connection {id} has panicked: {what}"));
             bury(panic);
         }
     }
@@ -124,17 +123,4 @@ pub(crate) fn is_of_the_end(error: &(dyn std::error::Error + Send + Sync + 'stat
     let of_end = error.is::<End>() || matches!(error.downcast_ref(), Some(SendError::Closed | SendError::Timeout));
     // It may be of another connection that the handler has.
     of_end && connection.state() != State::Open
-}
-
-/// Drops what a panic has left, which may be something that panics when it is dropped.
-pub(crate) fn bury(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
-    }
-}
-
-/// What a panic says.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

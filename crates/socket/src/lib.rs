@@ -82,6 +82,8 @@ pub use reader::{Next, NextPart, Part, Reader};
 #[cfg(feature = "tls")]
 pub use rustls;
 #[doc(hidden)]
+pub use shield::{bury, message as panic_message};
+#[doc(hidden)]
 pub use spares::{drop_large_spares, has_large_spares, keep_input};
 #[doc(hidden)]
 pub use sys::spawn;

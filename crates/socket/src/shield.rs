@@ -25,14 +25,14 @@ pub(crate) fn note(what: fmt::Arguments<'_>) {
 }
 
 /// Drops what a panic has left, which may be something that panics when it is dropped.
-fn bury(panic: Box<dyn Any + Send>) {
+pub fn bury(panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(again);
     }
 }
 
 /// What a panic says.
-fn message(panic: &(dyn Any + Send)) -> &str {
+pub fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
