@@ -144,9 +144,7 @@ impl Server {
     pub fn start_pool(&self, handler: impl Handler) -> io::Result<()> {
         self.shared.start(|shared| {
             let workers = shared.settings.workers;
-            let pool = Pool::start(shared, handler, workers)?;
-            let _ = shared.pool.set(Arc::clone(&pool));
-            Ok(Some(Engine::Pool(pool)))
+            Ok(Some(Engine::Pool(Pool::start(shared, handler, workers)?)))
         })
     }
 
@@ -154,11 +152,7 @@ impl Server {
     /// [`start`](Self::start) does.
     pub fn event_loop(&self) -> io::Result<EventLoop> {
         let home = Arc::new(Home::new()?);
-        self.shared.start(|shared| {
-            let pool = Pool::of(Arc::clone(&home));
-            let _ = shared.pool.set(Arc::clone(&pool));
-            Ok(Some(Engine::Pool(pool)))
-        })?;
+        self.shared.start(|_| Ok(Some(Engine::Pool(Pool::of(Arc::clone(&home))))))?;
         if self.shared.lobby.get().is_none() {
             // It was stopped before it was started.
             home.stop();

@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     /// What the lobby takes with it when it starts.
     pub(crate) listeners: Mutex<Option<Vec<Listener>>>,
     pub(crate) lobby: OnceLock<Arc<Lobby>>,
+    /// That of the engine which was started, be it after the lobby's end.
     pub(crate) pool: OnceLock<Arc<Pool>>,
     pub(crate) state: Mutex<State>,
     pub(crate) changed: Condvar,
@@ -174,6 +175,10 @@ impl Shared {
             return Err(error);
         }
         self.state.lock().lobby = LobbyState::Running;
+        // Once nothing can fail any more: whoever has failed to start may start another.
+        if let Some(Engine::Pool(pool)) = lobby.engine() {
+            let _ = self.pool.set(pool);
+        }
         let _ = self.lobby.set(Arc::clone(&lobby));
         let _ = hand_over.send((Arc::clone(&lobby), taken, Spare::new()));
         drop(listeners);

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use raddle_server::{Info, Refusal, Request, Server};
+use raddle_server::{HandlerError, Info, Message, Refusal, Request, Server, Writer};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -191,17 +191,73 @@ fn a_server_that_cannot_start_says_so_and_can_be_started_later() {
     server.join(PATIENCE).expect("all handlers have returned");
 }
 
+/// Runs the test of this name in a new process, with more in its environment. `true`: this is that process, where it goes on.
+fn is_in_a_process_of_its_own(name: &str, environment: &[(&str, &str)]) -> bool {
+    const ITS_OWN: &str = "RADDLE_TEST_IN_A_PROCESS_OF_ITS_OWN";
+    if std::env::var_os(ITS_OWN).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", name, "--nocapture"]).env(ITS_OWN, "1").envs(environment.iter().copied());
+    let output = command.output().expect("it starts");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+/// Tells the name of the thread that drops it.
+struct Told(mpsc::Sender<Option<String>>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Nobody waits once the test has failed.
+        let _ = self.0.send(thread::current().name().map(str::to_owned));
+    }
+}
+
+#[test]
+fn a_pool_whose_server_could_not_start_is_not_taken_for_the_one_that_is_started_later() {
+    // Hostile input 272. Stacks are so large that a second finds no place, and that none is kept for the next thread.
+    let name = "a_pool_whose_server_could_not_start_is_not_taken_for_the_one_that_is_started_later";
+    if !is_in_a_process_of_its_own(name, &[("RUST_MIN_STACK", "268435456")]) {
+        return;
+    }
+    raddle_socket::prepare().expect("the attendant is started");
+    let server = builder().workers(1).build().expect("a server");
+    let (tell, dropped) = mpsc::channel();
+    let told = Told(tell);
+    let limit = Lowered::to(Resource::As, address_space() + (416 << 20));
+    let start = server.start_pool(move |_: &Writer, _: Message<'_>| -> Result<(), HandlerError> {
+        let _ = &told;
+        Ok(())
+    });
+    drop(limit);
+    assert_eq!(start.expect_err("there is no place for the lobby's stack").kind(), ErrorKind::WouldBlock);
+    let thread = dropped.recv_timeout(PATIENCE).expect("nobody has the handler any more");
+    assert_eq!(thread.as_deref(), Some("raddle worker 0"), "the pool was started");
+
+    let gate = Gate::default();
+    let at = gate.clone();
+    let wait = move |_: &Writer, _: Message<'_>| -> Result<(), HandlerError> {
+        at.wait();
+        Ok(())
+    };
+    server.start_pool(wait).expect("it starts");
+    let mut client = opened(send_request(dial(server.local_addr()), &request("")));
+    client.send(text("wait"));
+    gate.expect(1);
+    server.stop(Duration::ZERO);
+    let running = server.join(Duration::ZERO).expect_err("the handler waits");
+    assert_eq!(running.handlers.len(), 1);
+    gate.open();
+    server.join(PATIENCE).expect("the worker has ended");
+}
+
 #[test]
 fn the_first_connection_needs_nothing_that_may_have_run_out_since_the_server_was_started() {
     // Hostile input 252. In a process in which nothing was opened before.
-    const ALONE: &str = "RADDLE_TEST_FIRST_CONNECTION";
-    if std::env::var_os(ALONE).is_none() {
-        let this = std::env::current_exe().expect("this program");
-        let name = "the_first_connection_needs_nothing_that_may_have_run_out_since_the_server_was_started";
-        let output = Command::new(this).args(["--exact", name, "--nocapture"]).env(ALONE, "1").output();
-        let output = output.expect("it starts");
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let name = "the_first_connection_needs_nothing_that_may_have_run_out_since_the_server_was_started";
+    if !is_in_a_process_of_its_own(name, &[]) {
         return;
     }
     let (ask, asked) = mpsc::channel();
