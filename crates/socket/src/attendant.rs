@@ -7,19 +7,22 @@
 //! A child process that `fork` makes has everything of it but the thread: the poller, which is the parent's too, and the lock of its
 //! tasks, which the thread may have held. There it is not asked for anything.
 
+mod readers;
+
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub(crate) use self::readers::Listing;
+use self::readers::{ENDED, LISTED, UNLISTED, Watcher};
 use crate::budget::Budget;
 use crate::end::Cause;
-use crate::flags::Flag;
 use crate::keys::FORKS;
 use crate::link::{Link, STREAM};
 use crate::outputs;
@@ -69,16 +72,6 @@ struct Watched {
     input: Option<u32>,
     /// Output waits for room: it leaves, though every other handle of the connection is dropped.
     output: Option<Arc<Link>>,
-}
-
-/// How long a connection's reader has been where it is.
-struct Watcher {
-    link: Weak<Link>,
-    /// The reader's visit at the last sweep.
-    visit: u32,
-    /// Sweeps that have found the same visit.
-    sweeps: u32,
-    attended: bool,
 }
 
 thread_local!(static WAITS_FOR_NOBODY: Cell<bool> = const { Cell::new(false) });
@@ -395,51 +388,6 @@ impl Watched {
     }
 }
 
-impl Watcher {
-    /// Looks where the reader is; `false` where there is no need to look again.
-    fn look(&mut self, due: &mut Vec<Task>) -> bool {
-        let Some(link) = self.link.upgrade() else { return false };
-        let listing = link.listing.0.load(Ordering::Relaxed);
-        let (visit, away) = (link.inbound.visits(), link.inbound.is_away());
-        let mut task: fn(Arc<Link>) -> Task = Task::Nothing;
-        let mut again = listing != ENDED;
-        if link.flags.has(Flag::Driven) {
-            if again {
-                link.listing.0.store(UNLISTED, Ordering::Relaxed);
-            }
-            due.push(Task::Nothing(link));
-            return false;
-        }
-        if visit != self.visit {
-            (self.visit, self.sweeps, self.attended) = (visit, 0, false);
-        } else if away {
-            // It was away all the time since the last sweep.
-            if !self.attended {
-                task = Task::Attend;
-            }
-            // A socket that cannot be watched is looked at each time.
-            self.attended = link.transport.descriptor().is_some();
-        } else {
-            // It waits for its peer. A connection is taken off the list in two steps, so that a reader that goes away
-            // between them, and does not see that it is being taken off, is seen in the second.
-            self.sweeps += 1;
-            match listing {
-                LISTED if self.sweeps >= PATIENCE => link.listing.0.store(LEAVING, Ordering::Relaxed),
-                LEAVING => {
-                    link.listing.0.store(UNLISTED, Ordering::Relaxed);
-                    again = false;
-                }
-                _ => {}
-            }
-        }
-        if listing == LEAVING && again {
-            link.listing.0.store(LISTED, Ordering::Relaxed);
-        }
-        due.push(task(link));
-        again
-    }
-}
-
 enum Task {
     Flush(Arc<Link>),
     Tick(Arc<Link>),
@@ -448,30 +396,6 @@ enum Task {
     /// Is only to be dropped, which must not be done under the lock.
     Nothing(Arc<Link>),
 }
-
-/// Whether it is looked where a connection's reader is. Changed under the lock of the attendant's tasks only.
-#[derive(Debug)]
-pub(crate) struct Listing(AtomicU8);
-
-impl Listing {
-    /// Tells whether the attendant will see when the reader stays away.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == LISTED
-    }
-}
-
-impl Default for Listing {
-    fn default() -> Self {
-        Self(AtomicU8::new(UNLISTED))
-    }
-}
-
-const UNLISTED: u8 = 0;
-const LISTED: u8 = 1;
-/// Still on the list, and off it at the next sweep.
-const LEAVING: u8 = 2;
-/// The connection has ended.
-const ENDED: u8 = 3;
 
 /// When a connection's timer is due. Changed under the lock of the attendant's tasks only.
 #[derive(Debug)]
@@ -505,5 +429,3 @@ const CALM: u32 = 16;
 const FEW: usize = 16;
 /// How often it is looked where readers are: one is found to stay away within 125 to 250 ms.
 const SWEEP: Duration = Duration::from_millis(125);
-/// After so many sweeps, 5 s, a reader that waits for its peer is looked for no more.
-const PATIENCE: u32 = 40;

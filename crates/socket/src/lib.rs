@@ -23,6 +23,7 @@ mod budget;
 mod compression;
 mod connection;
 mod cork;
+mod counters;
 mod driven;
 mod drives;
 mod end;

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -15,6 +15,7 @@ use crate::attendant::{Attendant, Listing, TimerSlot, attendant, waits_for_nobod
 use crate::compression::Compression;
 use crate::connection::Opening;
 use crate::cork::Cork;
+use crate::counters::Counters;
 use crate::end::{Cause, End};
 use crate::flags::{Flag, Flags};
 use crate::info::Info;
@@ -27,7 +28,6 @@ use crate::stream::Stream;
 use crate::sys;
 use crate::telling::{Told, tell};
 use crate::winding_up::LINGER;
-use crate::writer::Traffic;
 
 /// One connection.
 pub(crate) struct Link {
@@ -52,15 +52,6 @@ pub(crate) struct Link {
     pub(crate) timer: TimerSlot,
     /// Whether the attendant looks how long the reader is away.
     pub(crate) listing: Listing,
-}
-
-/// What the receiving side counts; written by whoever parses, one at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    bytes: AtomicU64,
-    messages: AtomicU64,
-    /// When the last byte was received, in nanoseconds of the clock.
-    heard: AtomicU64,
 }
 
 /// Where a connection stands.
@@ -448,57 +439,6 @@ impl Drop for Link {
             tell(Told { on_end, end, traffic });
         }
     }
-}
-
-impl Counters {
-    /// Notes that `count` bytes were received now.
-    pub(crate) fn heard(&self, count: usize) {
-        self.alive();
-        add(&self.bytes, count as u64);
-    }
-
-    /// Notes that the peer lives.
-    pub(crate) fn alive(&self) {
-        self.heard.store(sys::coarse_now().as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn last_heard(&self) -> Duration {
-        Duration::from_nanos(self.heard.load(Ordering::Relaxed))
-    }
-
-    /// How the connection has ended, for `cause`.
-    fn end(&self, outgoing: &Outgoing, cause: Cause) -> End {
-        End {
-            cause,
-            received: outgoing.received().cloned(),
-            sent: outgoing.sent(),
-            silent_for: sys::now().saturating_sub(self.last_heard()),
-        }
-    }
-
-    /// What has passed so far, with what `outgoing` counts.
-    pub(crate) fn traffic(&self, outgoing: &Outgoing) -> Traffic {
-        Traffic {
-            received_bytes: self.bytes.load(Ordering::Relaxed),
-            received_messages: self.messages.load(Ordering::Relaxed),
-            sent_bytes: outgoing.written(),
-            sent_messages: outgoing.messages,
-        }
-    }
-
-    /// Counts a message.
-    pub(crate) fn message(&self) {
-        add(&self.messages, 1);
-    }
-}
-
-/// Adds without a locked instruction: one thread at a time writes.
-fn add(counter: &AtomicU64, count: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
 
 impl fmt::Debug for Link {
