@@ -164,6 +164,16 @@ impl Header {
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
+    /// Bytes of the frame at the start of `bytes`, header and all, where its length stands in the second byte itself and no rule is
+    /// asked for. `None`: it does not.
+    #[inline]
+    pub(crate) fn short_frame(bytes: &[u8]) -> Option<usize> {
+        let second = bytes.get(1)?;
+        let length = second & !MASK;
+        let key = if second & MASK == 0 { 0 } else { KEY };
+        (length <= MAX_SHORT).then_some(2 + key + usize::from(length))
+    }
+
     /// Appends the header to `output`, with the shortest form of the length.
     #[inline(always)]
     pub fn encode(&self, output: &mut Vec<u8>) {
@@ -190,6 +200,8 @@ const WHOLE_BINARY: u8 = FIN | OpCode::Binary as u8;
 const RSV1: u8 = 0x40;
 const RSV2_RSV3: u8 = 0x30;
 const MASK: u8 = 0x80;
+/// Bytes of a masking key.
+const KEY: usize = 4;
 /// The largest length that stands in the second byte itself.
 const MAX_SHORT: u8 = 125;
 /// Stands there for a length of 16 bits; the one that is left, for one of 64.

@@ -229,6 +229,8 @@ impl Receiver {
         }
         match self.payload {
             Some(payload) => unread.len() as u64 >= payload.remaining,
+            // Whatever a short frame is.
+            None if Header::short_frame(unread).is_some_and(|length| length <= unread.len()) => true,
             None => match Header::parse(unread, self.role, self.rsv1) {
                 Ok(Some((header, length))) => (unread.len() - length) as u64 >= header.length,
                 Ok(None) => false,
@@ -276,11 +278,6 @@ impl Receiver {
     #[inline]
     pub fn is_whole_message(&self) -> bool {
         matches!(self.current, Some(Current::Message(_)))
-    }
-
-    /// Tells whether the event is a part of a message of which more follows.
-    pub fn is_amid_part(&self) -> bool {
-        matches!(self.current, Some(Current::Part(_, _, Progress::More)))
     }
 
     /// Tells whether more bytes have probably arrived than the last read had space for.

@@ -53,6 +53,7 @@ impl Link {
     }
 
     /// Notes that the reader is back.
+    #[inline]
     pub(crate) fn resume_message(&self) {
         self.change_arriving(|arriving| {
             if let Some(paused) = arriving.paused.take() {
@@ -68,10 +69,16 @@ impl Link {
         Some(arriving.since.saturating_add(self.options.allowed(self.options.message_timeout, received)))
     }
 
+    #[inline]
     fn change_arriving(&self, change: impl FnOnce(&mut Arriving)) {
-        if self.flags.has(Flag::Arriving)
-            && let Some(arriving) = &mut self.outgoing.lock().aside().arriving
-        {
+        if self.flags.has(Flag::Arriving) {
+            self.change_arriving_now(change);
+        }
+    }
+
+    #[inline(never)]
+    fn change_arriving_now(&self, change: impl FnOnce(&mut Arriving)) {
+        if let Some(arriving) = &mut self.outgoing.lock().aside().arriving {
             change(arriving);
         }
     }

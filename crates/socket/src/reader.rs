@@ -74,8 +74,9 @@ pub enum NextPart<'a> {
 
 /// What the parser has stopped at.
 enum Step {
-    /// A message, or a part of one.
     Message,
+    /// A part of a message.
+    Part(Progress),
     Closed,
     Timeout,
     Signal,
@@ -119,8 +120,8 @@ impl Reader {
     /// no answers.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, End> {
         match self.step(Delivery::Whole, Until::NEVER)? {
-            Step::Message => Ok(Some(self.message().0)),
-            Step::Closed | Step::Timeout | Step::Signal => Ok(None),
+            Step::Message => Ok(self.last_message()),
+            _ => Ok(None),
         }
     }
 
@@ -138,7 +139,7 @@ impl Reader {
 
     fn next(&mut self, until: Until) -> Result<Next<'_>, End> {
         Ok(match self.step(Delivery::Whole, until)? {
-            Step::Message => Next::Message(self.message().0),
+            Step::Message | Step::Part(_) => Next::Message(self.last_message().expect("the step has found one")),
             Step::Closed => Next::Closed,
             Step::Timeout => Next::Timeout,
             Step::Signal => Next::Signal,
@@ -155,7 +156,7 @@ impl Reader {
             return Ok(None);
         }
         match self.step(Delivery::Whole, Until::NOTHING)? {
-            Step::Message => Ok(Some(self.message().0)),
+            Step::Message => Ok(self.last_message()),
             _ => Ok(None),
         }
     }
@@ -190,10 +191,8 @@ impl Reader {
 
     fn next_part_until(&mut self, until: Until) -> Result<NextPart<'_>, End> {
         Ok(match self.step(Delivery::Parts, until)? {
-            Step::Message => {
-                let (payload, progress) = self.message();
-                NextPart::Part(Part { payload, progress: progress.unwrap_or(Progress::Last) })
-            }
+            Step::Message => NextPart::Part(Part { payload: self.last_part(), progress: Progress::Last }),
+            Step::Part(progress) => NextPart::Part(Part { payload: self.last_part(), progress }),
             Step::Closed => NextPart::Closed,
             Step::Timeout => NextPart::Timeout,
             Step::Signal => NextPart::Signal,
@@ -269,21 +268,19 @@ impl Reader {
         }
     }
 
-    /// The message that the last step has stopped at; its progress, where it is a part of one.
-    fn message(&mut self) -> (Message<'_>, Option<Progress>) {
-        match self.lent() {
-            Some(Ahead::Message(message)) => return (message.lend(), None),
-            Some(Ahead::Part(message, progress)) => return (message.lend(), Some(*progress)),
-            _ => {}
+    /// The message, or the part of one, that the last step has stopped at.
+    fn last_part(&mut self) -> Message<'_> {
+        if let Some(Ahead::Message(message) | Ahead::Part(message, _)) = self.lent() {
+            return message.lend();
         }
         // SAFETY: a link has one reader, which is borrowed for as long as the event is.
         #[allow(unsafe_code)]
         let inbound = unsafe { self.link().inbound.lent() };
         match inbound.and_then(|inbound| inbound.receiver.event()) {
-            Some(Event::Text(text)) => (Message::Text(text), None),
-            Some(Event::Binary(bytes)) => (Message::Binary(bytes), None),
-            Some(Event::Part(message, progress)) => (message, Some(progress)),
-            _ => unreachable!("the step has found a message"),
+            Some(Event::Text(text)) => Message::Text(text),
+            Some(Event::Binary(bytes)) => Message::Binary(bytes),
+            Some(Event::Part(part, _)) => part,
+            _ => unreachable!("the step has found one"),
         }
     }
 
@@ -305,20 +302,14 @@ impl Reader {
             return if end.is_clean() { Ok(Step::Closed) } else { Err(end.clone()) };
         }
         loop {
-            let step = self.parse(delivery, until);
-            match step {
-                Ok(Step::Message) => {
-                    // What is left of a message that was begun in parts is not asked for any more.
-                    if delivery == Delivery::Whole && self.message().1.is_some() {
-                        continue;
-                    }
-                    return Ok(Step::Message);
-                }
-                Ok(step @ (Step::Timeout | Step::Signal)) => return Ok(step),
+            match self.parse(delivery, until) {
+                // What is left of a message that was begun in parts is not asked for any more.
+                Ok(Step::Part(_)) if delivery == Delivery::Whole => {}
                 Ok(Step::Closed) => {
                     self.wind_up(None);
                     return Ok(Step::Closed);
                 }
+                Ok(step) => return Ok(step),
                 Err(cause) => {
                     let end = self.wind_up(Some(cause));
                     // Somebody may have cut it when the closing handshake was complete.
@@ -361,8 +352,12 @@ impl Reader {
                 Some(Ahead::End(cause)) => return Err(cause),
                 Some(_) if reading == Reading::ForClose => continue,
                 Some(message) => {
+                    let step = match message {
+                        Ahead::Part(_, progress) => Step::Part(progress),
+                        _ => Step::Message,
+                    };
                     kept.get_or_insert_default().lent = Some(message);
-                    break Step::Message;
+                    break step;
                 }
                 None => {}
             }
@@ -391,17 +386,16 @@ impl Reader {
             let event = inbound.receiver.event().expect("advance() has returned true");
             link.react(&event);
             match event {
-                Event::Text(_) | Event::Binary(_) | Event::Part(..) if reading == Reading::ForClose => {}
-                Event::Text(_) | Event::Binary(_) | Event::Part(..) => break Step::Message,
+                Event::Part(..) if reading == Reading::ForClose => {}
+                Event::Part(_, progress) => break Step::Part(progress),
                 Event::Close(_) => return Ok(Step::Closed),
                 Event::Ping(_) => link.flush_full_cork(),
-                Event::Pong(_) => {}
+                Event::Text(_) | Event::Binary(_) | Event::Pong(_) => {}
             }
         };
+        let is_found = matches!(step, Step::Message | Step::Part(_));
         // The time for a message is counted while it is waited for.
-        let lent = kept.as_ref().and_then(|kept| kept.lent.as_ref());
-        let amid_part = inbound.receiver.is_amid_part() || matches!(lent, Some(Ahead::Part(_, Progress::More)));
-        if matches!(step, Step::Message) && !amid_part {
+        if matches!(step, Step::Message | Step::Part(Progress::Last)) {
             link.note_message_complete();
         } else {
             link.pause_message();
@@ -410,7 +404,7 @@ impl Reader {
         let is_more_there = inbound.receiver.has_frame() || !inbound.ahead.is_empty() || link.transport.has_input();
         // Nobody would let it go in a forked child, whose thread is another.
         let may_hold = || link.cork.holds_this_thread() || Attendant::get().is_here();
-        if matches!(step, Step::Message) && is_more_there && may_hold() {
+        if is_found && is_more_there && may_hold() {
             link.cork.put();
         } else if !until.nothing {
             link.cork.pull();
@@ -419,8 +413,8 @@ impl Reader {
             link.list_cork();
         }
         // Whoever takes messages by the batch answers them when there are no more.
-        if matches!(step, Step::Message) || !until.nothing {
-            let asked = if matches!(step, Step::Message) { this_thread() } else { 0 };
+        if is_found || !until.nothing {
+            let asked = if is_found { this_thread() } else { 0 };
             link.asked.store(asked, Ordering::Relaxed);
         }
         link.inbound.leave();
