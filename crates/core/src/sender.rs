@@ -15,15 +15,12 @@ pub trait MaskingKeys: Send {
 /// What is to be written waits in [`output`](Self::output); after a write, [`written`](Self::written) takes it out.
 /// A call that fails has put nothing there.
 pub struct Sender {
-    /// A client's source of masking keys.
-    masking: Option<Box<Masking>>,
+    /// `None`: as when there is nothing in it.
+    aside: Option<Box<Aside>>,
     /// Whole frames. Apart, because a sender that has nothing to write does without.
     output: Option<Box<Output>>,
     /// The driver has taken output, or could not write all of it: the peer may be slow.
     behind: bool,
-    /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3). Apart, because nearly no
-    /// connection has one at a time.
-    pong: Option<Box<Control>>,
     /// The type of the fragmented message that is being sent, and whether it is compressed.
     message: Option<(OpCode, bool)>,
     closed: bool,
@@ -43,25 +40,30 @@ struct Output {
     written: usize,
 }
 
-// Apart, because a server's senders, of which there are many, have none.
-struct Masking {
-    keys: Box<dyn MaskingKeys>,
+/// What a server's senders, of which there are many, have nearly none of at a time.
+#[derive(Default)]
+struct Aside {
+    /// A client's source of masking keys.
+    keys: Option<Box<dyn MaskingKeys>>,
+    /// The answer to the newest Ping, while we are behind: older ones need none (section 5.5.3).
+    pong: Option<Box<Control>>,
 }
 
 impl Sender {
     /// The sender of a server: its frames are not masked.
     pub fn server() -> Self {
-        Self { masking: None, output: None, behind: false, pong: None, message: None, closed: false }
+        Self { aside: None, output: None, behind: false, message: None, closed: false }
     }
 
     /// The sender of a client: every frame is masked with a key from `keys`.
     pub fn client(keys: Box<dyn MaskingKeys>) -> Self {
-        Self { masking: Some(Box::new(Masking { keys })), ..Self::server() }
+        Self { aside: Some(Box::new(Aside { keys: Some(keys), pong: None })), ..Self::server() }
     }
 
     /// Tells whether frames are sent without masking, so that a payload can be written from where it is.
+    #[inline]
     pub fn is_unmasked(&self) -> bool {
-        self.masking.is_none()
+        self.aside.as_ref().is_none_or(|aside| aside.keys.is_none())
     }
 
     /// Sends a whole message in one frame: a [`Message`](crate::Message), or what a compressor has made of one.
@@ -147,8 +149,8 @@ impl Sender {
         }
         match event {
             // One that waits already would come behind this one's.
-            Event::Ping(payload) if self.behind || self.pong.is_some() => {
-                self.pong = Control::new(payload).map(Box::new)
+            Event::Ping(payload) if self.behind || self.postponed_pong().is_some() => {
+                self.aside.get_or_insert_default().pong = Control::new(payload).map(Box::new)
             }
             Event::Ping(payload) => {
                 // Where no masking key can be had, nothing is sent.
@@ -190,7 +192,7 @@ impl Sender {
 
     /// Bytes that wait to be written.
     pub fn queued(&self) -> usize {
-        self.waiting() + self.pong.as_ref().map_or(0, |pong| Header::MAX_LEN + pong.length)
+        self.waiting() + self.postponed_pong().map_or(0, |pong| Header::MAX_LEN + pong.length)
     }
 
     /// Bytes that wait to be written, without the Pong that waits behind them.
@@ -251,6 +253,11 @@ impl Sender {
         drop(self.reclaim());
     }
 
+    /// The Pong that waits.
+    fn postponed_pong(&self) -> Option<&Control> {
+        self.aside.as_ref()?.pong.as_deref()
+    }
+
     fn is_empty(&self) -> bool {
         self.output.as_ref().is_none_or(|output| output.bytes.is_empty())
     }
@@ -297,7 +304,8 @@ impl Sender {
     }
 
     fn flush_pong(&mut self) -> Result<(), SendError> {
-        let Some(pong) = self.pong.take() else { return Ok(()) };
+        let Some(pong) = self.aside.as_mut().and_then(|aside| aside.pong.take()) else { return Ok(()) };
+        self.aside.take_if(|aside| aside.keys.is_none());
         self.frame(OpCode::Pong, false, Progress::Last, &pong.payload[..pong.length])
     }
 
@@ -308,7 +316,7 @@ impl Sender {
         // It marks the message, and stands on its first frame only (RFC 7692, section 6.1).
         let rsv1 = compressed && opcode != OpCode::Continuation;
         let header = Header { fin, rsv1, opcode, mask: None, length: payload.len() as u64 };
-        if self.masking.is_some() {
+        if !self.is_unmasked() {
             return self.masked_frame(header, payload);
         }
         let output = self.end(Header::MAX_LEN + payload.len());
@@ -318,8 +326,8 @@ impl Sender {
     }
 
     fn masked_frame(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
-        let masking = self.masking.as_mut().expect("it was looked for");
-        let key = masking.keys.next_key().ok_or(SendError::NoMaskingKey)?;
+        let keys = self.aside.as_mut().and_then(|aside| aside.keys.as_mut()).expect("it was looked for");
+        let key = keys.next_key().ok_or(SendError::NoMaskingKey)?;
         let output = self.end(Header::MAX_LEN + payload.len());
         Header { mask: Some(key), ..header }.encode(output);
         mask::append(output, payload, key);
