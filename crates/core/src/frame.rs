@@ -174,23 +174,38 @@ impl Header {
         (length <= MAX_SHORT).then_some(2 + key + usize::from(length))
     }
 
+    /// The header without a masking key, where the length is at most 125.
+    #[inline(always)]
+    pub(crate) fn short(&self) -> [u8; 2] {
+        debug_assert!(self.length <= u64::from(MAX_SHORT));
+        [self.first(), self.second(self.length as u8)]
+    }
+
     /// Appends the header to `output`, with the shortest form of the length.
     #[inline(always)]
     pub fn encode(&self, output: &mut Vec<u8>) {
-        let first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 };
-        let mask = if self.mask.is_some() { MASK } else { 0 };
         if self.length <= u64::from(MAX_SHORT) {
-            output.extend_from_slice(&[first, mask | self.length as u8]);
+            output.extend_from_slice(&self.short());
         } else if let Ok(length) = u16::try_from(self.length) {
             let [high, low] = length.to_be_bytes();
-            output.extend_from_slice(&[first, mask | LENGTH_16, high, low]);
+            output.extend_from_slice(&[self.first(), self.second(LENGTH_16), high, low]);
         } else {
-            output.extend_from_slice(&[first, mask | LENGTH_64]);
+            output.extend_from_slice(&[self.first(), self.second(LENGTH_64)]);
             output.extend_from_slice(&self.length.to_be_bytes());
         }
         if let Some(key) = self.mask {
             output.extend_from_slice(&key);
         }
+    }
+
+    #[inline(always)]
+    fn first(&self) -> u8 {
+        self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 }
+    }
+
+    #[inline(always)]
+    fn second(&self, length: u8) -> u8 {
+        length | if self.mask.is_some() { MASK } else { 0 }
     }
 }
 

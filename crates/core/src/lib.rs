@@ -50,6 +50,7 @@ pub mod mask;
 mod received;
 mod receiver;
 mod sender;
+mod short;
 pub mod utf8;
 
 pub use close::{Close, CloseCode};

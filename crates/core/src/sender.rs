@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::short::{self, SHORT};
 use crate::{Close, Data, Error, Event, Header, OpCode, Progress, SendError, mask};
 
 /// A source of masking keys, which a client needs (RFC 6455, section 5.3): unpredictable, a fresh one for every frame.
@@ -318,6 +319,10 @@ impl Sender {
         let header = Header { fin, rsv1, opcode, mask: None, length: payload.len() as u64 };
         if !self.is_unmasked() {
             return self.masked_frame(header, payload);
+        }
+        if payload.len() <= SHORT {
+            short::append(&mut self.output.get_or_insert_default().bytes, header.short(), payload);
+            return Ok(());
         }
         let output = self.end(Header::MAX_LEN + payload.len());
         header.encode(output);

@@ -38,6 +38,22 @@ fn a_length_takes_the_shortest_form() {
 }
 
 #[test]
+fn messages_of_every_short_length_leave_whole_and_in_order() {
+    let mut sender = Sender::server();
+    let mut expected = Vec::new();
+    // Growing, and then where there is room.
+    for length in (0..=300).chain(0..=300) {
+        let payload: Vec<u8> = (0..length).map(|index| (index * 31 + length) as u8).collect();
+        sender.send(Binary(&payload)).expect("open");
+        expected.extend(frame(0x82, &payload, None));
+        if length == 300 {
+            assert!(written(&mut sender) == expected);
+            expected.clear();
+        }
+    }
+}
+
+#[test]
 fn a_message_has_its_opcode_and_its_bytes() {
     let mut sender = Sender::server();
     sender.send(Text("Hello")).expect("open");
