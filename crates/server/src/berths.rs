@@ -1,6 +1,7 @@
 //! The connections of an event loop, by keys of which none names another connection later.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use log::Level;
@@ -17,11 +18,12 @@ pub(crate) struct Berths<S> {
     free: Vec<usize>,
 }
 
+// No larger than a connection with a small state: there is one for each, however idle.
 #[derive(Debug)]
-struct Berth<S> {
-    /// Raised each time the berth is left: the second half of a key. So an event of a connection that has ended finds nothing.
-    generation: u32,
-    resident: Option<Resident<S>>,
+enum Berth<S> {
+    /// The next connection has this generation.
+    Free(u32),
+    Taken(Resident<S>),
 }
 
 /// A connection of an event loop.
@@ -33,6 +35,8 @@ pub(crate) struct Resident<S> {
     /// It is among those that the loop reads again in any case.
     pub(crate) is_unfinished: bool,
     watched: Watched,
+    /// Raised each time the berth is left: the second half of a key. So an event of a connection that has ended finds nothing.
+    generation: u32,
 }
 
 /// What a socket is watched for.
@@ -70,14 +74,15 @@ impl<S> Berths<S> {
         state: S,
     ) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.berths.push(Berth { generation: 0, resident: None });
+            self.berths.push(Berth::Free(0));
             self.berths.len() - 1
         });
         let berth = &mut self.berths[index];
-        let key = (berth.generation as usize) << 32 | index;
+        let generation = berth.generation();
+        let key = (generation as usize) << 32 | index;
         let (reader, _) = connection.split();
         let driven = Some(drive(journal, home, key, reader));
-        berth.resident = Some(Resident { driven, state, is_unfinished: false, watched: Watched::Input });
+        *berth = Berth::Taken(Resident { driven, state, is_unfinished: false, watched: Watched::Input, generation });
         claim.keep();
         key
     }
@@ -109,7 +114,10 @@ impl<S> Berths<S> {
 
     /// The connection that has this key; `None`: it has ended.
     pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut Resident<S>> {
-        self.berth(key)?.resident.as_mut()
+        match self.berths.get_mut(key & INDEX)? {
+            Berth::Taken(resident) if resident.generation as usize == key >> 32 => Some(resident),
+            _ => None,
+        }
     }
 
     /// Tells whether a connection is among those that are read again in any case.
@@ -127,17 +135,21 @@ impl<S> Berths<S> {
     }
 
     pub(crate) fn get(&self, key: usize) -> Option<&Resident<S>> {
-        let berth = self.berths.get(key & INDEX)?;
-        if berth.generation as usize == key >> 32 { berth.resident.as_ref() } else { None }
+        match self.berths.get(key & INDEX)? {
+            Berth::Taken(resident) if resident.generation as usize == key >> 32 => Some(resident),
+            _ => None,
+        }
     }
 
     /// Lets a connection go, unless a thread has it: that gives it back.
     pub(crate) fn remove(&mut self, home: &Home, key: usize) -> Option<(Driven, S)> {
-        let berth = self.berth(key)?;
-        let driven = berth.resident.as_mut()?.driven.take()?;
-        let state = berth.resident.take()?.state;
+        let driven = self.get_mut(key)?.driven.take()?;
+        let berth = &mut self.berths[key & INDEX];
         // So no key is `usize::MAX`, which the poller keeps for itself.
-        berth.generation = berth.generation.wrapping_add(1) & (u32::MAX >> 1);
+        let next = Berth::Free(berth.generation().wrapping_add(1) & (u32::MAX >> 1));
+        let Berth::Taken(Resident { state, .. }) = mem::replace(berth, next) else {
+            unreachable!("it was found there")
+        };
         self.free.push(key & INDEX);
         home.give_up_claim();
         if let Some(socket) = driven.descriptor() {
@@ -145,9 +157,15 @@ impl<S> Berths<S> {
         }
         Some((driven, state))
     }
+}
 
-    fn berth(&mut self, key: usize) -> Option<&mut Berth<S>> {
-        self.berths.get_mut(key & INDEX).filter(|berth| berth.generation as usize == key >> 32)
+impl<S> Berth<S> {
+    /// That of who is there, or comes next.
+    fn generation(&self) -> u32 {
+        match self {
+            Self::Free(generation) => *generation,
+            Self::Taken(resident) => resident.generation,
+        }
     }
 }
 
@@ -247,7 +265,7 @@ mod tests {
             let connection = Connection::new(socket, Role::Server, b"", Options::default()).expect("a connection");
             peers.push(theirs);
             if let Some(berth) = berths.berths.first_mut() {
-                berth.generation = generation;
+                *berth = Berth::Free(generation);
             }
             let key = berths.take(&Journal::new(), &home, Claim::new(&home), connection, generation);
             assert_eq!(berths.get_mut(key).map(|resident| resident.state), Some(generation));
@@ -258,7 +276,7 @@ mod tests {
             assert!(berths.remove(&home, key).is_some() && berths.is_empty());
             // Whoever comes next has another key.
             assert!(berths.get_mut(key).is_none() && berths.remove(&home, key).is_none());
-            assert!(berths.berths[0].generation != generation);
+            assert!(berths.berths[0].generation() != generation);
             keys.push(key);
         }
         assert_eq!((berths.berths.len(), home.load.load(std::sync::atomic::Ordering::Relaxed)), (1, 0));
