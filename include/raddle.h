@@ -3056,13 +3056,25 @@ raddle_status_t raddle_server_tls_replace(raddle_server_tls_t *tls,
 // server listens with it. From any thread.
 raddle_status_t raddle_server_tls_reload(raddle_server_tls_t *tls);
 
+// Sets the topics that a connection may have subscribed to at a time, for programs that subscribe at a client's wish: for one more,
+// raddle_server_subscribe returns RADDLE_ERR_LIMIT. One whose name has more than 256 bytes counts as several, one for every 256.
+// Default: 1,024.
+//
+// - `config`: the settings
+// - `count`: any number; SIZE_MAX for no limit
+//
+// Returns as raddle_server_config_engine. One thread at a time.
+raddle_status_t raddle_server_config_max_topics(raddle_server_config_t *config,
+                                                size_t count);
+
 // Has a connection get what is published to a topic, until it ends.
 //
 // - `server`: the server
 // - `conn`: a connection of it
 // - `topic`: any text that is not empty
 //
-// Returns RADDLE_OK, where it does already as well; RADDLE_ERR_CLOSED where it has ended. From any thread.
+// Returns RADDLE_OK, where it does already as well; RADDLE_ERR_CLOSED where it has ended; RADDLE_ERR_LIMIT where it has as many
+// topics as raddle_server_config_max_topics allows: it keeps those. From any thread.
 raddle_status_t raddle_server_subscribe(raddle_server_t *server,
                                         raddle_conn_t conn,
                                         const char *topic);

@@ -138,7 +138,7 @@ impl Handler for Room {
         let online = self.online(&state);
         // Behind this comes whatever is said from now on.
         let sent = state.welcome(connection, &name, &online);
-        self.server.subscribe(connection, ROOM);
+        self.server.subscribe(connection, ROOM).expect("it is in no other room");
         let join = json!({ "type": "join", "name": name, "online": online }).to_string();
         self.server.publish(ROOM, &join);
         if let Err(error) = sent {

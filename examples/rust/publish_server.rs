@@ -32,7 +32,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let everybody = server.clone();
     match engine {
         Engine::Threads => server.start(move |mut reader, writer| {
-            everybody.subscribe(&writer, ALL);
+            everybody.subscribe(&writer, ALL)?;
             while let Some(message) = reader.next_message()? {
                 everybody.publish(ALL, message);
             }
@@ -51,7 +51,7 @@ impl Handler for Publishing {
     type State = ();
 
     fn on_open(&self, connection: &Writer) -> Result<(), HandlerError> {
-        self.server.subscribe(connection, ALL);
+        self.server.subscribe(connection, ALL)?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ pub fn serve(engine: &str, subscribers: usize) -> Result<(), Box<dyn Error>> {
     let topics = server.clone();
     match engine {
         "threads" => server.start(move |mut reader, writer| {
-            topics.subscribe(&writer, ALL);
+            topics.subscribe(&writer, ALL)?;
             while let Some(message) = reader.next_message()? {
                 writer.send(message)?;
             }
@@ -52,7 +52,7 @@ impl Handler for Echoing {
     type State = ();
 
     fn on_open(&self, connection: &Writer) -> Result<(), HandlerError> {
-        self.server.subscribe(connection, ALL);
+        self.server.subscribe(connection, ALL)?;
         Ok(())
     }
 

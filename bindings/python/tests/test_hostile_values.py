@@ -124,6 +124,7 @@ class Values(unittest.TestCase):
                     ("open_timeout", [0, -1, NAN, "1"]), ("close_timeout", [0, NAN]), ("origins", [3, "https://x"]),
                     ("when_full", [None, "wait", 3, []]), ("message_timeout", [0, NAN, "1"]), ("write_timeout", [0, NAN]),
                     ("min_rate", [0, None, 1.5, True]), ("max_buffered", [0, 65535, 1.5, True]),
+                    ("max_topics", [-1, 1.5, "1", True]),
                     ("subprotocols", ["chat", [3]]), ("compression", ["gzip", 3]), ("ssl", [3]), ("nonsense", [1]),
                 )
             ),

@@ -108,6 +108,25 @@ class Memory(unittest.TestCase):
                     closing.join()
 
 
+class Topics(unittest.TestCase):
+    def test_of_a_connection_are_as_many_as_the_settings_say(self) -> None:
+        for bound, count in ((2, 2), (0, 0), (None, 2000)):
+            with self.subTest(bound), fast.Server("127.0.0.1", 0, max_topics=bound) as server, Plain(server.address):
+                ((connection, _),) = server.poll(LIMIT)
+                for number in range(count):
+                    connection.subscribe(str(number))
+                if bound is None:
+                    continue
+                with self.assertRaisesRegex(ValueError, "as many topics as it may"):
+                    connection.subscribe("one more")
+                self.assertEqual(server.subscribers("one more"), 0)
+                for number in range(count):
+                    connection.subscribe(str(number))
+                    connection.unsubscribe(str(number))
+                    connection.subscribe("another")
+                    connection.unsubscribe("another")
+
+
 class WhoDoesNotKeepUp(unittest.TestCase):
     def test_does_without_what_is_broadcast_and_that_is_counted(self) -> None:
         with fast.Server("127.0.0.1", 0, outgoing_limit=100_000, compression=None) as server, Plain(server.address) as slow:

@@ -37,7 +37,7 @@ pub use raddle_core::handshake::{HeadLimits, ResponseError};
 pub use raddle_server::{
     Acceptance, AddressSource, Backplane, Builder, ConnectionId, DecisionError, Delivered, Event, EventLoop, Handler,
     HandlerError, Hosts, IdentityPolicy, Metrics, Origins, Phase, Refusal, Request, Response, Running, Server,
-    Snapshot, Surplus, TrustedProxy, TrustedProxyError, Waker,
+    Snapshot, Surplus, TooManyTopics, TrustedProxy, TrustedProxyError, Waker,
 };
 #[cfg(all(feature = "server", feature = "tls"))]
 pub use raddle_server::{ClientCertificate, ClientCertificates, ServerTls, ServerTlsBuilder};

@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) stack_size: Option<usize>,
     pub(crate) workers: usize,
     pub(crate) max_buffered: usize,
+    pub(crate) max_topics: usize,
     pub(crate) requests_as_events: bool,
 }
 
@@ -80,6 +81,7 @@ impl Builder {
                 stack_size: None,
                 workers: thread::available_parallelism().map_or(1, usize::from),
                 max_buffered: 512 << 20,
+                max_topics: 1024,
                 requests_as_events: false,
             },
         }
@@ -244,6 +246,14 @@ impl Builder {
     /// A budget of [`options`](Self::options), which several servers may share, goes before it.
     pub fn max_buffered(mut self, bytes: usize) -> Self {
         self.settings.max_buffered = bytes;
+        self
+    }
+
+    /// The topics that a connection may have subscribed to at a time, for programs that subscribe at a client's wish:
+    /// [`Server::subscribe`] is an error for one more. One whose name has more than 256 bytes counts as several, one for every 256.
+    /// Default: 1,024.
+    pub fn max_topics(mut self, count: usize) -> Self {
+        self.settings.max_topics = count;
         self
     }
 

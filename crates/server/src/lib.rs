@@ -71,4 +71,4 @@ pub use server::{Running, Server};
 pub use threads::HandlerError;
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificates, ServerTls, ServerTlsBuilder};
-pub use topics::{Backplane, Delivered};
+pub use topics::{Backplane, Delivered, TooManyTopics};

@@ -25,7 +25,7 @@ use crate::registry::{ConnectionId, Place, Snapshot};
 use crate::request::Request;
 use crate::shared::{Arrival, Books, Service, Shared};
 use crate::threads::{self, HandlerError};
-use crate::topics::{self, Delivered};
+use crate::topics::{self, Delivered, TooManyTopics};
 
 /// A WebSocket server. Clones are handles of the same server, for any thread; dropping them does not stop it.
 ///
@@ -248,16 +248,16 @@ impl Server {
     }
 
     /// Has a connection of this server get what is published to `topic`, until it ends. `false`: it does already, or it has
-    /// ended.
-    pub fn subscribe(&self, connection: &Writer, topic: &str) -> bool {
+    /// ended. An error where it has as many topics as [`Builder::max_topics`] allows: nothing is changed then.
+    pub fn subscribe(&self, connection: &Writer, topic: &str) -> Result<bool, TooManyTopics> {
         let topics = &self.shared.books.topics;
-        let is_new = topics.subscribe(connection, topic);
+        let is_new = topics.subscribe(connection, topic, self.shared.settings.max_topics)?;
         if connection.state() == State::Closed {
             // Its end may have come first.
             topics.leave(ConnectionId::of(connection.info()));
-            return false;
+            return Ok(false);
         }
-        is_new
+        Ok(is_new)
     }
 
     /// Ends a subscription. `false`: there was none.

@@ -55,6 +55,18 @@ impl Delivered {
     }
 }
 
+/// A connection has subscribed to as much as [`Builder::max_topics`](crate::Builder::max_topics) allows, and stays subscribed to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyTopics;
+
+impl fmt::Display for TooManyTopics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection has as many topics as it may have")
+    }
+}
+
+impl std::error::Error for TooManyTopics {}
+
 /// What these connections have agreed on, once for each size of window.
 pub(crate) fn agreements(writers: &[Writer]) -> Vec<Deflate> {
     let mut agreements: Vec<Deflate> = writers.iter().filter_map(|writer| writer.info().deflate).collect();
@@ -73,7 +85,14 @@ pub(crate) struct Topics {
 struct Index {
     topics: HashMap<Arc<str>, Arc<Topic>>,
     /// Of the connections that have subscribed to any.
-    of_connection: HashMap<ConnectionId, Vec<Arc<str>>>,
+    of_connection: HashMap<ConnectionId, Subscriptions>,
+}
+
+#[derive(Debug, Default)]
+struct Subscriptions {
+    names: Vec<Arc<str>>,
+    /// What they count together.
+    weight: usize,
 }
 
 /// Those who get what is published to a topic.
@@ -103,27 +122,35 @@ struct Subscriber {
 }
 
 impl Topics {
-    /// `false`: it has subscribed already.
-    pub(crate) fn subscribe(&self, connection: &Writer, name: &str) -> bool {
+    /// `false`: it has subscribed already. An error where the connection's topics would count more than `max`.
+    pub(crate) fn subscribe(&self, connection: &Writer, name: &str, max: usize) -> Result<bool, TooManyTopics> {
         let id = ConnectionId::of(connection.info());
         let index = &mut *self.index.lock();
-        let name: Arc<str> = match index.topics.get_key_value(name) {
-            Some((_, topic)) if topic.subscribers.lock().places.contains_key(&id) => return false,
-            Some((known, _)) => Arc::clone(known),
-            None => name.into(),
-        };
-        index.of_connection.entry(id).or_default().push(Arc::clone(&name));
+        let known = index.topics.get_key_value(name);
+        if known.is_some_and(|(_, topic)| topic.subscribers.lock().places.contains_key(&id)) {
+            return Ok(false);
+        }
+        let before = index.of_connection.get(&id).map_or(0, |subscriptions| subscriptions.weight);
+        let weight = before + weight(name);
+        if weight > max {
+            return Err(TooManyTopics);
+        }
+        let name: Arc<str> = known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
+        let subscriptions = index.of_connection.entry(id).or_default();
+        subscriptions.names.push(Arc::clone(&name));
+        subscriptions.weight = weight;
         let topic = index.topics.entry(name).or_default();
         topic.subscribers.lock().enter(id, connection);
-        true
+        Ok(true)
     }
 
     /// `false`: it has not subscribed.
     pub(crate) fn unsubscribe(&self, id: ConnectionId, name: &str) -> bool {
         let index = &mut *self.index.lock();
-        let Some(names) = index.of_connection.get_mut(&id) else { return false };
+        let Some(Subscriptions { names, weight: all }) = index.of_connection.get_mut(&id) else { return false };
         let Some(place) = names.iter().position(|known| **known == *name) else { return false };
         names.swap_remove(place);
+        *all -= weight(name);
         if names.is_empty() {
             index.of_connection.remove(&id);
         }
@@ -134,14 +161,14 @@ impl Topics {
     /// Takes a connection that has ended out of all topics.
     pub(crate) fn leave(&self, id: ConnectionId) {
         let index = &mut *self.index.lock();
-        for name in index.of_connection.remove(&id).into_iter().flatten() {
+        for name in index.of_connection.remove(&id).unwrap_or_default().names {
             index.remove(id, &name);
         }
     }
 
     /// The topics that a connection has subscribed to.
     pub(crate) fn of(&self, id: ConnectionId) -> Vec<Arc<str>> {
-        self.index.lock().of_connection.get(&id).cloned().unwrap_or_default()
+        self.index.lock().of_connection.get(&id).map_or_else(Vec::new, |subscriptions| subscriptions.names.clone())
     }
 
     /// The number of subscribers of a topic.
@@ -170,6 +197,11 @@ impl Topics {
     fn find(&self, name: &str) -> Option<Arc<Topic>> {
         self.index.lock().topics.get(name).cloned()
     }
+}
+
+/// What a topic counts among those of a connection: as a peer may choose its name, a long one counts as several.
+fn weight(name: &str) -> usize {
+    name.len().div_ceil(NAME).max(1)
 }
 
 impl Index {
@@ -219,6 +251,9 @@ impl fmt::Debug for Topic {
     }
 }
 
+/// The bytes of a name that counts as one topic.
+const NAME: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;
@@ -238,7 +273,7 @@ mod tests {
         let writers: Vec<Writer> = (1..=20).map(open).collect();
         let topics = Topics::default();
         for writer in &writers {
-            assert!(topics.subscribe(writer, "topic") && !topics.subscribe(writer, "topic"));
+            assert_eq!(["topic"; 2].map(|name| topics.subscribe(writer, name, 1)), [Ok(true), Ok(false)]);
         }
         let mut left = 20;
         // The last, the first, one amid them, and so on; nobody twice.

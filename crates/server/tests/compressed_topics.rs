@@ -49,7 +49,7 @@ fn members(server: &Server) -> Vec<Inflating> {
         let known = || server.connections().into_iter().find(|known| known.peer == Some(address));
         eventually("it is open", || known().is_some_and(|known| server.connection(known.id).is_some()));
         let writer = server.connection(known().expect("known").id).expect("open");
-        assert!(server.subscribe(&writer, "all"));
+        assert_eq!(server.subscribe(&writer, "all"), Ok(true));
         let agreed = agreement.deflate;
         assert_eq!(agreed.is_some(), deflate.is_some());
         let bits = agreed.map_or(15, |agreed| agreed.window_bits(Role::Server));

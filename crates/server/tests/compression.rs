@@ -105,7 +105,7 @@ fn publications_pass_between_compressed_messages() {
         let server = compressing(engine, Some(Deflate::default()));
         let mut client = connect_offering(&server, Some(Deflate::default()));
         let writer = server.connection(server.connections()[0].id).expect("open");
-        assert!(server.subscribe(&writer, "all"));
+        assert_eq!(server.subscribe(&writer, "all"), Ok(true));
         for index in 0..50 {
             assert_echoed(&mut client, &json(index));
             assert_echoed(&mut client, &format!("all:{}", json(index)));

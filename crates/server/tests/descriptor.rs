@@ -70,7 +70,7 @@ fn whatever_there_is_one_at_a_time_wakes_who_waits() {
     let client = beside(&server, move |server| {
         let mut client = connect(server);
         let writer = only_writer(server);
-        assert!(server.subscribe(&writer, "all"));
+        assert_eq!(server.subscribe(&writer, "all"), Ok(true));
         for round in 0..rounds {
             let text = text(&format!("message {round}"));
             let payload = std::str::from_utf8(&text.payload).expect("text");

@@ -501,7 +501,7 @@ fn what_an_event_loop_leaves_behind_is_answered_and_ends() {
             assert_eq!(writer.state(), State::Open, "somebody has it");
             client.send(ping(b"still there?"));
             assert_eq!(client.frame(), pong(b"still there?"));
-            assert!(server.subscribe(&writer, "topic"));
+            assert_eq!(server.subscribe(&writer, "topic"), Ok(true));
             server.publish("topic", "news");
             assert_eq!(client.frame(), text("news"));
             if by == "a Close" {

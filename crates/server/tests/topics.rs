@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
-use raddle_server::{Backplane, ConnectionId, Message, Server, WhenFull, Writer};
+use raddle_server::{Backplane, ConnectionId, Message, Server, TooManyTopics, WhenFull, Writer};
 
 /// A client that the server is known to have, and the server's handle of it.
 fn member(server: &Server) -> (Client, Writer) {
@@ -40,9 +40,9 @@ fn subscribers_get_what_is_published_and_nobody_else_does() {
     for engine in ENGINES {
         let server = publishing(engine, |builder| builder);
         let [(mut one, one_writer), (mut two, two_writer), (mut none, _)] = [(); 3].map(|()| member(&server));
-        assert!(server.subscribe(&one_writer, "news") && server.subscribe(&two_writer, "news"));
-        assert!(!server.subscribe(&one_writer, "news"), "it has subscribed already");
-        assert!(server.subscribe(&two_writer, "weather"));
+        assert_eq!([server.subscribe(&one_writer, "news"), server.subscribe(&two_writer, "news")], [Ok(true); 2]);
+        assert_eq!(server.subscribe(&one_writer, "news"), Ok(false), "it has subscribed already");
+        assert_eq!(server.subscribe(&two_writer, "weather"), Ok(true));
         assert_eq!(server.subscribers("news"), 2);
         server.publish("news", "to both");
         server.publish_except("news", b"to one", ConnectionId::of(two_writer.info()));
@@ -66,7 +66,7 @@ fn sends_and_publications_of_one_thread_keep_their_order() {
     for engine in ENGINES {
         let server = publishing(engine, |builder| builder);
         let (mut client, writer) = member(&server);
-        server.subscribe(&writer, "all");
+        server.subscribe(&writer, "all").expect("it has none");
         for number in 0..500 {
             writer.send(&format!("sent {number}")).expect("open");
             server.publish("all", &format!("published {number}"));
@@ -94,7 +94,7 @@ fn all_subscribers_get_the_messages_of_many_threads_in_the_same_order() {
         let server = publishing(engine, |builder| builder);
         let mut members: Vec<_> = (0..5).map(|_| member(&server)).collect();
         for (_, writer) in &members {
-            assert!(server.subscribe(writer, "all"));
+            assert_eq!(server.subscribe(writer, "all"), Ok(true));
         }
         let publishers: Vec<_> = (0..4)
             .map(|publisher| {
@@ -130,7 +130,7 @@ fn a_subscriber_that_does_not_keep_up_goes_without_or_goes() {
             });
             let (_never_reads, stuck) = member(&server);
             let (mut reads, writer) = member(&server);
-            assert!(server.subscribe(&stuck, "all") && server.subscribe(&writer, "all"));
+            assert_eq!([server.subscribe(&stuck, "all"), server.subscribe(&writer, "all")], [Ok(true); 2]);
             let payload = vec![b'x'; 16 * 1024];
             let mut published = 0;
             let is_seen = || match when_full {
@@ -157,14 +157,50 @@ fn a_connection_that_ends_has_no_subscriptions() {
         let server = publishing(engine, |builder| builder);
         let (client, writer) = member(&server);
         let id = ConnectionId::of(writer.info());
-        assert!(server.subscribe(&writer, "one") && server.subscribe(&writer, "two"));
+        assert_eq!([server.subscribe(&writer, "one"), server.subscribe(&writer, "two")], [Ok(true); 2]);
         assert_eq!(server.topics_of(id).len(), 2);
         say_goodbye(client);
         eventually("it has left", || server.connections().is_empty());
         assert_eq!((server.topics_of(id).len(), server.subscribers("one"), server.subscribers("two")), (0, 0, 0));
-        assert!(!server.subscribe(&writer, "one"), "it has ended");
+        assert_eq!(server.subscribe(&writer, "one"), Ok(false), "it has ended");
         assert_eq!(server.subscribers("one"), 0);
         server.publish("one", "to nobody");
+        finish(&server);
+    }
+}
+
+#[test]
+fn a_connection_has_as_many_topics_as_it_may_and_a_long_name_counts_as_several() {
+    // Hostile input 379.
+    const FULL: Result<bool, TooManyTopics> = Err(TooManyTopics);
+    let server = publishing(Engine::Pool, |builder| builder.max_topics(3));
+    let [(mut client, one), (_other, two)] = [(); 2].map(|()| member(&server));
+    let id = ConnectionId::of(one.info());
+    let all = |names: &[&str]| names.iter().map(|name| server.subscribe(&one, name)).collect::<Vec<_>>();
+    assert_eq!(all(&["a", "b", "c", "d", "c"]), [Ok(true), Ok(true), Ok(true), FULL, Ok(false)]);
+    assert_eq!((server.topics_of(id).len(), server.subscribers("d")), (3, 0));
+    assert_eq!(server.subscribe(&two, "d"), Ok(true), "each has its own");
+    server.publish("d", "not subscribed");
+    server.publish("c", "subscribed");
+    assert_eq!(client.frame(), text("subscribed"));
+    assert!(server.unsubscribe(&one, "b"));
+    assert_eq!(all(&["d", "b"]), [Ok(true), FULL]);
+    assert!(["a", "c", "d"].iter().all(|name| server.unsubscribe(&one, name)));
+    let long = |bytes: usize| "x".repeat(bytes);
+    assert_eq!(all(&[&long(769), &long(768), "a"]), [FULL, Ok(true), FULL]);
+    assert!(server.unsubscribe(&one, &long(768)));
+    assert_eq!(all(&["", &long(257), "a"]), [Ok(true), Ok(true), FULL]);
+    finish(&server);
+
+    for (set, count) in [(Some(0), 0), (None, 1024), (Some(usize::MAX), 3000)] {
+        let server = publishing(Engine::Threads, |builder| match set {
+            Some(count) => builder.max_topics(count),
+            None => builder,
+        });
+        let (_client, writer) = member(&server);
+        let subscribe = |number: usize| server.subscribe(&writer, &number.to_string());
+        assert!((0..count).all(|number| subscribe(number) == Ok(true)));
+        assert_eq!(subscribe(count), if set == Some(usize::MAX) { Ok(true) } else { FULL });
         finish(&server);
     }
 }
@@ -174,7 +210,7 @@ fn a_publication_waits_for_the_end_of_a_message_in_fragments() {
     for engine in ENGINES {
         let server = publishing(engine, |builder| builder);
         let (mut client, writer) = member(&server);
-        server.subscribe(&writer, "all");
+        server.subscribe(&writer, "all").expect("it has none");
         let mut message = writer.begin();
         message.send("one, ").expect("open");
         server.publish("all", "published");
@@ -208,7 +244,7 @@ fn a_backplane_carries_what_is_published() {
     let carried = Echo::default();
     let server = publishing(Engine::Pool, |builder| builder.backplane(carried.clone()));
     let (mut client, writer) = member(&server);
-    server.subscribe(&writer, "all");
+    server.subscribe(&writer, "all").expect("it has none");
     server.publish("all", "once");
     assert_eq!([client.frame(), client.frame()], [text("once"), text("once")]);
     assert_eq!(*carried.0.lock(), ["all"]);

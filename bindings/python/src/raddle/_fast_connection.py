@@ -103,7 +103,8 @@ class Connection:
         """Has it get what is published to a topic, until it ends.
 
         :raises ConnectionClosed: the connection has ended
-        :raises ValueError: the topic is empty, or has a NUL in it
+        :raises ValueError: the topic is empty, or has a NUL in it; or the connection has as many topics as ``max_topics`` of the
+            server allows, and keeps those
         """
         self._check(abi.raddle_server_subscribe(self._server.handle, self._id(), text_in(topic, "topic")))
 

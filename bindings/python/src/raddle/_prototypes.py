@@ -222,6 +222,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "raddle_server_config_connection_rate_per_ip": (STATUS, POINTER, U32, U64),
     "raddle_server_config_max_handshakes": (STATUS, POINTER, SIZE),
     "raddle_server_config_max_buffered": (STATUS, POINTER, SIZE),
+    "raddle_server_config_max_topics": (STATUS, POINTER, SIZE),
     "raddle_server_config_identity_policy": (STATUS, POINTER, SIZE, U32),
     "raddle_server_config_trust_proxy": (STATUS, POINTER, U32, TEXT),
     "raddle_server_config_keep_headers": (STATUS, POINTER, U32),

@@ -42,6 +42,7 @@ def server_config(
     max_size: int | tuple[int | None, int | None] | None = MEBIBYTE,
     max_fragments: int | None = None,
     max_buffered: int | None = 512 * MEBIBYTE,
+    max_topics: int | None = 1024,
     max_connections: int | None = None,
     max_connections_per_ip: int | None = None,
 ) -> Handle:
@@ -86,6 +87,8 @@ def server_config(
     _sizes("raddle_server_config", at, max_size, max_fragments)
     buffered = c.NO_LIMIT if max_buffered is None else _check.integer(max_buffered, "max_buffered", 65536)
     check(abi.raddle_server_config_max_buffered(at, buffered))
+    topics = c.NO_LIMIT if max_topics is None else _check.integer(max_topics, "max_topics")
+    check(abi.raddle_server_config_max_topics(at, topics))
     if max_connections is not None:
         count = _check.integer(max_connections, "max_connections", 1)
         check(abi.raddle_server_config_max_connections(at, count))

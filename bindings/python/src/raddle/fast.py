@@ -76,7 +76,8 @@ class Server:
         ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout``, ``message_timeout``, which is 60 here,
         ``write_timeout``, ``min_rate``, ``max_size``, ``max_fragments``, ``max_buffered``, ``max_connections`` and
         ``max_connections_per_ip``, as for :func:`raddle.serve`. Without ``origins``, pages of the same host may connect; with
-        ``any_origin=True`` all
+        ``any_origin=True`` all. And ``max_topics``, that a connection may have subscribed to at a time, 1,024 by default, where one
+        whose name has more than 256 bytes counts as several, one for every 256; ``None``: any number
     :raises OSError: the address cannot be bound
     :raises TypeError: a setting is of another type, or unknown
     :raises ValueError: a setting is out of its range

@@ -87,6 +87,7 @@ pub(crate) struct Config {
     pub(crate) rate: Option<(u32, Duration)>,
     pub(crate) max_handshakes: Option<usize>,
     pub(crate) max_buffered: Option<usize>,
+    pub(crate) max_topics: Option<usize>,
     pub(crate) workers: Option<usize>,
     pub(crate) stack_size: Option<usize>,
     pub(crate) identity: Option<IdentityPolicy>,

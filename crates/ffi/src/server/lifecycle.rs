@@ -314,6 +314,9 @@ fn settings(config: &Config) -> Builder {
     if let Some(bytes) = config.max_buffered {
         builder = builder.max_buffered(bytes);
     }
+    if let Some(count) = config.max_topics {
+        builder = builder.max_topics(count);
+    }
     if let Some(count) = config.workers {
         builder = builder.workers(count);
     }

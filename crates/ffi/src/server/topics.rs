@@ -9,8 +9,25 @@ use crate::connection::info::not_found;
 use crate::connections::{self, Conn};
 use crate::guard::guard;
 use crate::message::{Connection, outgoing};
+use crate::server::config::{ServerConfig, set};
 use crate::server::{Server, Serving, with};
 use crate::status::{Failure, Status};
+
+/// Sets the topics that a connection may have subscribed to at a time, for programs that subscribe at a client's wish: for one more,
+/// raddle_server_subscribe returns RADDLE_ERR_LIMIT. One whose name has more than 256 bytes counts as several, one for every 256.
+/// Default: 1,024.
+///
+/// - `config`: the settings
+/// - `count`: any number; SIZE_MAX for no limit
+///
+/// Returns as raddle_server_config_engine. One thread at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn raddle_server_config_max_topics(config: *mut ServerConfig, count: usize) -> Status {
+    set(config, |config| {
+        config.max_topics = Some(count);
+        Ok(())
+    })
+}
 
 /// Has a connection get what is published to a topic, until it ends.
 ///
@@ -18,7 +35,8 @@ use crate::status::{Failure, Status};
 /// - `conn`: a connection of it
 /// - `topic`: any text that is not empty
 ///
-/// Returns RADDLE_OK, where it does already as well; RADDLE_ERR_CLOSED where it has ended. From any thread.
+/// Returns RADDLE_OK, where it does already as well; RADDLE_ERR_CLOSED where it has ended; RADDLE_ERR_LIMIT where it has as many
+/// topics as raddle_server_config_max_topics allows: it keeps those. From any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn raddle_server_subscribe(server: *mut Server, conn: Connection, topic: *const c_char) -> Status {
     guard(|| {
@@ -26,7 +44,8 @@ pub extern "C" fn raddle_server_subscribe(server: *mut Server, conn: Connection,
         with(server, |serving| {
             connections::with(conn, |conn| {
                 own(serving, conn)?;
-                serving.server.subscribe(&conn.writer, topic);
+                let subscribed = serving.server.subscribe(&conn.writer, topic);
+                subscribed.map_err(|error| Failure::of(Status::RADDLE_ERR_LIMIT, &error))?;
                 if conn.writer.state() == raddle_socket::State::Closed {
                     return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "the connection has ended"));
                 }

@@ -165,6 +165,7 @@ static const struct {
     {"max_connections", raddle_server_config_max_connections, NO, YES, YES},
     {"max_connections_per_ip", raddle_server_config_max_connections_per_ip, NO, YES, YES},
     {"max_handshakes", raddle_server_config_max_handshakes, NO, YES, YES},
+    {"max_topics", raddle_server_config_max_topics, YES, YES, YES},
 };
 
 #define NUMBERS(of, table, most)                                                                 \

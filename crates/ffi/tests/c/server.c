@@ -261,12 +261,14 @@ static void identities(void) {
 
 static void topics(void) {
     uint16_t port, other_port;
-    raddle_server_t *server = serve(RADDLE_ENGINE_QUEUE, NULL, NULL, NULL, NULL, NULL, &port);
-    raddle_server_t *other = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &other_port);
+    raddle_server_config_t *config = settings_of(RADDLE_ENGINE_QUEUE);
+    raddle_server_t *server, *other = serve(RADDLE_ENGINE_ACCEPT, NULL, NULL, NULL, NULL, NULL, &other_port);
     raddle_conn_t conns[2], foreign;
     int peers[2], foreign_peer, i;
     char payload[16];
     size_t length, counted = 7;
+    OK(raddle_server_config_max_topics(config, 2));
+    server = started(config, &port);
     for (i = 0; i < 2; i++) {
         peers[i] = peer_dial(port);
         peer_request(peers[i], "/", "");
@@ -286,6 +288,11 @@ static void topics(void) {
     CHECK(strcmp(payload, "news") == 0 && length == 4);
     STATUS(RADDLE_ERR_NOT_FOUND, raddle_server_topic_at(server, conns[0], 1, payload, sizeof payload, NULL));
     STATUS(RADDLE_ERR_HANDLE, raddle_server_topic_at(server, foreign, 0, payload, sizeof payload, NULL));
+    OK(raddle_server_subscribe(server, conns[1], "weather"));
+    OK(raddle_server_subscribe(server, conns[1], "news"));
+    STATUS(RADDLE_ERR_LIMIT, raddle_server_subscribe(server, conns[1], "more"));
+    CHECK(strcmp(raddle_last_error(), "the connection has as many topics as it may have") == 0);
+    OK(raddle_server_unsubscribe(server, conns[1], "weather"));
     OK(raddle_server_publish(server, "news", RADDLE_TEXT, (const uint8_t *)"both", 4, 0));
     OK(raddle_server_publish(server, "news", RADDLE_TEXT, (const uint8_t *)"one", 3, conns[1]));
     OK(raddle_server_unsubscribe(server, conns[0], "news"));

@@ -146,7 +146,7 @@ fn it_is_the_same_connection_for_all_who_know_it() {
     assert_echo(&mut client);
     let before = host.server.connections_of("ada");
     let writer = host.server.connection(before[0].id).expect("open");
-    assert!(host.server.subscribe(&writer, "all"));
+    assert_eq!(host.server.subscribe(&writer, "all"), Ok(true));
     let is_unchanged = |client: &mut Client| {
         let now = host.server.connections_of("ada");
         assert_eq!((now.len(), now[0].id, now[0].phase), (1, before[0].id, before[0].phase));
