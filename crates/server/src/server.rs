@@ -302,10 +302,10 @@ impl Server {
     /// subscribed. The order of two messages that are broadcast at the same time is each connection's own.
     pub fn broadcast<'m>(&self, message: impl Into<Message<'m>>, except: Option<ConnectionId>) -> Delivered {
         let writers = self.shared.books.registry.writers();
-        let others = writers.iter().filter(|writer| except != Some(ConnectionId::of(writer.info())));
         let agreements = topics::agreements(&writers);
         let publication = Publication::new(message.into(), &self.shared.settings.options, &agreements);
-        let delivered = Delivered::to(others.cloned().map(Some), &publication);
+        let others = writers.into_iter().filter(|writer| except != Some(ConnectionId::of(writer.info())));
+        let delivered = Delivered::to(others.map(Some), &publication);
         self.shared.books.metrics.published(delivered);
         delivered
     }
