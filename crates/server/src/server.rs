@@ -270,6 +270,12 @@ impl Server {
         self.shared.books.topics.of(connection)
     }
 
+    /// One of [`topics_of`](Self::topics_of), from 0 on; `None` behind the last.
+    #[doc(hidden)]
+    pub fn topic_at(&self, connection: ConnectionId, index: usize) -> Option<Arc<str>> {
+        self.shared.books.topics.nth_of(connection, index)
+    }
+
     /// The number of connections that have subscribed to a topic.
     pub fn subscribers(&self, topic: &str) -> usize {
         self.shared.books.topics.len(topic)

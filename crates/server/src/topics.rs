@@ -171,6 +171,11 @@ impl Topics {
         self.index.lock().of_connection.get(&id).map_or_else(Vec::new, |subscriptions| subscriptions.names.clone())
     }
 
+    /// One of these, from 0 on.
+    pub(crate) fn nth_of(&self, id: ConnectionId, index: usize) -> Option<Arc<str>> {
+        self.index.lock().of_connection.get(&id)?.names.get(index).cloned()
+    }
+
     /// The number of subscribers of a topic.
     pub(crate) fn len(&self, name: &str) -> usize {
         self.find(name).map_or(0, |topic| topic.subscribers.lock().all.len())

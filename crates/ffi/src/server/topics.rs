@@ -152,8 +152,8 @@ pub extern "C" fn raddle_server_topic_at(
         with(server, |serving| {
             connections::with(conn, |conn| {
                 own(serving, conn)?;
-                let topics = serving.server.topics_of(ConnectionId::of(conn.writer.info()));
-                place.put(&**topics.get(index).ok_or_else(|| not_found("the connection has no further topic"))?)
+                let topic = serving.server.topic_at(ConnectionId::of(conn.writer.info()), index);
+                place.put(&*topic.ok_or_else(|| not_found("the connection has no further topic"))?)
             })
         })
     })
