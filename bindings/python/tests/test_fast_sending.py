@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import select
+import sys
 import threading
 import time
 import unittest
@@ -232,6 +235,9 @@ class ForMany(unittest.TestCase):
             with serving(on_request=on_request, identities=(1, "refuse")) as server:
                 for path, status in (("/health", 200), ("/later", 101), ("/nobody", 403), ("/fails", 500), ("/forgotten", 500)):
                     with Plain(server.address, path) as client:
+                        if path == "/forgotten" and sys.implementation.name != "cpython":
+                            # What nobody has any more is collected later there.
+                            until(lambda: is_answered(client) or gc.collect())
                         self.assertEqual(client.status, status, path)
                         self.assertEqual("X-Kind: health" in client.head, path == "/health")
                         self.assertEqual("X-Late: yes" in client.head, path == "/later")
@@ -249,6 +255,10 @@ class ForMany(unittest.TestCase):
             with Plain(server.address) as one, Plain(server.address) as other:
                 self.assertEqual(other.status, 101)
                 self.assertEqual(one.close_code(), 4409)
+
+
+def is_answered(client: Plain) -> bool:
+    return bool(select.select([client.stream], [], [], 0)[0])
 
 
 if __name__ == "__main__":
