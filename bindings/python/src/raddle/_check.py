@@ -58,7 +58,7 @@ def sizes(value: object, name: str) -> tuple[int, int]:
     parts: Sequence[Any] = value if isinstance(value, tuple) else (value, value)
     if len(parts) != 2:
         raise ValueError(f"{name} must be a number, None, or a pair of these")
-    message, frame = (c.NO_LIMIT if part is None else integer(part, name, 1) for part in parts)
+    message, frame = [c.NO_LIMIT if part is None else integer(part, name, 1) for part in parts]
     return message, min(message, frame)
 
 
