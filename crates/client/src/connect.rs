@@ -178,29 +178,23 @@ impl Client {
         let (request, mut parser) = self.request(url, identity, key)?;
         exchange.write(&request)?;
         let mut received = Vec::new();
-        loop {
-            if !exchange.read(&mut received, usize::MAX)? {
-                return Err(ConnectError::EndOfStream);
-            }
-            match parser.advance(&received) {
-                Ok(None) => {}
-                Ok(Some((agreement, head_len))) => {
-                    if self.requires_subprotocol && agreement.subprotocol.is_none() {
-                        return Err(ConnectError::NoSubprotocol);
-                    }
-                    received.drain(..head_len);
-                    return Ok(Opened { agreement, received, parser });
+        match exchange.read_head(&mut received, |received| parser.advance(received))? {
+            Ok((agreement, head_len)) => {
+                if self.requires_subprotocol && agreement.subprotocol.is_none() {
+                    return Err(ConnectError::NoSubprotocol);
                 }
-                Err(ClientError::Refused(refusal)) => {
-                    let mut answer = Answer::of(&refusal);
-                    // Nobody reads what a redirect says.
-                    if self.redirects == 0 || !self.follows(&answer) {
-                        answer.read_body(received.split_off(refusal.head_len), &exchange)?;
-                    }
-                    return Err(ConnectError::Refused(Box::new(answer)));
-                }
-                Err(error) => return Err(ConnectError::Handshake(error)),
+                received.drain(..head_len);
+                Ok(Opened { agreement, received, parser })
             }
+            Err(ClientError::Refused(refusal)) => {
+                let mut answer = Answer::of(&refusal);
+                // Nobody reads what a redirect says.
+                if self.redirects == 0 || !self.follows(&answer) {
+                    answer.read_body(received.split_off(refusal.head_len), &exchange)?;
+                }
+                Err(ConnectError::Refused(Box::new(answer)))
+            }
+            Err(error) => Err(ConnectError::Handshake(error)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 
+use raddle_core::handshake::ClientError;
 use raddle_socket::{Interest, Patience, Transport};
 
 use crate::error::{ConnectError, Stage};
@@ -40,6 +41,22 @@ impl Exchange<'_> {
                     return Ok(count > 0);
                 }
                 Err(error) => self.wait_after(error, Interest::Read)?,
+            }
+        }
+    }
+
+    /// Reads on into `received` until `parse` finds there what it looks for, or a fault: that is the inner error.
+    pub(crate) fn read_head<T>(
+        &self,
+        received: &mut Vec<u8>,
+        mut parse: impl FnMut(&[u8]) -> Result<Option<T>, ClientError>,
+    ) -> Result<Result<T, ClientError>, ConnectError> {
+        loop {
+            if !self.read(received, usize::MAX)? {
+                return Err(ConnectError::EndOfStream);
+            }
+            if let Some(found) = parse(received).transpose() {
+                return Ok(found);
             }
         }
     }

@@ -91,22 +91,16 @@ impl Proxy {
         exchange.write(request.as_bytes())?;
         let mut parser = TunnelParser::new(HeadLimits::default());
         let mut received = Vec::new();
-        loop {
-            if !exchange.read(&mut received, usize::MAX)? {
-                return Err(ConnectError::EndOfStream);
+        match exchange.read_head(&mut received, |received| parser.advance(received))? {
+            // A server says nothing before it is asked: whatever this is, it is not its response.
+            Ok(head_len) if head_len < received.len() => Err(ProxyError::EarlyBytes.into()),
+            Ok(_) => Ok(()),
+            Err(ClientError::Refused(refusal)) => {
+                let mut answer = Answer::of(&refusal);
+                answer.read_body(received.split_off(refusal.head_len), exchange)?;
+                Err(ProxyError::Refused(Box::new(answer)).into())
             }
-            match parser.advance(&received) {
-                Ok(None) => {}
-                // A server says nothing before it is asked: whatever this is, it is not its response.
-                Ok(Some(head_len)) if head_len < received.len() => return Err(ProxyError::EarlyBytes.into()),
-                Ok(Some(_)) => return Ok(()),
-                Err(ClientError::Refused(refusal)) => {
-                    let mut answer = Answer::of(&refusal);
-                    answer.read_body(received.split_off(refusal.head_len), exchange)?;
-                    return Err(ProxyError::Refused(Box::new(answer)).into());
-                }
-                Err(error) => return Err(ProxyError::Answer(error).into()),
-            }
+            Err(error) => Err(ProxyError::Answer(error).into()),
         }
     }
 
