@@ -41,16 +41,13 @@ pub extern "C" fn raddle_server_config_max_topics(config: *mut ServerConfig, cou
 pub extern "C" fn raddle_server_subscribe(server: *mut Server, conn: Connection, topic: *const c_char) -> Status {
     guard(|| {
         let topic = named(topic)?;
-        with(server, |serving| {
-            connections::with(conn, |conn| {
-                own(serving, conn)?;
-                let subscribed = serving.server.subscribe(&conn.writer, topic);
-                subscribed.map_err(|error| Failure::of(Status::RADDLE_ERR_LIMIT, &error))?;
-                if conn.writer.state() == raddle_socket::State::Closed {
-                    return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "the connection has ended"));
-                }
-                Ok(())
-            })
+        with_own(server, conn, |serving, conn| {
+            let subscribed = serving.server.subscribe(&conn.writer, topic);
+            subscribed.map_err(|error| Failure::of(Status::RADDLE_ERR_LIMIT, &error))?;
+            if conn.writer.state() == raddle_socket::State::Closed {
+                return Err(Failure::new(Status::RADDLE_ERR_CLOSED, "the connection has ended"));
+            }
+            Ok(())
         })
     })
 }
@@ -64,14 +61,11 @@ pub extern "C" fn raddle_server_subscribe(server: *mut Server, conn: Connection,
 pub extern "C" fn raddle_server_unsubscribe(server: *mut Server, conn: Connection, topic: *const c_char) -> Status {
     guard(|| {
         let topic = named(topic)?;
-        with(server, |serving| {
-            connections::with(conn, |conn| {
-                own(serving, conn)?;
-                if serving.server.unsubscribe(&conn.writer, topic) {
-                    return Ok(());
-                }
-                Err(Failure::new(Status::RADDLE_ERR_NOT_FOUND, "the connection has not subscribed to this topic"))
-            })
+        with_own(server, conn, |serving, conn| {
+            if serving.server.unsubscribe(&conn.writer, topic) {
+                return Ok(());
+            }
+            Err(Failure::new(Status::RADDLE_ERR_NOT_FOUND, "the connection has not subscribed to this topic"))
         })
     })
 }
@@ -149,12 +143,9 @@ pub extern "C" fn raddle_server_topic_at(
 ) -> Status {
     guard(|| {
         let place = TextOut::new(buffer, size, length)?;
-        with(server, |serving| {
-            connections::with(conn, |conn| {
-                own(serving, conn)?;
-                let topic = serving.server.topic_at(ConnectionId::of(conn.writer.info()), index);
-                place.put(&*topic.ok_or_else(|| not_found("the connection has no further topic"))?)
-            })
+        with_own(server, conn, |serving, conn| {
+            let topic = serving.server.topic_at(ConnectionId::of(conn.writer.info()), index);
+            place.put(&*topic.ok_or_else(|| not_found("the connection has no further topic"))?)
         })
     })
 }
@@ -223,6 +214,20 @@ pub extern "C" fn raddle_server_connections(
 fn named<'a>(topic: *const c_char) -> Result<&'a str, Failure> {
     let topic = arguments::string(topic, "topic")?;
     if topic.is_empty() { Err(Failure::argument("topic: empty")) } else { Ok(topic) }
+}
+
+/// Does something with a server and a connection of it.
+fn with_own(
+    server: *const Server,
+    conn: Connection,
+    act: impl FnOnce(&Serving, &Conn) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    with(server, |serving| {
+        connections::with(conn, |conn| {
+            own(serving, conn)?;
+            act(serving, conn)
+        })
+    })
 }
 
 /// Sees that a connection is of this server: ids of two servers look alike inside.
