@@ -122,7 +122,15 @@ impl Server {
 
     fn wait_for_the_end(&self) -> io::Result<()> {
         self.shared.wait(None);
-        self.shared.state.lock().failure.take().map_or(Ok(()), Err)
+        self.take_failure().map_or(Ok(()), Err)
+    }
+
+    /// Why the server has stopped by itself: a listener has broken, or its last worker has panicked. Given once, to this call or to
+    /// [`serve`](Self::serve). `None`: it runs, or was told to stop. From any thread.
+    ///
+    /// For whoever polls an [event loop](Self::event_loop) that is over, and for whoever has called [`start`](Self::start).
+    pub fn take_failure(&self) -> Option<io::Error> {
+        self.shared.state.lock().failure.take()
     }
 
     /// Serves as [`serve`](Self::serve) does, and returns at once.
