@@ -235,6 +235,69 @@ fn a_waker_ends_a_poll_and_a_poll_ends_in_time() {
 }
 
 #[test]
+fn what_has_arrived_is_given_whatever_the_timeout() {
+    // Hostile inputs 249 and 250: about when the time is up, and before a poll that does not wait.
+    const COUNT: u32 = 300;
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        for number in 0..COUNT {
+            let message = client.encode(&binary(&number.to_be_bytes()));
+            let (start, rest) = message.split_at(number as usize % message.len());
+            client.send_bytes(start);
+            thread::sleep(Duration::from_millis(1));
+            client.send_bytes(rest);
+        }
+        say_goodbye(client);
+    });
+    let mut heard = Vec::new();
+    let mut polls = 0;
+    while !events.is_over() {
+        // Nothing is waited for longer than a millisecond, and half of the time not at all.
+        for event in events.poll(Some(Duration::from_millis(polls % 2))) {
+            if let Event::Message(_, message) = event {
+                heard.push(u32::from_be_bytes(*message.as_bytes().first_chunk().expect("a number")));
+            }
+        }
+        polls += 1;
+    }
+    join(client, LIMIT);
+    assert!(heard.iter().copied().eq(0..COUNT), "{heard:?}");
+    assert!(polls > 100, "{polls} polls");
+}
+
+#[test]
+fn what_a_poll_has_given_stays_as_it_is_while_more_arrives() {
+    // Hostile input 282.
+    let (server, mut events) = looping(|builder| builder);
+    let client = beside(&server, |server| {
+        let mut client = connect(server);
+        for round in 0..50_u64 {
+            // In pieces, several at a time, and one that has a place of its own.
+            for length in [10, 3_000, 100, if round % 10 == 0 { 400_000 } else { 0 }] {
+                client.send(binary(&pattern(length, length as u64)));
+            }
+        }
+        say_goodbye(client);
+    });
+    let mut count = 0;
+    while !events.is_over() {
+        let given: Vec<_> = events.poll(Some(LIMIT)).collect();
+        // The client goes on meanwhile.
+        thread::sleep(Duration::from_millis(2));
+        for event in given {
+            if let Event::Message(_, message) = event {
+                let length = message.as_bytes().len();
+                assert!(message.as_bytes() == pattern(length, length as u64), "{length} bytes");
+                count += 1;
+            }
+        }
+    }
+    join(client, LIMIT);
+    assert_eq!(count, 4 * 50);
+}
+
+#[test]
 fn requests_are_events_and_may_be_decided_on_later() {
     let (server, mut events) = looping(Builder::requests_as_events);
     let client = beside(&server, |server| {

@@ -1,5 +1,5 @@
-//! Memory of engine `threads` as the system sees it: what large messages have taken does not stay with the allocator. A
-//! process of its own, as it looks at all of it.
+//! Memory as the system sees it: what large messages have taken does not stay with the allocator. A process of its own, as it
+//! looks at all of it.
 
 mod common;
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use parking_lot::Mutex;
 use raddle_core::OpCode;
-use raddle_server::{Message, Refusal, Server};
+use raddle_server::{HandlerError, Message, Refusal, Server, Writer};
 
 #[test]
 fn a_thousand_clients_may_connect_before_the_server_takes_the_first() {
@@ -26,7 +26,7 @@ fn a_thousand_clients_may_connect_before_the_server_takes_the_first() {
     let request = OFFER.encode().expect("valid");
     asking.iter_mut().for_each(|asking| asking.say(&request));
     assert_eq!(server.metrics().accepted, 0);
-    server.start(echo).expect("it starts");
+    start_echo(&server).expect("it starts");
     let mut clients: Vec<_> = asking.into_iter().map(|asking| asking.accepted().0).collect();
     clients.iter_mut().for_each(assert_echo);
     assert_eq!(server.metrics().opened, waiting as u64);
@@ -73,16 +73,15 @@ fn what_a_client_has_sent_is_found_before_that_it_has_gone() {
 fn noting(listener: &TcpListener, ledger: &Arc<Mutex<Vec<String>>>) -> Server {
     let server = Server::builder().tcp_listener(listener.try_clone().expect("a descriptor")).expect("it listens");
     let ledger = Arc::clone(ledger);
-    let handler = move |mut reader: raddle_server::Reader, writer: raddle_server::Writer| {
-        while let Some(message) = reader.next_message()? {
-            if let Message::Text(text) = message {
-                ledger.lock().push(text.to_owned());
-            }
-            writer.send(message)?;
+    let server = server.workers(WORKERS).build().expect("a server");
+    let note = move |writer: &Writer, message: Message<'_>| -> Result<(), HandlerError> {
+        if let Message::Text(text) = message {
+            ledger.lock().push(text.to_owned());
         }
-        Ok(())
+        answer(writer, message)
     };
-    server.start(handler).expect("it starts")
+    ENGINE.start(&server, note).expect("it starts");
+    server
 }
 
 #[test]
@@ -161,7 +160,7 @@ fn a_process_may_end_without_stopping_its_server() {
         let this = std::env::current_exe().expect("this program");
         let start = Instant::now();
         let mut child = Command::new(this)
-            .args(["--exact", "a_process_may_end_without_stopping_its_server", "--quiet"])
+            .args(["--exact", &test_of(module_path!(), "a_process_may_end_without_stopping_its_server"), "--quiet"])
             .env(LEAVES, how)
             .stdout(std::process::Stdio::null())
             .spawn()

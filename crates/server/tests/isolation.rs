@@ -2,13 +2,15 @@
 
 mod common;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use raddle_core::OpCode;
-use raddle_server::{SendError, WhenFull};
+use raddle_server::{Cause, SendError, WhenFull};
 
 #[test]
 fn a_peer_that_never_reads_does_not_delay_the_others() {
@@ -35,6 +37,39 @@ fn a_peer_that_never_reads_does_not_delay_the_others() {
     }
     eventually("they have gone", || server.metrics().connections == 1);
     polite.assert_undisturbed();
+    finish(&server);
+}
+
+#[test]
+fn a_peer_that_takes_a_little_now_and_then_is_given_up_in_time() {
+    // Hostile input 240.
+    const LENGTH: usize = 8 << 20;
+    let server = answering(
+        |builder| {
+            builder.with_options(|options| {
+                options.write_timeout = Duration::from_millis(500);
+                // At this rate the message may take a second more.
+                options.min_rate = LENGTH as u64;
+                options.fragment_size = usize::MAX;
+            })
+        },
+        |writer, _message| Ok(writer.send(&vec![0; LENGTH]).map(drop)?),
+    );
+    let mut client = connect(&server);
+    client.send(text("all of it"));
+    let given_up = Arc::<AtomicBool>::default();
+    let is_over = Arc::clone(&given_up);
+    let start = Instant::now();
+    let dripping = thread::spawn(move || {
+        let mut some = [0; 4096];
+        while !is_over.load(Ordering::Relaxed) && client.stream.read(&mut some).is_ok_and(|count| count > 0) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    eventually("it is given up", || server.metrics().ended.get(&Cause::WriteTimeout) == Some(&1));
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    given_up.store(true, Ordering::Relaxed);
+    join(dripping, LIMIT);
     finish(&server);
 }
 

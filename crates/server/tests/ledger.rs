@@ -27,16 +27,7 @@ fn keeping(engine: Engine, ledger: &Ledger) -> Server {
         writer.send(message)?;
         Ok(())
     };
-    match engine {
-        Engine::Pool => server.start_pool(enter),
-        Engine::Threads => server.start(move |mut reader, writer| {
-            while let Some(message) = reader.next_message()? {
-                enter(&writer, message)?;
-            }
-            Ok(())
-        }),
-    }
-    .expect("it starts");
+    engine.start(&server, enter).expect("it starts");
     server
 }
 

@@ -14,6 +14,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The threads of a server that has no connection: the attendant, the lobby and those of the pool.
 const IDLE: usize = 2 + WORKERS;
+/// Those that each connection has for itself.
+const PER_CONNECTION: usize = if matches!(ENGINE, Engine::Threads) { 1 } else { 0 };
 
 /// These tests count what the whole process has, so they run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -60,8 +62,7 @@ fn no_message_and_no_ping_starts_a_thread() {
                 assert_eq!([client.frame(), client.frame()], [pong(b"now"), text("echo")]);
             }
             if round % 5 == 0 {
-                // In the pool, nothing more; else one for each connection.
-                assert_eq!(library_threads().len(), if POOL { IDLE } else { IDLE + count }, "of {count} connections");
+                assert_eq!(library_threads().len(), IDLE + PER_CONNECTION * count, "of {count} connections");
             }
         }
         drop(clients);
@@ -177,7 +178,7 @@ fn the_librarys_threads_take_no_signals() {
     let mut client = connect(&server);
     assert_echo(&mut client);
     // Each by its name, which it has once it runs.
-    eventually("all of them run", || library_threads().len() == if POOL { IDLE } else { IDLE + 1 });
+    eventually("all of them run", || library_threads().len() == IDLE + PER_CONNECTION);
     let threads = library_threads();
     for (name, mask) in threads {
         assert_eq!(not_blocked(mask), [0; 0], "{name}");

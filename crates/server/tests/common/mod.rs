@@ -5,6 +5,7 @@
 
 #[path = "../../../socket/tests/common/allocator.rs"]
 pub(crate) mod allocator;
+mod engine;
 mod http;
 mod looping;
 #[path = "../../../socket/tests/common/peer.rs"]
@@ -23,52 +24,32 @@ use std::time::Duration;
 use raddle_core::OpCode;
 use raddle_server::{Builder, HandlerError, Message, Reader, Server, Writer};
 
+pub(crate) use engine::{ENGINE, ENGINES, Engine, WORKERS};
 pub(crate) use http::{Answer, Asking, OFFER};
 pub(crate) use looping::{beside, looping};
 pub(crate) use peer::*;
 pub(crate) use polite::Polite;
 pub(crate) use process::*;
-pub(crate) use publishing::{ENGINES, Engine, publishing};
+pub(crate) use publishing::publishing;
 pub(crate) use wait::{eventually, eventually_ok, join, pattern, within};
 
 /// A client with the opening handshake behind it.
 pub(crate) type Client = Peer<TcpStream>;
 
-/// Whether these tests are compiled to run with engine `pool`: the same sources are test targets for each engine, and those
-/// of the pool have names of their own.
-pub(crate) const POOL: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), [b'p', b'o', b'o', b'l', b'e', b'd', ..]);
-/// The threads that the pool has.
-pub(crate) const WORKERS: usize = if POOL { 2 } else { 0 };
-
 /// Starts a server that echoes.
 pub(crate) fn start_echo(server: &Server) -> io::Result<()> {
-    start_answering(server, answer)
+    ENGINE.start(server, answer)
 }
 
 /// As [`start_echo`], and returns when the server has ended.
 pub(crate) fn serve_echo(server: &Server) -> io::Result<()> {
-    if POOL { server.serve_pool(answer) } else { server.serve(echo) }
+    ENGINE.serve(server, answer)
 }
 
-fn answer(writer: &Writer, message: Message<'_>) -> Result<(), HandlerError> {
+/// Sends a message back.
+pub(crate) fn answer(writer: &Writer, message: Message<'_>) -> Result<(), HandlerError> {
     writer.send(message)?;
     Ok(())
-}
-
-/// Starts a server that calls `act` for every message.
-pub(crate) fn start_answering<F>(server: &Server, act: F) -> io::Result<()>
-where
-    F: Fn(&Writer, Message<'_>) -> Result<(), HandlerError> + Send + Sync + 'static,
-{
-    if POOL {
-        return server.start_pool(act);
-    }
-    server.start(move |mut reader, writer| {
-        while let Some(message) = reader.next_message()? {
-            act(&writer, message)?;
-        }
-        Ok(())
-    })
 }
 
 /// The echo that a server with a thread for each connection can be.
@@ -90,7 +71,7 @@ where
     F: Fn(&Writer, Message<'_>) -> Result<(), HandlerError> + Send + Sync + 'static,
 {
     let server = listening(set_up);
-    start_answering(&server, act).expect("it starts");
+    ENGINE.start(&server, act).expect("it starts");
     server
 }
 

@@ -1,16 +1,8 @@
-//! A server that publishes, with either engine.
+//! A server that publishes, with whichever engine.
 
 use raddle_server::{Builder, HandlerError, Message, Server, Writer};
 
-use super::listening;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Threads,
-    Pool,
-}
-
-pub(crate) const ENGINES: [Engine; 2] = [Engine::Threads, Engine::Pool];
+use super::{Engine, listening};
 
 /// A server that echoes, and publishes to `all` what begins with `all:`.
 pub(crate) fn publishing(engine: Engine, set_up: impl FnOnce(Builder) -> Builder) -> Server {
@@ -23,15 +15,6 @@ pub(crate) fn publishing(engine: Engine, set_up: impl FnOnce(Builder) -> Builder
         }
         Ok(())
     };
-    match engine {
-        Engine::Pool => server.start_pool(answer),
-        Engine::Threads => server.start(move |mut reader, writer| {
-            while let Some(message) = reader.next_message()? {
-                answer(&writer, message)?;
-            }
-            Ok(())
-        }),
-    }
-    .expect("it starts");
+    engine.start(&server, answer).expect("it starts");
     server
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raddle_server::{Cause, Refusal, Request, Response};
+use raddle_server::{Cause, Close, CloseCode, Refusal, Request, Response, Writer};
 
 use crate::support::*;
 
@@ -68,7 +68,7 @@ const DEATHS: &[Death] = &[
         assert_eq!(close_code(&mut client), 1002);
     }),
     ("it closes", |host| leave(host.open())),
-    ("its handler returns", |host| assert_eq!(close_code(&mut opened(host.ask_for("/return"))), 1000)),
+    ("the server closes", |host| assert_eq!(close_code(&mut opened(host.ask_for("/close"))), 1000)),
     ("its handler fails", |host| assert_eq!(close_code(&mut opened(host.ask_for("/fail"))), 1011)),
     ("its handler panics", |host| assert_eq!(close_code(&mut opened(host.ask_for("/panic"))), 1011)),
     ("it is cut", |host| {
@@ -93,12 +93,13 @@ fn a_place_is_given_back_in_whatever_state_a_connection_dies() {
         _ => request.accept().expect("in time"),
     };
     let builder = builder().max_connections(1).handshake_timeout(Duration::from_millis(1500)).on_request(decide);
-    let host = Host::start(builder, |reader, writer| match &*reader.info().target {
-        "/return" => Ok(()),
+    let open = |writer: &Writer| match &*writer.info().target {
+        "/close" => Ok(writer.close(Close::code(CloseCode::NORMAL))?),
         "/fail" => Err("as asked".into()),
         "/panic" => resume_unwind(Box::new("as asked")),
-        _ => echo(reader, writer),
-    });
+        _ => Ok(()),
+    };
+    let host = Host::acting(builder, open, send_back);
     for (death, die) in DEATHS {
         die(&host);
         eventually(death, || host.admits());
@@ -137,34 +138,6 @@ fn an_ipv6_network_is_one_address_and_a_mapped_ipv4_address_is_itself() {
     other.write_all(request("").as_bytes()).expect("taken");
     leave(opened(other));
     leave(first);
-}
-
-#[test]
-fn a_client_that_leaves_while_its_handler_computes_makes_no_room_for_another_thread() {
-    type Cap = (fn(raddle_server::Builder) -> raddle_server::Builder, Refusal);
-    let caps: [Cap; 2] = [
-        (|builder| builder.max_connections(2), Refusal::ServerFull),
-        (|builder| builder.max_connections_per_ip(2), Refusal::AddressFull),
-    ];
-    for (cap, refusal) in caps {
-        let gate = Gate::default();
-        let at_gate = gate.clone();
-        let host = Host::start(cap(builder()), move |_reader, _writer| {
-            at_gate.wait();
-            Ok(())
-        });
-        let computing = [host.open(), host.open()];
-        gate.expect(2);
-        computing.into_iter().for_each(|client| reset(client.stream));
-        eventually("the server knows that they have gone", || host.metrics().ended.values().sum::<u64>() == 2);
-        // Both are given up, and their threads are not free.
-        for _ in 0..10 {
-            assert!(!host.admits());
-        }
-        assert_eq!(host.refused(refusal), 10);
-        gate.open();
-        eventually("the threads are free", || matches!(answer(&mut host.ask("")), Some((101, _))));
-    }
 }
 
 #[test]

@@ -4,19 +4,20 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use raddle_server::{ConnectionId, HandlerError, Message, Reader, Refusal, Server, Writer};
+use raddle_server::{ConnectionId, HandlerError, Message, Refusal, Server, Writer};
 
 use crate::support::*;
 
 #[test]
 fn after_a_thousand_panics_in_a_row_the_server_serves() {
     // Hostile input 288, scaled down.
-    let host = Host::start(builder(), |reader, writer| match &*reader.info().target {
+    let open = |writer: &Writer| match &*writer.info().target {
         // A panic without the panic hook, and so without a thousand reports.
         "/panic" => resume_unwind(Box::new("as asked")),
         "/odd" => resume_unwind(Box::new(7)),
-        _ => echo(reader, writer),
-    });
+        _ => Ok(()),
+    };
+    let host = Host::acting(builder(), open, send_back);
     let mut beside = host.open();
     for number in 0..1000 {
         let mut client = opened(host.ask_for(if number % 10 == 0 { "/odd" } else { "/panic" }));
@@ -62,23 +63,25 @@ fn after_a_thousand_panics_over_requests_the_server_serves() {
 fn a_panic_under_a_lock_of_the_applications_poisons_nothing_of_ours() {
     // Hostile input 289.
     let clients = Arc::new(Mutex::new(Vec::<Writer>::new()));
-    let of_handlers = Arc::clone(&clients);
-    let host = Host::start(builder(), move |mut reader, writer| {
-        of_handlers.lock().unwrap_or_else(PoisonError::into_inner).push(writer.clone());
-        while let Some(message) = reader.next_message()? {
-            let clients = of_handlers.lock().unwrap_or_else(PoisonError::into_inner);
-            if message == Message::Text("panic") {
-                // With the lock held, and with a message on its way to its own peer.
-                writer.send("goodbye")?;
-                resume_unwind(Box::new("as asked"));
-            }
-            for client in &*clients {
-                // It may have left.
-                let _ = client.send(message);
-            }
+    let (of_open, of_handler) = (Arc::clone(&clients), Arc::clone(&clients));
+    let open = move |writer: &Writer| {
+        of_open.lock().unwrap_or_else(PoisonError::into_inner).push(writer.clone());
+        Ok(())
+    };
+    let act = move |writer: &Writer, message: Message<'_>| {
+        let clients = of_handler.lock().unwrap_or_else(PoisonError::into_inner);
+        if message == Message::Text("panic") {
+            // With the lock held, and with a message on its way to its own peer.
+            writer.send("goodbye")?;
+            resume_unwind(Box::new("as asked"));
+        }
+        for client in &*clients {
+            // It may have left.
+            let _ = client.send(message);
         }
         Ok(())
-    });
+    };
+    let host = Host::acting(builder(), open, act);
     let mut first = host.open();
     let mut second = host.open();
     echoes(&mut first, "before");
@@ -98,44 +101,42 @@ fn a_panic_under_a_lock_of_the_applications_poisons_nothing_of_ours() {
 }
 
 /// A handler that does with its server what its client says.
-fn obey(server: &Server, mut reader: Reader, writer: &Writer) -> Result<(), HandlerError> {
-    let own = ConnectionId::of(reader.info());
-    while let Some(message) = reader.next_message()? {
-        let Message::Text(order) = message else { continue };
-        match order {
-            "count" => {
-                let (connections, metrics) = (server.connections(), server.metrics());
-                assert_eq!(connections.len(), metrics.connections);
-                assert!(connections.iter().any(|it| it.id == own));
-                writer.send(connections.len().to_string().as_str())?;
-            }
-            "to others" => {
-                for other in server.connections().iter().filter(|it| it.id != own) {
-                    server.connection(other.id).expect("open").send("from another")?;
-                }
-            }
-            "a thousand" => (0..1000).try_for_each(|_| writer.send("again").map(drop))?,
-            "close others" => {
-                for other in server.connections().iter().filter(|it| it.id != own) {
-                    let close = raddle_server::Close::code(raddle_server::CloseCode::POLICY);
-                    server.connection(other.id).expect("open").close(close)?;
-                }
-            }
-            "join" => {
-                // It waits for itself, and so for the whole time.
-                let running = server.join(Duration::from_millis(20)).expect_err("this one runs");
-                assert!(running.handlers.contains(&own));
-                writer.send("still here")?;
-            }
-            "drain" => server.drain(),
-            "stop" => server.stop(PATIENCE),
-            "start" => {
-                server.start(echo).expect_err("it serves already");
-                assert!(server.accept(Duration::ZERO)?.is_none());
-                writer.send("no")?;
-            }
-            order => panic!("{order}?"),
+fn obey(server: &Server, writer: &Writer, message: Message<'_>) -> Result<(), HandlerError> {
+    let own = ConnectionId::of(writer.info());
+    let Message::Text(order) = message else { return Ok(()) };
+    match order {
+        "count" => {
+            let (connections, metrics) = (server.connections(), server.metrics());
+            assert_eq!(connections.len(), metrics.connections);
+            assert!(connections.iter().any(|it| it.id == own));
+            writer.send(connections.len().to_string().as_str())?;
         }
+        "to others" => {
+            for other in server.connections().iter().filter(|it| it.id != own) {
+                server.connection(other.id).expect("open").send("from another")?;
+            }
+        }
+        "a thousand" => (0..1000).try_for_each(|_| writer.send("again").map(drop))?,
+        "close others" => {
+            for other in server.connections().iter().filter(|it| it.id != own) {
+                let close = raddle_server::Close::code(raddle_server::CloseCode::POLICY);
+                server.connection(other.id).expect("open").close(close)?;
+            }
+        }
+        "join" => {
+            // It waits for itself, and so for the whole time.
+            let running = server.join(Duration::from_millis(20)).expect_err("this one runs");
+            assert!(running.handlers.contains(&own));
+            writer.send("still here")?;
+        }
+        "drain" => server.drain(),
+        "stop" => server.stop(PATIENCE),
+        "start" => {
+            server.start(echo).expect_err("it serves already");
+            assert!(server.accept(Duration::ZERO)?.is_none());
+            writer.send("no")?;
+        }
+        order => panic!("{order}?"),
     }
     Ok(())
 }
@@ -154,7 +155,8 @@ fn a_handler_may_do_anything_with_its_server() {
     });
     let server = builder.build().expect("a server");
     assert!(handle.set(server.clone()).is_ok());
-    server.start(move |reader, writer| obey(of_handler.get().expect("set"), reader, &writer)).expect("it starts");
+    let act = move |writer: &Writer, message: Message<'_>| obey(of_handler.get().expect("set"), writer, message);
+    ENGINE.start(&server, act).expect("it starts");
     let open = || opened(send_request(dial(server.local_addr()), &request("")));
     let [mut one, mut other, mut third] = [open(), open(), open()];
     let order = |client: &mut Client, order: &str| client.send(text(order));

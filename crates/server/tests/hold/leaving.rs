@@ -38,7 +38,7 @@ fn draining_serves_on_until_the_last_has_left_and_finishes_what_has_begun() {
     echoes(&mut open, "while it drains");
     let running = host.join(Duration::from_millis(50)).expect_err("three are left").handlers;
     // In the pool, no handler is being called.
-    assert!(running.len() == if WORKERS == 0 { 2 } else { 0 } && running.is_sorted(), "{running:?}");
+    assert!(running.len() == if ENGINE == Engine::Threads { 2 } else { 0 } && running.is_sorted(), "{running:?}");
     let rest = request("");
     let mut asked = opened(send_request(asking, rest.strip_prefix("GET / HT").expect("so it begins")));
     echoes(&mut asked, "asked in time");

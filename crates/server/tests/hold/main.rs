@@ -2,6 +2,7 @@
 
 mod admission;
 mod counted;
+mod handler_places;
 mod handlers;
 mod identity;
 mod leaving;

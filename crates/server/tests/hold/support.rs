@@ -14,15 +14,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use raddle_core::Role;
-use raddle_server::{Builder, Cause, HandlerError, Reader, Refusal, Server, Writer};
+use raddle_server::{Builder, Cause, HandlerError, Message, Reader, Refusal, Server, Writer};
 use rustix::net::sockopt::set_socket_linger;
 
 #[path = "../common/mod.rs"]
 mod common;
 
 pub(crate) use common::{
-    Client, Frame, PATIENCE, Peer, Stream, WORKERS, binary, close, descriptors, echo, eventually, fragment,
-    is_the_attendant_alone, join, library_threads, serve_echo, start_echo, text, within,
+    Client, ENGINE, Engine, Frame, PATIENCE, Peer, Stream, WORKERS, answer as send_back, binary, close, descriptors,
+    echo, eventually, fragment, is_the_attendant_alone, join, library_threads, serve_echo, start_echo, test_of, text,
+    within,
 };
 
 /// A server under test. Dropped, it is stopped, and has to end with nothing left.
@@ -47,6 +48,17 @@ impl Host {
     pub(crate) fn echo(builder: Builder) -> Self {
         let server = builder.build().expect("a server");
         start_echo(&server).expect("the server starts");
+        Self { server }
+    }
+
+    /// A server that calls `open` for every connection, and `act` for every message.
+    pub(crate) fn acting(
+        builder: Builder,
+        open: impl Fn(&Writer) -> Result<(), HandlerError> + Send + Sync + 'static,
+        act: impl Fn(&Writer, Message<'_>) -> Result<(), HandlerError> + Send + Sync + 'static,
+    ) -> Self {
+        let server = builder.build().expect("a server");
+        ENGINE.start_acting(&server, open, act).expect("the server starts");
         Self { server }
     }
 

@@ -95,6 +95,7 @@ fn messages_keep_their_order_on_the_way_to_a_thread_and_back() {
 
 #[test]
 fn the_worker_serves_others_while_the_thread_waits() {
+    // Hostile input 234: who computes for long moves its connection to a thread of its own.
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let host = moving(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use raddle_core::OpCode;
-use raddle_server::{Cause, Close, CloseCode, ConnectionId, Error, Message, Writer};
+use raddle_server::{Cause, Close, CloseCode, ConnectionId, Error, Message, SendError, Writer};
 use rustix::net::sockopt;
 
 use crate::common::*;
@@ -33,7 +33,7 @@ fn messages_come_in_order_between_open_and_close() {
 
 #[test]
 fn the_end_is_told_whoever_makes_it() {
-    // Hostile input 276: one close event, with the first cause.
+    // Hostile inputs 264 and 276: one close event, with the first cause.
     type Act = fn(&mut Client, &Writer);
     let cases: [(Act, Cause, Option<u16>, Option<u16>); 7] = [
         (|client, _| client.send(close(4000, "bye")), Cause::PeerClose, Some(4000), Some(4000)),
@@ -96,6 +96,7 @@ fn the_end_is_told_whoever_makes_it() {
 
 #[test]
 fn a_connection_that_the_handler_cuts_brings_nothing_more() {
+    // Hostile input 291.
     let host = recorded(
         |builder| builder,
         |writer, at| {
@@ -106,7 +107,8 @@ fn a_connection_that_the_handler_cuts_brings_nothing_more() {
         },
     );
     let mut client = connect(&host.server);
-    client.send_all(&[text("before"), text("cut"), text("behind"), text("and more")]);
+    let behind = (0..100).map(|number| text(&format!("behind {number}")));
+    client.send_all(&[text("before"), text("cut")].into_iter().chain(behind).collect::<Vec<_>>());
     let (messages, end) = host.log.story();
     assert_eq!((messages, end.cause), (vec![b"before".to_vec(), b"cut".to_vec()], Cause::LocalClose));
     host.finish();
@@ -136,6 +138,27 @@ fn a_connection_that_another_thread_cuts_brings_nothing_more() {
     release.send(()).expect("it waits");
     let (messages, end) = host.log.story();
     assert_eq!((messages, end.cause), (vec![b"hold".to_vec()], Cause::Replaced));
+    host.finish();
+}
+
+#[test]
+fn a_thread_that_waits_to_send_is_told_at_once_that_its_connection_is_cut() {
+    // Hostile input 274.
+    let host = recorded(|builder| builder.with_options(|options| options.outgoing_limit = 100_000), listen);
+    let client = connect(&host.server);
+    let writer = host.server.connection(host.server.connections()[0].id).expect("open");
+    let sending = thread::spawn({
+        let writer = writer.clone();
+        move || writer.send(&vec![0x5a; 64 << 20])
+    });
+    // More than the sockets hold.
+    thread::sleep(A_WHILE);
+    assert!(!sending.is_finished(), "the peer has taken all of it");
+    writer.cut(Cause::Replaced);
+    assert_eq!(join(sending, SOON), Err(SendError::Closed));
+    let (_, end) = host.log.story();
+    assert_eq!(end.cause, Cause::Replaced);
+    drop(client);
     host.finish();
 }
 
@@ -225,7 +248,7 @@ fn flood_until_held(server: &raddle_server::Server, client: &Client) {
 
 #[test]
 fn stop_ends_connections_in_every_state() {
-    // Hostile input 278.
+    // Hostile inputs 278 and 292: the one that is in its handler is told of when the grace is over.
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let host = recorded(

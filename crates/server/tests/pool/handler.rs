@@ -1,6 +1,7 @@
 //! Handlers that fail, panic, and call whatever there is: their connection ends, and no other.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -190,12 +191,58 @@ fn that_the_connection_has_ended_is_no_error_of_the_handler() {
     host.finish();
 }
 
+thread_local! {
+    /// The calls of the handler that this thread is in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A call of the handler.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        assert_eq!(DEPTH.get(), 1, "a call within a call");
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+#[test]
+fn a_call_that_fills_the_output_again_and_again_is_never_within_another() {
+    // Hostile input 296: each time that all has left, the handler sends as much again.
+    const ROUNDS: usize = 200;
+    let host = recorded(
+        |builder| builder.with_options(|options| options.outgoing_limit = 10_000),
+        |writer, at| {
+            let _inside = Inside::enter();
+            if matches!(at, At::Open | At::Drain) {
+                while writer.try_send(&[0x5a; 50_000]).is_ok() {}
+            }
+            Ok(())
+        },
+    );
+    let mut client = connect(&host.server);
+    let drained = || host.log.all().into_iter().flatten().filter(|note| *note == Note::Drain).count();
+    while drained() < ROUNDS {
+        assert_eq!(client.frame().payload.len(), 50_000);
+    }
+    drop(client);
+    host.finish();
+}
+
 #[test]
 fn every_call_may_be_made_from_every_call() {
-    // Hostile inputs 284 and 290.
+    // Hostile inputs 284, 290 and 296: no call that is made calls the handler, so that none of them is within another.
     let host = recorded(
         |builder| builder,
         |writer, at| {
+            let _inside = Inside::enter();
             let is_close = matches!(at, At::Close);
             let _ = writer.try_send("one");
             let _ = writer.send("two");

@@ -7,7 +7,7 @@ use raddle_core::OpCode;
 use raddle_server::{Cause, Message};
 
 use crate::common::*;
-use crate::recorder::{At, answer, facts, listen, recorded};
+use crate::recorder::{At, Note, answer, facts, listen, recorded};
 
 #[test]
 fn each_message_has_its_own_time() {
@@ -89,7 +89,7 @@ fn a_message_that_is_held_back_is_not_late() {
 
 #[test]
 fn a_peer_that_is_silent_is_cut_and_one_that_answers_lives() {
-    // Hostile inputs 158 and 242.
+    // Hostile inputs 158, 242 and 243: it is silent, and comes back when it was given up.
     let host = recorded(
         |builder| {
             builder.with_options(|options| {
@@ -99,7 +99,7 @@ fn a_peer_that_is_silent_is_cut_and_one_that_answers_lives() {
         },
         answer,
     );
-    let silent = connect(&host.server);
+    let mut silent = connect(&host.server);
     let mut living = connect(&host.server);
     let start = std::time::Instant::now();
     while start.elapsed() < Duration::from_millis(1200) {
@@ -109,12 +109,18 @@ fn a_peer_that_is_silent_is_cut_and_one_that_answers_lives() {
     }
     eventually("the silent one is cut", || host.server.metrics().ended.get(&Cause::KeepaliveTimeout) == Some(&1));
     assert_eq!(host.server.connections().len(), 1);
+    // What it says now is answered by a reset, and told to nobody.
+    let late = silent.encode(&text("late"));
+    eventually("it is told", || std::io::Write::write_all(&mut silent.stream, &late).is_err());
+    let messages = host.log.all().into_iter().flatten().filter(|note| matches!(note, Note::Message(_)));
+    assert_eq!(messages.count(), 0);
     drop((silent, living));
     host.finish();
 }
 
 #[test]
 fn a_worker_that_computes_cuts_nobody_whose_bytes_wait() {
+    // Hostile input 234: all connections of the worker wait, and none is lost.
     let host = recorded(
         |builder| {
             builder.with_options(|options| {

@@ -38,3 +38,11 @@ pub(crate) fn not_blocked(mask: u64) -> Vec<u32> {
 pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("there are descriptors").count()
 }
+
+/// The name by which this program runs the test of the module of this path, as `module_path!` gives it.
+pub(crate) fn test_of(module: &str, test: &str) -> String {
+    match module.split_once("::") {
+        Some((_, inner)) => format!("{inner}::{test}"),
+        None => test.to_owned(),
+    }
+}
