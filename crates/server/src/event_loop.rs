@@ -282,7 +282,9 @@ impl EventLoop {
                 }
                 Task::Ended(key) => {
                     if let Some((driven, ())) = self.berths.remove(&self.home, key) {
-                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), Box::new(driven.end())));
+                        let end = driven.end();
+                        self.shared.journal.note_end(ConnectionId::of(driven.writer().info()), &end);
+                        self.turn.happened.push(Happened::Closed(self.turn.departed.len(), Box::new(end)));
                         self.turn.departed.push(driven);
                     }
                 }

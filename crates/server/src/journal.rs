@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::Mutex;
-use raddle_socket::bury;
+use raddle_socket::{End, bury};
+
+use crate::registry::ConnectionId;
 
 /// Writes a few records a second, and counts the others.
 #[derive(Debug)]
@@ -26,6 +28,11 @@ struct Quota {
 impl Journal {
     pub(crate) fn new() -> Self {
         Self { quota: Mutex::new(Quota { since: Instant::now(), written: 0, left_out: 0 }) }
+    }
+
+    /// Writes how a connection has ended, if there is room for it.
+    pub(crate) fn note_end(&self, id: ConnectionId, end: &End) {
+        self.note(Level::Debug, format_args!("connection {id} has ended: {end}"));
     }
 
     /// Writes a record, if there is room for it.

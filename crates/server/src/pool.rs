@@ -337,8 +337,10 @@ impl<H: Handler> Worker<H> {
     /// Lets a connection go that has ended.
     fn let_go(&mut self, key: usize) {
         let Some((mut driven, served)) = self.berths.remove(&self.home, key) else { return };
+        let end = driven.end();
+        self.shared.journal.note_end(ConnectionId::of(driven.writer().info()), &end);
         if let Some(state) = served.state {
-            let (call, end) = (Call { shared: &self.shared, home: &self.home }, driven.end());
+            let call = Call { shared: &self.shared, home: &self.home };
             let handler = &*self.handler;
             call.make(&mut driven, |driven| {
                 handler.on_close(driven.writer(), state, &end);

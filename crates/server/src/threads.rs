@@ -89,7 +89,7 @@ pub(crate) fn run(shared: &Shared, handler: &Handler, connection: Connection) {
     } else {
         reader.close(Close::code(CloseCode::NORMAL))
     };
-    shared.journal.note(Level::Debug, format_args!("connection {id} has ended: {end}"));
+    shared.journal.note_end(id, &end);
 }
 
 /// Runs a handler of `connection`, and tells whether it has failed, which is noted.

@@ -13,7 +13,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Mutex, MutexGuard};
 use raddle_server::{HandlerError, Message, Writer};
 
-use crate::support::*;
+use support::*;
 
 /// Keeps the library's records.
 struct Journal(Mutex<Vec<(Level, String)>>);
@@ -110,15 +110,12 @@ const EVIL: &str = "\x1b[2J\r\n1970-01-01 ERROR forged\0\u{7f}\u{9b}31m";
 fn what_an_application_says_with_a_peers_words_is_escaped_and_cut() {
     // Hostile input 366.
     let _alone = alone();
-    let host = Host::start(builder(), |mut reader, _writer| {
-        let target = reader.info().target.clone();
-        let Some(Message::Text(text)) = reader.next_message()? else { return Ok(()) };
-        match &*target {
-            "/fail" => Err(format!("bad message: {text}").into()),
-            "/panic" => resume_unwind(Box::new(format!("bad message: {text}"))),
-            _ => Ok(()),
-        }
-    });
+    let act = |writer: &Writer, message: Message<'_>| match (&*writer.info().target, message) {
+        ("/fail", Message::Text(text)) => Err(format!("bad message: {text}").into()),
+        ("/panic", Message::Text(text)) => resume_unwind(Box::new(format!("bad message: {text}"))),
+        _ => Ok(()),
+    };
+    let host = Host::acting(builder(), |_: &Writer| Ok(()), act);
     for (target, begins) in [("/fail", "has failed: bad message"), ("/panic", "has panicked: bad message")] {
         for words in [EVIL.to_owned(), "x".repeat(500_000), "\u{20ac}".repeat(100_000)] {
             JOURNAL.0.lock().clear();
