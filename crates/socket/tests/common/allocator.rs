@@ -2,13 +2,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 
 /// To be made the `global_allocator` of a test.
 pub(crate) struct Counting;
 
 static HELD: AtomicIsize = AtomicIsize::new(0);
 static PEAK: AtomicIsize = AtomicIsize::new(0);
+static ALL: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -32,11 +33,17 @@ pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
+/// How often all threads together have.
+pub(crate) fn all_allocations() -> u64 {
+    ALL.load(Ordering::Relaxed)
+}
+
 fn count(bytes: isize) {
     let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
     if bytes > 0 {
         PEAK.fetch_max(held, Ordering::Relaxed);
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        ALL.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -32,10 +32,6 @@ const OPEN: &[(u16, &str)] = &[
         "frames are compared with Autobahn's and other libraries' by cases, not with three of them by random streams",
     ),
     (375, "heads are compared with the page's verdicts, not with three parsers of others by random heads"),
-    (
-        378,
-        "allocations of a message are counted on one connection, and a thousand connections are not watched for hours",
-    ),
 ];
 
 const PAGE: &str = include_str!("../../../../../docs/hostile-inputs.md");
