@@ -11,7 +11,7 @@ use crate::pages::give_back;
 
 /// Memory for output that this thread has written before, and that its processor still has at hand.
 pub(crate) fn output() -> Memory {
-    SPARES.with(|spares| spares.outputs.borrow_mut().pop()).unwrap_or_default()
+    SPARES.with(|spares| spares.outputs.borrow_mut().take()).unwrap_or_default()
 }
 
 /// Memory for `more` bytes behind those of `output`.
@@ -30,16 +30,13 @@ pub(crate) fn keep_output(memory: Option<Memory>, mut written: Vec<u8>) {
     written.clear();
     SPARES.with(|spares| {
         let outputs = &mut spares.outputs.borrow_mut();
-        let mut memory = memory.or_else(|| outputs.pop()).unwrap_or_default();
+        let mut memory = memory.or_else(|| outputs.take()).unwrap_or_default();
         if written.capacity() <= SMALL {
             memory.hold(written);
         } else {
             keep(&mut spares.large_output.borrow_mut(), written);
         }
-        // More than one are in use where a message goes to many connections, and all of them are written behind it.
-        if outputs.is_empty() || outputs.len() < MOST_OUTPUTS && memory.capacity() <= SMALL_OUTPUT {
-            outputs.push(memory);
-        }
+        outputs.keep(memory);
     });
 }
 
@@ -69,9 +66,8 @@ pub(crate) fn keep_inbound(inbound: Box<Inbound>) {
 pub fn has_large_spares() -> bool {
     SPARES.with(|spares| {
         let outputs = spares.outputs.borrow();
-        let is_large = outputs.last().is_some_and(|memory| memory.capacity() > SMALL_OUTPUT);
-        outputs.len() > 1
-            || is_large
+        outputs.pieces.len() > 1
+            || outputs.bytes > SMALL_OUTPUT
             || !spares.large_output.borrow().is_empty()
             || !spares.large_input.borrow().is_empty()
     })
@@ -81,9 +77,9 @@ pub fn has_large_spares() -> bool {
 pub fn drop_large_spares() {
     SPARES.with(|spares| {
         let mut outputs = spares.outputs.take();
-        let last = outputs.pop_if(|memory| memory.capacity() <= SMALL_OUTPUT);
-        spares.outputs.borrow_mut().extend(last);
-        outputs.into_iter().for_each(|memory| give_back(memory.into_bytes()));
+        let last = outputs.pieces.pop_if(|memory| memory.capacity() <= SMALL_OUTPUT);
+        last.into_iter().for_each(|memory| spares.outputs.borrow_mut().keep(memory));
+        outputs.pieces.into_iter().for_each(|memory| give_back(memory.into_bytes()));
         for pieces in [&spares.large_output, &spares.large_input] {
             pieces.take().into_iter().for_each(give_back);
         }
@@ -93,10 +89,35 @@ pub fn drop_large_spares() {
 #[derive(Default)]
 struct Spares {
     inbound: Cell<Option<Box<Inbound>>>,
-    /// The one that was used last is the last.
-    outputs: RefCell<Vec<Memory>>,
+    outputs: RefCell<Outputs>,
     large_output: RefCell<Vec<Vec<u8>>>,
     large_input: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Memory for the output of senders, of which as many pieces are in use as a turn answers connections, or as a message goes to: all
+/// of them are written behind it.
+#[derive(Default)]
+struct Outputs {
+    /// The one that was used last is the last.
+    pieces: Vec<Memory>,
+    /// What they have room for.
+    bytes: usize,
+}
+
+impl Outputs {
+    fn take(&mut self) -> Option<Memory> {
+        let memory = self.pieces.pop()?;
+        self.bytes -= memory.capacity();
+        Some(memory)
+    }
+
+    fn keep(&mut self, memory: Memory) {
+        let bytes = self.bytes + memory.capacity();
+        if self.pieces.is_empty() || self.pieces.len() < MOST_OUTPUTS && bytes <= OUTPUT_BYTES {
+            self.bytes = bytes;
+            self.pieces.push(memory);
+        }
+    }
 }
 
 thread_local!(static SPARES: Spares = Spares::default());
@@ -129,13 +150,37 @@ fn keep(pieces: &mut Vec<Vec<u8>>, piece: Vec<u8>) {
 const SMALL: usize = 256 * 1024;
 /// Bytes of large pieces that a thread keeps for output, and as many for input.
 const MOST: usize = 32 << 20;
-/// So many pieces of memory for output a thread keeps, of this capacity in bytes at most.
+/// So many pieces of memory for output a thread keeps that are not large, and bytes of them.
 const MOST_OUTPUTS: usize = 4096;
+const OUTPUT_BYTES: usize = 16 << 20;
+/// One of this capacity in bytes is kept by a thread that has nothing to do.
 const SMALL_OUTPUT: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_for_the_answers_of_a_turn_is_kept_up_to_a_number_of_bytes() {
+        const LENGTH: usize = 17 * 1024;
+        let memory = || {
+            let mut memory = Memory::default();
+            memory.hold(Vec::with_capacity(LENGTH));
+            memory
+        };
+        let mut outputs = Outputs::default();
+        (0..2 * OUTPUT_BYTES / LENGTH).for_each(|_| outputs.keep(memory()));
+        assert_eq!(outputs.pieces.len(), OUTPUT_BYTES / LENGTH);
+        assert_eq!(outputs.bytes, OUTPUT_BYTES / LENGTH * LENGTH);
+        while outputs.take().is_some() {}
+        assert_eq!(outputs.bytes, 0);
+        // One is kept in any case: a connection alone is answered with it.
+        let mut large = Memory::default();
+        large.hold(Vec::with_capacity(OUTPUT_BYTES + 1));
+        outputs.keep(large);
+        outputs.keep(memory());
+        assert_eq!(outputs.pieces.len(), 1);
+    }
 
     #[test]
     fn pieces_that_are_too_small_take_no_place_from_large_ones() {
