@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use raddle::core::handshake::Request as Head;
 use raddle::{
-    AddressSource, Builder, End, Handler, HandlerError, Hosts, Limits, Message, Reader, SendError, Server, Writer,
+    AddressSource, Builder, Close, CloseCode, End, Event, EventLoop, Handler, HandlerError, Hosts, Limits, Message,
+    Reader, SendError, Server, Writer,
 };
 
 use crate::case::{Saw, Setup};
@@ -82,60 +84,122 @@ pub(crate) enum Engine {
     Threads,
     /// Two threads for all of them.
     Pool,
+    /// A thread of the application's, which polls.
+    Loop,
+}
+
+/// What an application is called for.
+pub(crate) enum At<'a> {
+    Open,
+    Message(Message<'a>),
+    End(&'a End),
 }
 
 impl Engine {
-    pub(crate) const BOTH: [Self; 2] = [Self::Threads, Self::Pool];
+    pub(crate) const ALL: [Self; 3] = [Self::Threads, Self::Pool, Self::Loop];
+
+    /// Starts a server that does `act` for all that happens to a connection.
+    pub(crate) fn start(self, server: &Server, act: impl Act) -> io::Result<()> {
+        match self {
+            Self::Threads => server.start(move |mut reader, writer| act_to_the_end(&mut reader, &writer, &act)),
+            Self::Pool => server.start_pool(Acting(act)),
+            Self::Loop => {
+                let events = server.event_loop()?;
+                thread::spawn(move || poll_to_the_end(events, &act));
+                Ok(())
+            }
+        }
+    }
+
+    /// Does what may wait, where that holds up no other connection.
+    pub(crate) fn wait_apart(self, work: impl FnOnce() + Send + 'static) {
+        match self {
+            Self::Threads => work(),
+            Self::Pool | Self::Loop => drop(thread::spawn(work)),
+        }
+    }
+}
+
+/// What an application does. An error, or a panic, closes the connection with 1011.
+pub(crate) trait Act: Fn(&Writer, At<'_>) -> Result<(), HandlerError> + Send + Sync + 'static {}
+
+impl<F: Fn(&Writer, At<'_>) -> Result<(), HandlerError> + Send + Sync + 'static> Act for F {}
+
+/// On a thread of the connection's own.
+fn act_to_the_end(
+    reader: &mut Reader,
+    writer: &Writer,
+    act: &impl Fn(&Writer, At<'_>) -> Result<(), HandlerError>,
+) -> Result<(), HandlerError> {
+    act(writer, At::Open)?;
+    while let Ok(Some(message)) = reader.next_message() {
+        act(writer, At::Message(message))?;
+    }
+    act(writer, At::End(reader.end().expect("the reader has seen the end")))
+}
+
+/// The same for the pool.
+struct Acting<F>(F);
+
+impl<F: Act> Handler for Acting<F> {
+    type State = ();
+
+    fn on_open(&self, connection: &Writer) -> Result<(), HandlerError> {
+        self.0(connection, At::Open)
+    }
+
+    fn on_message(&self, connection: &Writer, (): &mut (), message: Message<'_>) -> Result<(), HandlerError> {
+        self.0(connection, At::Message(message))
+    }
+
+    fn on_close(&self, connection: &Writer, (): (), end: &End) {
+        self.0(connection, At::End(end)).expect("nothing fails at the end");
+    }
+}
+
+/// And for whoever polls.
+fn poll_to_the_end(mut events: EventLoop, act: &impl Act) {
+    while !events.is_over() {
+        for event in events.poll(Some(PATIENCE)) {
+            let end;
+            let (connection, at) = match event {
+                Event::Open(connection) => (connection, At::Open),
+                Event::Message(connection, message) => (connection, At::Message(message)),
+                Event::Closed(connection, of_it) => {
+                    end = of_it;
+                    (connection, At::End(&end))
+                }
+                _ => continue,
+            };
+            if !matches!(catch_unwind(AssertUnwindSafe(|| act(connection, at))), Ok(Ok(()))) {
+                // It may have ended meanwhile.
+                let _ = connection.close(Close::code(CloseCode::INTERNAL_ERROR));
+            }
+        }
+    }
 }
 
 /// Sends every message back, and notes what happens.
 pub(crate) fn echo(reader: &mut Reader, writer: &Writer, log: &Log) {
-    let peer = reader.info().peer;
-    log.note(peer, Note::Open);
-    while let Ok(Some(message)) = reader.next_message() {
-        answer(writer, message, log);
-    }
-    log.note(peer, Note::End(reader.end().cloned()));
-}
-
-fn answer(writer: &Writer, message: Message<'_>, log: &Log) {
-    let peer = writer.info().peer;
-    log.note(peer, Note::Message(saw(message)));
-    if let Err(error) = writer.send(message) {
-        assert_eq!(error, SendError::Closed);
-        log.note(peer, Note::Unsent);
-    }
-}
-
-/// The same for the pool; `at_open` comes first.
-struct Echo<F> {
-    log: Arc<Log>,
-    at_open: F,
-}
-
-impl<F: Fn(&Writer, &Log) + Send + Sync + 'static> Handler for Echo<F> {
-    /// The peer's address.
-    type State = Option<SocketAddr>;
-
-    fn on_open(&self, connection: &Writer) -> Result<Self::State, HandlerError> {
-        (self.at_open)(connection, &self.log);
-        let peer = connection.info().peer;
-        self.log.note(peer, Note::Open);
-        Ok(peer)
-    }
-
-    fn on_message(
-        &self,
-        connection: &Writer,
-        _state: &mut Self::State,
-        message: Message<'_>,
-    ) -> Result<(), HandlerError> {
-        answer(connection, message, &self.log);
+    let act = |writer: &Writer, at: At<'_>| {
+        echo_at(writer, at, log);
         Ok(())
-    }
+    };
+    act_to_the_end(reader, writer, &act).expect("an echo does not fail");
+}
 
-    fn on_close(&self, _connection: &Writer, peer: Self::State, end: &End) {
-        self.log.note(peer, Note::End(Some(end.clone())));
+fn echo_at(writer: &Writer, at: At<'_>, log: &Log) {
+    let peer = writer.info().peer;
+    match at {
+        At::Open => log.note(peer, Note::Open),
+        At::Message(message) => {
+            log.note(peer, Note::Message(saw(message)));
+            if let Err(error) = writer.send(message) {
+                assert_eq!(error, SendError::Closed);
+                log.note(peer, Note::Unsent);
+            }
+        }
+        At::End(end) => log.note(peer, Note::End(Some(end.clone()))),
     }
 }
 
@@ -165,6 +229,24 @@ impl Host {
         Self::start(change, |server, log| server.start(move |reader, writer| handler(reader, writer, &log)))
     }
 
+    /// A server that does `act` for all that happens to a connection, and notes the end of each.
+    pub(crate) fn acting(
+        engine: Engine,
+        change: impl FnOnce(Builder, &Arc<Log>) -> Builder,
+        act: impl Fn(&Writer, At<'_>, &Log) -> Result<(), HandlerError> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(change, |server, log| {
+            engine.start(server, move |writer: &Writer, at: At<'_>| {
+                let end = if let At::End(end) = at { Some(end.clone()) } else { None };
+                act(writer, at, &log)?;
+                if let Some(end) = end {
+                    log.note(writer.info().peer, Note::End(Some(end)));
+                }
+                Ok(())
+            })
+        })
+    }
+
     /// A server that echoes.
     pub(crate) fn echo(engine: Engine, change: impl FnOnce(Builder, &Arc<Log>) -> Builder) -> Self {
         Self::echo_after(engine, change, |_, _| ())
@@ -185,14 +267,13 @@ impl Host {
         log: Arc<Log>,
         at_open: impl Fn(&Writer, &Log) + Send + Sync + 'static,
     ) -> io::Result<()> {
-        match engine {
-            Engine::Threads => server.start(move |mut reader, writer| {
-                at_open(&writer, &log);
-                echo(&mut reader, &writer, &log);
-                Ok(())
-            }),
-            Engine::Pool => server.start_pool(Echo { log, at_open }),
-        }
+        engine.start(server, move |writer: &Writer, at: At<'_>| {
+            if let At::Open = at {
+                at_open(writer, &log);
+            }
+            echo_at(writer, at, &log);
+            Ok(())
+        })
     }
 
     fn start(
@@ -218,12 +299,12 @@ impl Host {
     /// As [`of`](Self::of), over TLS.
     pub(crate) fn of_tls(engine: Engine, setup: &Setup) -> Self {
         let certificate = Certificate::new();
-        let bound = Server::builder().bind_tls("127.0.0.1:0", &certificate.tls).expect("a free port");
+        let bound = Server::builder().bind_tls("127.0.0.1:0", &certificate.of_server).expect("a free port");
         let relays = ["127.0.0.0/8".parse().expect("a network")];
         let bound = bound.trusted_proxies(AddressSource::ProxyProtocol, relays);
         let change = |builder, log: &Arc<Log>| Self::set_up(builder, log, setup);
         let mut host = Self::start_bound(bound, change, |server, log| Self::start_echo(engine, server, log, |_, _| ()));
-        let relay = Relay::start(host.address, &certificate);
+        let relay = Relay::to_server(host.address, &certificate);
         host.address = relay.address;
         host.relay = Some(relay);
         host.honest = Honest::start(host.address, setup.limits);

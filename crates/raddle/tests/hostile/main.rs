@@ -16,6 +16,8 @@ mod wire;
 use case::{Case, Modes};
 use host::{Engine, Host};
 use raddle::Role;
+use relay::Certificate;
+use run::client::Over;
 use run::{Report, calls, client, frames, heads, in_parallel, responses, server};
 
 #[test]
@@ -44,6 +46,12 @@ fn every_line_holds_with_a_thread_per_connection() {
 fn every_line_holds_with_a_pool_of_threads() {
     // Hostile inputs 179, 281 and 376: the same events as with threads, and over TLS.
     alone::run("every_line_holds_with_a_pool_of_threads", || serve_every_line(Engine::Pool));
+}
+
+#[test]
+fn every_line_holds_with_an_event_loop() {
+    // Hostile inputs 179, 281 and 376.
+    alone::run("every_line_holds_with_an_event_loop", || serve_every_line(Engine::Loop));
 }
 
 /// What a process has open can be counted where nothing else runs in it.
@@ -91,13 +99,21 @@ fn serve_every_line_over_tls(engine: Engine) {
 #[test]
 fn every_line_holds_for_a_client() {
     // Hostile input 101.
-    alone::run("every_line_holds_for_a_client", || {
-        let before = alone::Held::by_the_library();
-        let report = Report::default();
-        in_parallel(8, &lines(Modes::CLIENT), |_, case| client::run(case, &report));
-        report.check(|| "what is left".into(), || before.assert_the_same());
-        report.finish();
-    });
+    alone::run("every_line_holds_for_a_client", || call_with_every_line(Over::Tcp));
+}
+
+#[test]
+fn every_line_holds_over_tls_for_a_client() {
+    // Hostile input 350.
+    alone::run("every_line_holds_over_tls_for_a_client", || call_with_every_line(Over::Tls(&Certificate::new())));
+}
+
+fn call_with_every_line(over: Over<'_>) {
+    let before = alone::Held::by_the_library();
+    let report = Report::default();
+    in_parallel(8, &lines(Modes::CLIENT), |_, case| client::run(case, over, &report));
+    report.check(|| "what is left".into(), || before.assert_the_same());
+    report.finish();
 }
 
 fn lines(mode: Modes) -> Vec<Case> {

@@ -11,6 +11,7 @@ use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use crate::case::Saw;
 use crate::head::{self, Answer};
+use crate::relay::Relay;
 use crate::run::cuts::Cuts;
 use crate::wire::{self, Piece, Sent, close};
 
@@ -20,6 +21,8 @@ pub(crate) struct Peer {
     role: Role,
     /// What the library has sent and nobody has looked at yet.
     received: Vec<u8>,
+    /// What takes TLS off for this peer, and ends behind its stream.
+    _relay: Option<Relay>,
 }
 
 /// How the library has ended its direction of the stream.
@@ -47,7 +50,7 @@ impl Peer {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time other than 0");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time other than 0");
-        Self { stream, role: Role::Server, received: Vec::new() }
+        Self { stream, role: Role::Server, received: Vec::new(), _relay: None }
     }
 
     /// A peer that is the server of a client of the library's, once that has connected.
@@ -57,6 +60,11 @@ impl Peer {
         assert_eq!(connecting, 1, "no client connects within {PATIENCE:?}");
         let (stream, _) = listener.accept().expect("a client connects");
         Self { role: Role::Client, ..Self::over(stream) }
+    }
+
+    /// With a relay of its own, which goes with it.
+    pub(crate) fn behind(self, relay: Option<Relay>) -> Self {
+        Self { _relay: relay, ..self }
     }
 
     /// Takes the head of the request off, and gives it.

@@ -1,5 +1,5 @@
-//! What stands between peers that speak plainly and a server of wss: it puts TLS on what they send, takes it off what they get,
-//! and tells the server who they are, as a trusted proxy does.
+//! What stands between peers that speak plainly and a server or a client of wss: it puts TLS on what they send, and takes it off
+//! what they get. Whom a server has to do with, it is told as by a trusted proxy.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,31 +9,46 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use raddle::ServerTls;
+use raddle::{ClientTls, ServerTls};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
-/// A certificate of `localhost`, for the server and for those that trust it.
+/// A certificate of `localhost`, for the server and for those that trust it: the library's and the relay's.
 pub(crate) struct Certificate {
-    pub(crate) tls: ServerTls,
+    pub(crate) of_server: ServerTls,
+    pub(crate) of_client: ClientTls,
+    server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Certificate {
     pub(crate) fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let tls = ServerTls::from_pem(made.cert.pem(), made.signing_key.serialize_pem()).expect("in order");
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let der = CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM");
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).expect("PEM")).expect("a root");
-        let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        roots.add(der.clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("ring has them")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { tls, client: Arc::new(client) }
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![der], PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM"))
+            .expect("they belong together");
+        Self {
+            of_server: ServerTls::from_pem(chain.as_str(), key).expect("in order"),
+            of_client: ClientTls::new().without_system_roots().add_roots_pem(chain).expect("a root"),
+            server: Arc::new(server),
+            client: Arc::new(client),
+        }
     }
 }
 
@@ -45,20 +60,56 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn start(server: SocketAddr, certificate: &Certificate) -> Self {
+    /// For peers that are clients of a server of wss.
+    pub(crate) fn to_server(server: SocketAddr, certificate: &Certificate) -> Self {
+        let config = Arc::clone(&certificate.client);
+        Self::start(move |peer| {
+            let mut stream = TcpStream::connect(server).expect("the server listens");
+            let (from, to) = (peer.peer_addr().ok()?, peer.local_addr().ok()?);
+            let word = format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());
+            let name = ServerName::try_from("localhost").expect("a name");
+            let state = ClientConnection::new(Arc::clone(&config), name).expect("a client");
+            match stream.write_all(word.as_bytes()).and_then(|()| Tls::open(stream, state.into())) {
+                Ok(tls) => Some((peer, tls)),
+                Err(_) => {
+                    // The server has no place, or no time.
+                    reset(&peer);
+                    None
+                }
+            }
+        })
+    }
+
+    /// For a peer that is the server of clients of wss.
+    pub(crate) fn to_clients(peer: SocketAddr, certificate: &Certificate) -> Self {
+        let config = Arc::clone(&certificate.server);
+        Self::start(move |client| {
+            let state = ServerConnection::new(Arc::clone(&config)).expect("a server");
+            let tls = Tls::open(client, state.into()).expect("the client trusts it");
+            Some((TcpStream::connect(peer).expect("the peer listens"), tls))
+        })
+    }
+
+    /// Carries what `meet` makes of whoever connects: the stream of plain bytes, and the one of records.
+    fn start(meet: impl Fn(TcpStream) -> Option<(TcpStream, Tls)> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let stopped = Arc::new(AtomicBool::new(false));
-        let (is_stopped, config) = (Arc::clone(&stopped), Arc::clone(&certificate.client));
+        let (is_stopped, meet) = (Arc::clone(&stopped), Arc::new(meet));
         let thread = thread::spawn(move || {
             let mut relayed: Vec<JoinHandle<()>> = Vec::new();
-            for peer in listener.incoming() {
+            for stream in listener.incoming() {
                 if is_stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let (peer, config) = (peer.expect("a peer"), Arc::clone(&config));
+                let (stream, meet) = (stream.expect("a stream"), Arc::clone(&meet));
                 relayed.extract_if(.., |thread| thread.is_finished()).for_each(whole);
-                relayed.push(thread::spawn(move || relay(peer, server, config)));
+                relayed.push(thread::spawn(move || {
+                    stream.set_nodelay(true).expect("a socket");
+                    if let Some((plain, tls)) = meet(stream) {
+                        carry(&plain, &tls);
+                    }
+                }));
             }
             relayed.into_iter().for_each(whole);
         });
@@ -71,7 +122,7 @@ impl Drop for Relay {
         self.stopped.store(true, Ordering::Relaxed);
         drop(TcpStream::connect(self.address));
         let Some(thread) = self.thread.take() else { return };
-        // A relay that has panicked has lost what a peer or the server has said.
+        // A relay that has panicked has lost what a peer or the library has said.
         if let Err(panic) = thread.join()
             && !thread::panicking()
         {
@@ -86,23 +137,15 @@ fn whole(thread: JoinHandle<()>) {
 }
 
 /// Carries one connection. What ends it on one side, ends it on the other in the same way.
-fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
-    let mut stream = TcpStream::connect(server).expect("the server listens");
-    let (from, to) = (peer.peer_addr(), peer.local_addr());
-    let Ok((from, to)) = from.and_then(|from| Ok((from, to?))) else { return };
-    let word = format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());
-    peer.set_nodelay(true).expect("a socket");
-    let Ok(tls) = stream.write_all(word.as_bytes()).and_then(|()| Tls::open(stream, config)) else {
-        // The server has no place, or no time.
-        return reset(&peer);
-    };
+fn carry(plain: &TcpStream, tls: &Tls) {
+    plain.set_nodelay(true).expect("a socket");
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut bytes = [0; 16 * 1024];
             loop {
-                match (&peer).read(&mut bytes) {
+                match (&*plain).read(&mut bytes) {
                     Ok(0) => return drop(tls.finish()),
-                    // The server may have had enough.
+                    // The library may have had enough.
                     Ok(count) => drop(tls.send(&bytes[..count])),
                     Err(_) => {
                         reset(&tls.stream);
@@ -113,9 +156,9 @@ fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
         });
         loop {
             match tls.receive() {
-                Ok(Some(bytes)) => drop((&peer).write_all(&bytes)),
+                Ok(Some(bytes)) => drop((&*plain).write_all(&bytes)),
                 Ok(None) => {
-                    let _ = peer.shutdown(Shutdown::Write);
+                    let _ = plain.shutdown(Shutdown::Write);
                     // As a socket that is closed: what still comes is answered by a reset.
                     let mut sockets = [PollFd::new(&tls.stream, PollFlags::IN)];
                     let _ = poll(&mut sockets, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
@@ -123,8 +166,8 @@ fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
-                    reset(&peer);
-                    let _ = peer.shutdown(Shutdown::Both);
+                    reset(plain);
+                    let _ = plain.shutdown(Shutdown::Both);
                     break;
                 }
             }
@@ -132,16 +175,14 @@ fn relay(peer: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) {
     });
 }
 
-/// TLS as its client speaks it, which may end what it sends and read on.
+/// TLS as either side speaks it, which may end what it sends and read on.
 struct Tls {
     stream: TcpStream,
-    state: Mutex<ClientConnection>,
+    state: Mutex<Connection>,
 }
 
 impl Tls {
-    fn open(mut stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let mut state =
-            ClientConnection::new(config, ServerName::try_from("localhost").expect("a name")).expect("a client");
+    fn open(mut stream: TcpStream, mut state: Connection) -> io::Result<Self> {
         state.set_buffer_limit(None);
         while state.is_handshaking() {
             state.complete_io(&mut stream)?;
@@ -149,7 +190,7 @@ impl Tls {
         Ok(Self { stream, state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, ClientConnection> {
+    fn state(&self) -> MutexGuard<'_, Connection> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,8 +206,8 @@ impl Tls {
         self.stream.shutdown(Shutdown::Write)
     }
 
-    /// Writes without the lock: the server may have to be read meanwhile.
-    fn write(&self, put: impl FnOnce(&mut ClientConnection) -> io::Result<()>) -> io::Result<()> {
+    /// Writes without the lock: the library may have to be read meanwhile.
+    fn write(&self, put: impl FnOnce(&mut Connection) -> io::Result<()>) -> io::Result<()> {
         let mut records = Vec::new();
         let mut state = self.state();
         put(&mut state)?;
@@ -177,19 +218,21 @@ impl Tls {
         (&self.stream).write_all(&records)
     }
 
-    /// What has arrived, if only records without bytes. `None`: the server has ended the stream.
+    /// What has arrived, if only records without bytes. `None`: the library has ended the stream.
     fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        // It may have come with the end of the handshake.
+        Self::take_plain(&mut self.state(), &mut bytes)?;
+        if !bytes.is_empty() {
+            return Ok(Some(bytes));
+        }
         let mut records = [0; 16 * 1024];
         let received = (&self.stream).read(&mut records)?;
-        let (mut records, mut bytes) = (&records[..received], Vec::new());
+        let mut records = &records[..received];
         let mut state = self.state();
         loop {
             let taken = state.read_tls(&mut records)?;
-            let found = state.process_new_packets().map_err(io::Error::other)?;
-            let start = bytes.len();
-            bytes.resize(start + found.plaintext_bytes_to_read(), 0);
-            state.reader().read_exact(&mut bytes[start..])?;
-            if found.peer_has_closed() && bytes.is_empty() {
+            if Self::take_plain(&mut state, &mut bytes)? && bytes.is_empty() {
                 return Ok(None);
             }
             if received == 0 {
@@ -199,6 +242,15 @@ impl Tls {
                 return Ok(Some(bytes));
             }
         }
+    }
+
+    /// Appends what is decrypted. `true`: that was all.
+    fn take_plain(state: &mut Connection, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        let found = state.process_new_packets().map_err(io::Error::other)?;
+        let start = bytes.len();
+        bytes.resize(start + found.plaintext_bytes_to_read(), 0);
+        state.reader().read_exact(&mut bytes[start..])?;
+        Ok(found.peer_has_closed())
     }
 }
 

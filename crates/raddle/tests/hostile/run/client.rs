@@ -1,4 +1,4 @@
-//! A client, over TCP: each line with a connection of its own, to a peer that is the server.
+//! A client, over TCP or TLS: each line with a connection of its own, to a peer that is the server.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -14,29 +14,38 @@ use crate::case::{Case, Fault, Input, Setup, Then, Verdict};
 use crate::head;
 use crate::host::{self, Log};
 use crate::peer::{Ending, PATIENCE, Peer};
+use crate::relay::{Certificate, Relay};
 use crate::wire::{self, text};
 
+/// What the frames are carried by.
+#[derive(Clone, Copy)]
+pub(crate) enum Over<'a> {
+    Tcp,
+    /// By a relay that has this certificate.
+    Tls(&'a Certificate),
+}
+
 /// Runs a line, cut in a few ways and glued to what may follow.
-pub(crate) fn run(case: &Case, report: &Report) {
+pub(crate) fn run(case: &Case, over: Over<'_>, report: &Report) {
     let mut numbers = Numbers::new(case.number.into());
     match &case.input {
         Input::Response(response) => {
             for cuts in server::cuts(response.len(), DRIPPED_RESPONSE, &mut numbers) {
-                report.check(|| format!("{case}, cut at {cuts:?}"), || run_response(case, response, &cuts));
+                report.check(|| format!("{case}, cut at {cuts:?}"), || run_response(case, over, response, &cuts));
             }
         }
         Input::Frames { pieces, .. } => {
             let input = wire::encode(pieces, Role::Client);
             for cuts in server::cuts(input.len(), DRIPPED, &mut numbers) {
                 let what = || format!("{case}, cut at {cuts:?}");
-                report.check(what, || run_frames(case, b"", &input, &cuts, Next::Nothing));
+                report.check(what, || run_frames(case, over, b"", &input, &cuts, Next::Nothing));
             }
             // Case 101: in one segment with the response.
-            let glued = || run_frames(case, &input, b"", &Cuts::whole(), Next::Nothing);
+            let glued = || run_frames(case, over, &input, b"", &Cuts::whole(), Next::Nothing);
             report.check(|| format!("{case}, glued to the response"), glued);
             if case.then == Then::Stay {
                 let input = [&input[..], &text(case.setup.text_that_fits()).encode(Role::Client)].concat();
-                let glued = || run_frames(case, b"", &input, &Cuts::whole(), Next::Glued);
+                let glued = || run_frames(case, over, b"", &input, &Cuts::whole(), Next::Glued);
                 report.check(|| format!("{case}, glued"), glued);
             }
         }
@@ -48,9 +57,9 @@ pub(crate) fn run(case: &Case, report: &Report) {
 pub(crate) type Connecting = JoinHandle<Result<(Reader, Writer), ConnectError>>;
 
 /// Has a client of this setup connect on a thread of its own. What comes out is the server's side, with the key of the request.
-pub(crate) fn call(setup: &Setup) -> (Peer, String, Connecting) {
+pub(crate) fn call(setup: &Setup, over: Over<'_>) -> (Peer, String, Connecting) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/chat", listener.local_addr().expect("it is bound"));
+    let address = listener.local_addr().expect("it is bound");
     let limits = setup.limits;
     let mut client =
         Client::new().connect_timeout(PATIENCE).head_limits(setup.head).with_options(|options| options.limits = limits);
@@ -60,8 +69,16 @@ pub(crate) fn call(setup: &Setup) -> (Peer, String, Connecting) {
     if let Some(deflate) = setup.deflate {
         client = client.deflate(deflate);
     }
+    let (url, relay) = match over {
+        Over::Tcp => (format!("ws://{address}/chat"), None),
+        Over::Tls(certificate) => {
+            let relay = Relay::to_clients(address, certificate);
+            client = client.tls(certificate.of_client.clone());
+            (format!("wss://localhost:{}/chat", relay.address.port()), Some(relay))
+        }
+    };
     let calling = thread::spawn(move || client.connect(&url).map(raddle::Connection::split));
-    let mut peer = Peer::accept(&listener);
+    let mut peer = Peer::accept(&listener).behind(relay);
     let key = key_of(&peer.take_request());
     (peer, key, calling)
 }
@@ -74,8 +91,8 @@ pub(crate) fn key_of(request: &str) -> String {
     key
 }
 
-fn run_response(case: &Case, response: &[u8], cuts: &Cuts) {
-    let (mut peer, key, calling) = call(&case.setup);
+fn run_response(case: &Case, over: Over<'_>, response: &[u8], cuts: &Cuts) {
+    let (mut peer, key, calling) = call(&case.setup, over);
     peer.send_cut(&head::answering(response, &key), cuts);
     if matches!(case.expect, Verdict::Unopened(Fault::Ended)) {
         peer.finish();
@@ -109,8 +126,8 @@ fn run_response(case: &Case, response: &[u8], cuts: &Cuts) {
 }
 
 /// Sends frames, some of them in one segment with the response, to a client that echoes.
-fn run_frames(case: &Case, with_response: &[u8], input: &[u8], cuts: &Cuts, next: Next) {
-    let (mut peer, key, calling) = call(&case.setup);
+fn run_frames(case: &Case, over: Over<'_>, with_response: &[u8], input: &[u8], cuts: &Cuts, next: Next) {
+    let (mut peer, key, calling) = call(&case.setup, over);
     let mut response = head::response();
     if let Some(deflate) = case.setup.deflate {
         response = response.add("Sec-WebSocket-Extensions", agreement(deflate));

@@ -15,7 +15,8 @@ use crate::case::Setup;
 use crate::head;
 use crate::host::join;
 use crate::peer::Peer;
-use crate::run::client::{call, key_of};
+use crate::relay::Certificate;
+use crate::run::client::{Over, call, key_of};
 use crate::wire::{self, close, ping, text};
 
 /// A server that does `serve` with each of its connections; it is left to itself.
@@ -139,7 +140,7 @@ fn a_subprotocol_can_be_required() {
 #[test]
 fn frames_in_the_segment_of_the_response_come_in_order() {
     // Hostile input 101.
-    let (mut peer, key, calling) = call(&Setup::default());
+    let (mut peer, key, calling) = call(&Setup::default(), Over::Tcp);
     let pieces = [text("one"), ping("?"), text("two"), close(4000, "bye")];
     let response = head::answering(&Vec::from(head::response().add("Content-Length", "3")), &key);
     peer.send(&[response, wire::encode(&pieces, raddle::Role::Client)].concat());
@@ -158,19 +159,23 @@ fn a_response_that_breaks_off_at_any_byte_is_an_error_and_leaves_nothing() {
     alone::run("scenes::connecting::a_response_that_breaks_off_at_any_byte_is_an_error_and_leaves_nothing", || {
         let before = alone::Held::by_the_library();
         let response = Vec::from(head::response());
-        for end in 0..response.len() {
-            for resets in [false, true] {
-                let (mut peer, key, calling) = call(&Setup::default());
-                peer.send(&head::answering(&response, &key)[..end]);
-                if resets {
-                    peer.reset();
-                } else {
-                    drop(peer);
-                }
-                match join(calling).map(drop) {
-                    Err(ConnectError::EndOfStream) => {}
-                    Err(ConnectError::Io(error)) if resets => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-                    other => panic!("at {end}, {resets}: {other:?}"),
+        let certificate = Certificate::new();
+        // Over TLS the end is said as well, which is no excuse.
+        for over in [Over::Tcp, Over::Tls(&certificate)] {
+            for end in 0..response.len() {
+                for resets in [false, true] {
+                    let (mut peer, key, calling) = call(&Setup::default(), over);
+                    peer.send(&head::answering(&response, &key)[..end]);
+                    if resets {
+                        peer.reset();
+                    } else {
+                        drop(peer);
+                    }
+                    match join(calling).map(drop) {
+                        Err(ConnectError::EndOfStream) => {}
+                        Err(ConnectError::Io(error)) if resets => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+                        other => panic!("at {end}, {resets}: {other:?}"),
+                    }
                 }
             }
         }

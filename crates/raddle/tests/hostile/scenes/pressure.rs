@@ -1,14 +1,14 @@
 //! Cases about a peer that does not read, or goes away, while the library sends.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use raddle::core::{Header, OpCode, Rsv1};
-use raddle::{Cause, End, Role, SendError, Writer};
+use raddle::{Cause, Role, SendError, SendStatus, Writer};
 
 use crate::case::Saw;
-use crate::host::{Engine, Host, Note, wait_until};
+use crate::host::{At, Engine, Host, Note, wait_until};
 use crate::peer::{PATIENCE, Peer};
 use crate::wire::{self, close, frame, ping, text};
 
@@ -18,7 +18,7 @@ const HUGE: usize = 16 << 20;
 #[test]
 fn pings_that_are_not_read_back_take_no_memory() {
     // Hostile input 155.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| builder.with_options(|options| options.ping_interval = None));
         let mut peer = Peer::connect_narrow(host.address).opened();
         let id = host.connections()[0].id;
@@ -60,116 +60,134 @@ fn number(event: &Saw) -> Option<u32> {
     Some(u32::from_be_bytes(*payload.first_chunk().expect("our payload")))
 }
 
+/// Sends a message that the peer's sockets cannot hold, and gives the result to `results`.
+fn send_huge(engine: Engine, writer: &Writer, results: &mpsc::Sender<Result<SendStatus, SendError>>) {
+    let (writer, results) = (writer.clone(), results.clone());
+    engine.wait_apart(move || results.send(writer.send(&vec![0x5a; HUGE])).expect("the test waits"));
+}
+
 #[test]
 fn a_pong_passes_between_the_fragments_of_a_message_that_is_stuck() {
     // Hostile input 156.
-    let host = Host::serve(
-        |builder, _| {
-            builder.with_options(|options| {
-                options.fragment_size = 64 * 1024;
-                options.ping_interval = None;
-            })
-        },
-        |mut reader, writer, _| {
-            writer.send(&vec![0x5a; HUGE])?;
-            while let Some(message) = reader.next_message()? {
-                writer.send(message)?;
-            }
-            Ok(())
-        },
-    );
-    let mut peer = Peer::connect_narrow(host.address).opened();
-    let connection = || host.connections().remove(0);
-    let sent = || connection().traffic.sent_bytes;
-    // Until nothing more fits.
-    let mut before = 0;
-    assert!(wait_until(|| {
-        thread::sleep(Duration::from_millis(50));
-        sent() == std::mem::replace(&mut before, sent())
-    }));
-    peer.send_pieces([ping("p"), text("meanwhile")]);
-    // Reading goes on: the message is received, though the handler is still amid its send.
-    assert!(wait_until(|| connection().traffic.received_messages == 1), "{:?}", connection());
+    for engine in Engine::ALL {
+        let (results, sent) = mpsc::channel();
+        let host = Host::acting(
+            engine,
+            |builder, _| {
+                builder.with_options(|options| {
+                    options.fragment_size = 64 * 1024;
+                    options.ping_interval = None;
+                })
+            },
+            move |writer, at, _| {
+                match at {
+                    At::Open => send_huge(engine, writer, &results),
+                    At::Message(message) => drop(writer.send(message)?),
+                    At::End(_) => {}
+                }
+                Ok(())
+            },
+        );
+        let mut peer = Peer::connect_narrow(host.address).opened();
+        let connection = || host.connections().remove(0);
+        let bytes = || connection().traffic.sent_bytes;
+        // Until nothing more fits.
+        let mut before = 0;
+        assert!(wait_until(|| {
+            thread::sleep(Duration::from_millis(50));
+            bytes() == std::mem::replace(&mut before, bytes()) && before > 0
+        }));
+        peer.send_pieces([ping("p"), text("meanwhile")]);
+        // Reading goes on: the message is received, though the application is still amid its send.
+        assert!(wait_until(|| connection().traffic.received_messages == 1), "{engine:?}: {:?}", connection());
 
-    peer.read_until("the echo", |received| received.ends_with(&text("meanwhile").encode(Role::Client)));
-    peer.send_pieces([close(1000, "")]);
-    let frames = peer.frames_to_end();
-    // The frames are whole, the Pong stands between two of one message, and the message is whole too.
-    let pong = frames.iter().position(|frame| frame.first == 0x80 | OpCode::Pong as u8).expect("a Pong");
-    let last = frames.iter().position(|frame| frame.first == 0x80).expect("a last fragment");
-    assert!(pong < last, "the Pong, frame {pong}, has waited for the message, up to frame {last}");
-    let expected = [Saw::Pong(b"p".into()), Saw::Binary(vec![0x5a; HUGE]), Saw::Text("meanwhile".into())];
-    assert!(wire::messages(&frames).expect("messages in order").starts_with(&expected));
-    drop(peer);
-    host.finish();
+        peer.read_until("the echo", |received| received.ends_with(&text("meanwhile").encode(Role::Client)));
+        peer.send_pieces([close(1000, "")]);
+        let frames = peer.frames_to_end();
+        // The frames are whole, the Pong stands between two of one message, and the message is whole too.
+        let pong = frames.iter().position(|frame| frame.first == 0x80 | OpCode::Pong as u8).expect("a Pong");
+        let last = frames.iter().position(|frame| frame.first == 0x80).expect("a last fragment");
+        assert!(pong < last, "{engine:?}: the Pong, frame {pong}, has waited for the message, up to frame {last}");
+        let expected = [Saw::Pong(b"p".into()), Saw::Binary(vec![0x5a; HUGE]), Saw::Text("meanwhile".into())];
+        assert!(wire::messages(&frames).expect("messages in order").starts_with(&expected));
+        assert!(sent.recv_timeout(PATIENCE).is_ok_and(|sent| sent.is_ok()));
+        drop(peer);
+        host.finish();
+    }
 }
 
 #[test]
 fn a_reset_amid_a_send_is_one_end_and_no_signal() {
     // Hostile input 173.
-    let (ends, ended) = mpsc::channel();
-    let host = Host::serve(
-        |builder, _| builder,
-        move |mut reader, writer, _| {
-            let sent = writer.send(&vec![0x5a; HUGE]);
-            let first = reader.next_message().map(|message| message.is_some());
-            // The end stays what it was.
-            let again = reader.next_message().map(|message| message.is_some());
-            assert_eq!(first.as_ref().map_err(cause), again.as_ref().map_err(cause));
-            ends.send((sent, first)).expect("the test waits");
-            Ok(())
-        },
-    );
-    let peer = Peer::connect_narrow(host.address).opened();
-    thread::sleep(Duration::from_millis(50));
-    peer.reset();
-    let (sent, end) = ended.recv_timeout(PATIENCE).expect("the handler comes to the end");
-    assert_eq!(sent, Err(SendError::Closed));
-    let end = end.expect_err("no clean end");
-    assert!(matches!(end.cause, Cause::Io(_)) && end.code().0 == 1006, "{end}");
-    assert!(ended.try_recv().is_err());
-    host.finish();
-}
-
-fn cause(end: &End) -> Cause {
-    end.cause
+    for engine in Engine::ALL {
+        let (results, sent) = mpsc::channel();
+        let host = Host::acting(
+            engine,
+            |builder, _| builder,
+            move |writer, at, _| {
+                if let At::Open = at {
+                    send_huge(engine, writer, &results);
+                }
+                Ok(())
+            },
+        );
+        let peer = Peer::connect_narrow(host.address).opened();
+        let address = peer.address();
+        thread::sleep(Duration::from_millis(50));
+        peer.reset();
+        assert_eq!(sent.recv_timeout(PATIENCE), Ok(Err(SendError::Closed)), "{engine:?}");
+        let notes = host.log.take_ended(address);
+        let [Note::End(Some(end))] = &notes[..] else { panic!("{engine:?}: {notes:?}") };
+        assert!(matches!(end.cause, Cause::Io(_)) && end.code().0 == 1006, "{engine:?}: {end}");
+        host.finish();
+    }
 }
 
 #[test]
 fn a_failure_does_not_wait_for_a_peer_that_does_not_read() {
     // Hostile input 176.
-    fail_while_stuck(|writer| while writer.try_send(&[0x5a; 64 * 1024]).is_ok() {});
+    for engine in Engine::ALL {
+        fail_while_stuck(engine, |writer| while writer.try_send(&[0x5a; 64 * 1024]).is_ok() {});
+    }
 }
 
 #[test]
 fn a_failure_does_not_wait_for_a_thread_whose_send_is_stuck() {
     // Hostile inputs 176 and 283.
-    let (results, sent) = mpsc::channel();
-    fail_while_stuck(move |writer| {
-        let (sender, results) = (writer.clone(), results.clone());
-        thread::spawn(move || results.send(sender.send(&vec![0x5a; HUGE])));
-        // It is amid its message, which others would have to wait for.
-        while writer.try_send("behind") != Err(SendError::Full) {
-            thread::yield_now();
-        }
-    });
-    assert_eq!(sent.recv_timeout(PATIENCE), Ok(Err(SendError::Closed)));
+    for engine in Engine::ALL {
+        let (results, sent) = mpsc::channel();
+        fail_while_stuck(engine, move |writer| {
+            let (sender, results) = (writer.clone(), results.clone());
+            thread::spawn(move || results.send(sender.send(&vec![0x5a; HUGE])));
+            // It is amid its message, which others would have to wait for.
+            while writer.try_send("behind") != Err(SendError::Full) {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(sent.recv_timeout(PATIENCE), Ok(Err(SendError::Closed)), "{engine:?}");
+    }
 }
 
 /// Breaks the protocol while `stick` has filled the output, and the peer does not read.
-fn fail_while_stuck(stick: impl Fn(&Writer) + Send + Sync + 'static) {
-    let host = Host::serve(
+fn fail_while_stuck(engine: Engine, stick: impl Fn(&Writer) + Send + Sync + 'static) {
+    let stick = Arc::new(stick);
+    let (fill, full) = mpsc::channel();
+    let host = Host::acting(
+        engine,
         |builder, _| builder,
-        move |mut reader, writer, log| {
-            stick(&writer);
-            log.note(reader.info().peer, Note::Open);
-            while let Ok(Some(_)) = reader.next_message() {}
-            log.note(reader.info().peer, Note::End(reader.end().cloned()));
+        move |writer, at, _| {
+            if let At::Open = at {
+                let (writer, stick, is_full) = (writer.clone(), Arc::clone(&stick), fill.clone());
+                engine.wait_apart(move || {
+                    stick(&writer);
+                    is_full.send(()).expect("the test waits");
+                });
+            }
             Ok(())
         },
     );
     let mut peer = Peer::connect_narrow(host.address).opened();
-    host.log.wait_for(peer.address(), |note| matches!(note, Note::Open).then_some(()));
+    full.recv_timeout(PATIENCE).expect("the output is full");
     let failed = Instant::now();
     peer.send_pieces([frame(0x83, b"")]);
     let notes = host.log.take_ended(peer.address());

@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use raddle::core::{MaskingKeys, Message, Progress, Sender};
-use raddle::{Cause, Error, Limits, Role};
+use raddle::{Cause, Error, Limits, Role, Writer};
 
 use crate::case::Saw;
-use crate::host::{Host, Note};
+use crate::host::{At, Engine, Host, Note};
 use crate::peer::{PATIENCE, Peer};
 use crate::wire::{self, announce, close, frame, text};
 
@@ -98,88 +98,105 @@ fn a_message_in_parts_is_held_to_the_limits_and_its_failure_is_reported() {
 #[test]
 fn a_message_above_the_fragment_size_is_cut_and_a_ping_slips_in() {
     // Hostile input 149.
-    let host = Host::serve(
-        |builder, _| builder.with_options(|options| options.fragment_size = 1000),
-        |mut reader, writer, _| {
-            // é has two bytes, so that a fragment of text has 999 of them behind the x.
-            writer.send(&*format!("x{}", "é".repeat(1200)))?;
-            writer.send(&[7; 1000])?;
-            let mut message = writer.begin();
-            message.send("Hel")?;
-            writer.ping(b"p")?;
-            message.finish("lo")?;
-            while reader.next_message()?.is_some() {}
-            Ok(())
-        },
-    );
-    let mut peer = Peer::open(host.address);
-    peer.read_until("the last fragment", |received| received.ends_with(b"\x80\x02lo"));
-    peer.send_pieces([close(1000, "")]);
-    let frames = peer.frames_to_end();
-    let firsts: Vec<_> = frames.iter().map(|frame| (frame.first, frame.payload.len())).collect();
-    assert_eq!(
-        firsts,
-        // Text, two continuations, the last with FIN; binary in one piece; text, Ping, the rest; Close.
-        [(0x01, 999), (0x00, 1000), (0x80, 402), (0x82, 1000), (0x01, 3), (0x89, 1), (0x80, 2), (0x88, 2)]
-    );
-    assert!(frames[..3].iter().all(|frame| std::str::from_utf8(&frame.payload).is_ok()), "a character was cut");
-    let messages = wire::messages(&frames).expect("messages in order");
-    assert_eq!(messages[0], Saw::Text(format!("x{}", "é".repeat(1200))));
-    assert_eq!(messages[2..4], [Saw::Ping(b"p".to_vec()), Saw::Text("Hello".into())]);
-    drop(peer);
-    host.finish();
+    for engine in Engine::ALL {
+        let host = Host::acting(
+            engine,
+            |builder, _| builder.with_options(|options| options.fragment_size = 1000),
+            |writer, at, _| {
+                if let At::Open = at {
+                    // é has two bytes, so that a fragment of text has 999 of them behind the x.
+                    writer.send(&*format!("x{}", "é".repeat(1200)))?;
+                    writer.send(&[7; 1000])?;
+                    let mut message = writer.begin();
+                    message.send("Hel")?;
+                    writer.ping(b"p")?;
+                    message.finish("lo")?;
+                }
+                Ok(())
+            },
+        );
+        let mut peer = Peer::open(host.address);
+        peer.read_until("the last fragment", |received| received.ends_with(b"\x80\x02lo"));
+        peer.send_pieces([close(1000, "")]);
+        let frames = peer.frames_to_end();
+        let firsts: Vec<_> = frames.iter().map(|frame| (frame.first, frame.payload.len())).collect();
+        assert_eq!(
+            firsts,
+            // Text, two continuations, the last with FIN; binary in one piece; text, Ping, the rest; Close.
+            [(0x01, 999), (0x00, 1000), (0x80, 402), (0x82, 1000), (0x01, 3), (0x89, 1), (0x80, 2), (0x88, 2)]
+        );
+        assert!(frames[..3].iter().all(|frame| std::str::from_utf8(&frame.payload).is_ok()), "a character was cut");
+        let messages = wire::messages(&frames).expect("messages in order");
+        assert_eq!(messages[0], Saw::Text(format!("x{}", "é".repeat(1200))));
+        assert_eq!(messages[2..4], [Saw::Ping(b"p".to_vec()), Saw::Text("Hello".into())]);
+        drop(peer);
+        host.finish();
+    }
+}
+
+/// Of each of the threads.
+const EACH: usize = 50;
+
+fn send_from_four_threads(writer: &Writer) {
+    thread::scope(|scope| {
+        for letter in b'a'..b'e' {
+            let writer = writer.clone();
+            scope.spawn(move || {
+                for index in 0..EACH {
+                    if index % 2 == 0 {
+                        writer.send(&vec![letter; 20_000]).expect("nothing was closed");
+                    } else {
+                        let mut message = writer.begin();
+                        message.send(&[letter; 5000]).expect("nothing was closed");
+                        writer.ping(&[letter]).expect("nothing was closed");
+                        // Long enough for the others to come between.
+                        thread::sleep(Duration::from_millis(1));
+                        message.finish(&[letter; 5000]).expect("nothing was closed");
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[test]
 fn fragments_of_several_threads_never_mix() {
     // Hostile input 150.
-    const EACH: usize = 50;
-    let host = Host::serve(
-        |builder, _| builder.with_options(|options| options.fragment_size = 1000),
-        |mut reader, writer, _| {
-            thread::scope(|scope| {
-                for letter in b'a'..b'e' {
+    for engine in Engine::ALL {
+        let host = Host::acting(
+            engine,
+            |builder, _| builder.with_options(|options| options.fragment_size = 1000),
+            move |writer, at, _| {
+                if let At::Open = at {
                     let writer = writer.clone();
-                    scope.spawn(move || {
-                        for index in 0..EACH {
-                            if index % 2 == 0 {
-                                writer.send(&vec![letter; 20_000]).expect("nothing was closed");
-                            } else {
-                                let mut message = writer.begin();
-                                message.send(&[letter; 5000]).expect("nothing was closed");
-                                writer.ping(&[letter]).expect("nothing was closed");
-                                // Long enough for the others to come between.
-                                thread::sleep(Duration::from_millis(1));
-                                message.finish(&[letter; 5000]).expect("nothing was closed");
-                            }
-                        }
+                    engine.wait_apart(move || {
+                        send_from_four_threads(&writer);
+                        writer.send("done").expect("nothing was closed");
                     });
                 }
-            });
-            writer.send("done")?;
-            while reader.next_message()?.is_some() {}
-            Ok(())
-        },
-    );
-    let mut peer = Peer::open(host.address);
-    let mut done = false;
-    peer.read_until("the last message", |received| {
-        done |= received.ends_with(&text("done").encode(Role::Client));
-        done
-    });
-    peer.send_pieces([close(1000, "")]);
-    // That the fragments belong together is checked where they are put together.
-    let (messages, _) = peer.receive_to_end();
-    let binary =
-        messages.iter().filter_map(|message| if let Saw::Binary(bytes) = message { Some(bytes) } else { None });
-    let mut counts = [0; 4];
-    for message in binary {
-        assert!(message.iter().all(|byte| *byte == message[0]), "bytes of several threads in one message");
-        assert!(matches!(message.len(), 20_000 | 10_000));
-        counts[usize::from(message[0] - b'a')] += 1;
+                Ok(())
+            },
+        );
+        let mut peer = Peer::open(host.address);
+        let mut done = false;
+        peer.read_until("the last message", |received| {
+            done |= received.ends_with(&text("done").encode(Role::Client));
+            done
+        });
+        peer.send_pieces([close(1000, "")]);
+        // That the fragments belong together is checked where they are put together.
+        let (messages, _) = peer.receive_to_end();
+        let binary =
+            messages.iter().filter_map(|message| if let Saw::Binary(bytes) = message { Some(bytes) } else { None });
+        let mut counts = [0; 4];
+        for message in binary {
+            assert!(message.iter().all(|byte| *byte == message[0]), "bytes of several threads in one message");
+            assert!(matches!(message.len(), 20_000 | 10_000));
+            counts[usize::from(message[0] - b'a')] += 1;
+        }
+        assert_eq!(counts, [EACH; 4]);
+        assert_eq!(messages.iter().filter(|message| matches!(message, Saw::Ping(_))).count(), 4 * EACH / 2);
+        drop(peer);
+        host.finish();
     }
-    assert_eq!(counts, [EACH; 4]);
-    assert_eq!(messages.iter().filter(|message| matches!(message, Saw::Ping(_))).count(), 4 * EACH / 2);
-    drop(peer);
-    host.finish();
 }

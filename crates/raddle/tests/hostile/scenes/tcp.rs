@@ -5,51 +5,52 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use raddle::{Response, Server};
+use raddle::{Response, Server, Writer};
 use rustix::net::{self, SendFlags};
 
 use crate::case::Saw;
 use crate::head::{Answer, sample};
-use crate::host::{Engine, Host, wait_until};
+use crate::host::{At, Engine, Host, wait_until};
 use crate::peer::{Ending, PATIENCE, Peer};
 use crate::wire::{announce, text};
 
 #[test]
 fn clients_that_reset_before_they_are_accepted_stop_nothing() {
     // Hostile input 3.
-    let server = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(raddle::Hosts::Any);
-    let server = server.build().expect("a server");
-    let address = server.local_addr();
-    // The server listens, and accepts nobody yet: these are dead when their turn comes.
-    for sent in [&b""[..], b"GET /chat HT", &Vec::from(sample())].iter().cycle().take(30) {
-        let mut peer = Peer::connect(address);
-        peer.send(sent);
-        peer.reset();
-    }
-    server
-        .start(|mut reader, writer| {
-            while let Some(message) = reader.next_message()? {
+    for engine in Engine::ALL {
+        let server = Server::builder().bind("127.0.0.1:0").expect("a free port").hosts(raddle::Hosts::Any).workers(2);
+        let server = server.build().expect("a server");
+        let address = server.local_addr();
+        // The server listens, and accepts nobody yet: these are dead when their turn comes.
+        for sent in [&b""[..], b"GET /chat HT", &Vec::from(sample())].iter().cycle().take(30) {
+            let mut peer = Peer::connect(address);
+            peer.send(sent);
+            peer.reset();
+        }
+        let echo = |writer: &Writer, at: At<'_>| {
+            if let At::Message(message) = at {
                 writer.send(message)?;
             }
             Ok(())
-        })
-        .expect("the server starts");
-    // These reset at any moment.
-    for _ in 0..50 {
-        Peer::connect(address).reset();
+        };
+        engine.start(&server, echo).expect("the server starts");
+        // These reset at any moment.
+        for _ in 0..50 {
+            Peer::connect(address).reset();
+        }
+        let mut honest = Peer::open(address);
+        honest.echo("accepted");
+        assert_eq!(honest.close(), []);
+        assert!(wait_until(|| server.connections().is_empty()), "left: {:?}", server.connections());
+        server.stop(Duration::ZERO);
+        server.join(PATIENCE).expect("all handlers have returned");
     }
-    let mut honest = Peer::open(address);
-    honest.echo("accepted");
-    assert_eq!(honest.close(), []);
-    assert!(wait_until(|| server.connections().is_empty()), "left: {:?}", server.connections());
-    server.stop(Duration::ZERO);
-    server.join(PATIENCE).expect("all handlers have returned");
 }
 
 #[test]
 fn a_header_without_end_is_refused_at_the_limit() {
     // Hostile input 10.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| builder);
         let mut peer = Peer::connect(host.address);
         peer.send(&Vec::from(sample().end("")));
@@ -69,7 +70,7 @@ fn a_header_without_end_is_refused_at_the_limit() {
 #[test]
 fn urgent_data_is_no_part_of_the_stream() {
     // Hostile input 11.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| builder);
         let mut peer = Peer::connect(host.address);
         let urgent = |peer: &Peer| {
@@ -99,7 +100,7 @@ fn urgent_data_is_no_part_of_the_stream() {
 #[test]
 fn a_connection_ends_with_the_first_refusal() {
     // Hostile input 83.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| builder);
         for (status, head) in [
             (400, sample().without("Host")),
@@ -130,7 +131,7 @@ fn a_connection_ends_with_the_first_refusal() {
 #[test]
 fn every_answer_of_the_library_is_short_fixed_and_the_last() {
     // Hostile inputs 86, 293 and 368.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let (keep, _kept) = mpsc::channel();
         let host = Host::echo(engine, |builder, _| {
             builder.handshake_timeout(Duration::from_millis(300)).on_request(move |request| {
@@ -185,7 +186,7 @@ fn every_answer_of_the_library_is_short_fixed_and_the_last() {
 #[test]
 fn an_answer_that_is_not_taken_is_given_up() {
     // Hostile input 86.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| {
             builder.handshake_timeout(Duration::from_millis(300)).on_request(|request| {
                 let page = Response::new(200).expect("a status").body(vec![b'x'; 16 << 20]);
@@ -203,7 +204,7 @@ fn an_answer_that_is_not_taken_is_given_up() {
 #[test]
 fn a_refused_client_that_goes_on_sending_gets_its_answer() {
     // Hostile input 87.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| builder);
         for (more, taken) in [(48 << 10, true), (1 << 20, false)] {
             let mut peer = Peer::connect(host.address);
@@ -222,7 +223,7 @@ fn a_refused_client_that_goes_on_sending_gets_its_answer() {
 #[test]
 fn a_client_that_goes_on_sending_a_frame_too_big_gets_the_close() {
     // Hostile input 177.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| builder);
         for (more, taken) in [(48 << 10, true), (8 << 20, false)] {
             let mut peer = Peer::open(host.address);

@@ -29,7 +29,7 @@ fn end(host: &Host, peer: &Peer) -> End {
 #[test]
 fn a_header_that_never_ends_is_given_up_wherever_it_is_cut() {
     // Hostile input 125: without I/O there is no time at all, so that what waits here is the timer's.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| hurried(builder, None, 0, 300));
         // The longest header: 64 bits of length, and a masking key.
         let header = binary([0; 65_536]).encode(Role::Server);
@@ -57,7 +57,7 @@ fn a_header_that_never_ends_is_given_up_wherever_it_is_cut() {
 #[test]
 fn a_message_that_never_ends_fails_though_the_peer_lives() {
     // Hostile input 147.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| hurried(builder, Some(100), 10_000, 500));
         let mut peer = Peer::open(host.address);
         let mut drip = Peer::over(peer.stream().try_clone().expect("a descriptor"));
@@ -110,7 +110,7 @@ fn only_the_first_matching_pong_completes_a_ping() {
 #[test]
 fn pongs_that_match_nothing_measure_nothing() {
     // Hostile input 154.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| hurried(builder, Some(50), 10_000, 60_000));
         let mut peer = Peer::open(host.address);
         peer.send_pieces([pong(b""), pong(1_u64.to_be_bytes()), pong(b"other")]);
@@ -130,7 +130,7 @@ fn pongs_that_match_nothing_measure_nothing() {
 #[test]
 fn a_peer_that_answers_no_ping_is_given_up() {
     // Hostile input 158.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| hurried(builder, Some(100), 200, 60_000));
         let mut peer = Peer::open(host.address);
         let (sent, ending) = peer.receive_to_end();
@@ -148,7 +148,7 @@ fn a_peer_that_answers_no_ping_is_given_up() {
 #[test]
 fn bytes_that_arrive_are_life_enough() {
     // Hostile input 159.
-    for engine in Engine::BOTH {
+    for engine in Engine::ALL {
         let host = Host::echo(engine, |builder, _| hurried(builder, Some(100), 1000, 60_000));
         let mut peer = Peer::open(host.address);
         let message = binary([0x5a; 200]).encode(Role::Server);
