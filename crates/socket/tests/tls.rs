@@ -42,6 +42,14 @@ impl Raw {
         Self::open(raw.into(), Role::Server, change, |socket| TlsStream::server(socket, server).expect("a server"))
     }
 
+    /// As the peer of a connection of this role.
+    fn against_either(role: Role) -> (Connection, Self) {
+        match role {
+            Role::Server => Self::against(|_| ()),
+            Role::Client => Self::against_client(|_| ()),
+        }
+    }
+
     /// As the server of a client.
     fn against_client(change: impl Fn(&mut Options)) -> (Connection, Self) {
         let (server, client) = settings(&TLS13);
@@ -119,6 +127,14 @@ impl Raw {
             self.tls.read_tls(&mut self.stream).expect("the stream goes on");
             self.tls.process_new_packets().expect("the server plays by the rules");
         }
+    }
+}
+
+/// A text as it goes to this role.
+fn text_to(role: Role, text: &str) -> Vec<u8> {
+    match role {
+        Role::Server => masked(text),
+        Role::Client => [&[0x81, text.len() as u8], text.as_bytes()].concat(),
     }
 }
 
@@ -525,54 +541,63 @@ fn a_reader_that_is_away_has_pings_answered_that_came_with_more_than_it_has_take
 #[test]
 fn an_end_that_is_said_is_told_from_one_that_is_not() {
     // Hostile inputs 336 and 337: between frames, and amid one.
-    for sent in [&b""[..], &[0x81, 0x85, 0, 0]] {
-        let (mut connection, mut raw) = Raw::against(|_| ());
-        raw.send(sent);
-        raw.say_goodbye();
-        // The stream itself goes on: the word is enough.
-        let end = connection.next_message().expect_err("no Close was sent");
-        assert_eq!((end.cause, end.code()), (Cause::EndOfStream, CloseCode::ABNORMAL), "after {sent:?}");
+    for role in [Role::Server, Role::Client] {
+        let text = text_to(role, "Hello");
+        for sent in [&[][..], &text[..4]] {
+            let (mut connection, mut raw) = Raw::against_either(role);
+            raw.send(sent);
+            raw.say_goodbye();
+            // The stream itself goes on: the word is enough.
+            let end = connection.next_message().expect_err("no Close was sent");
+            assert_eq!((end.cause, end.code()), (Cause::EndOfStream, CloseCode::ABNORMAL), "{role:?} after {sent:?}");
 
-        let (mut connection, mut raw) = Raw::against(|_| ());
-        raw.send(sent);
+            let (mut connection, mut raw) = Raw::against_either(role);
+            raw.send(sent);
+            raw.stream.shutdown(Shutdown::Write).expect("it is open");
+            let end = connection.next_message().expect_err("no Close was sent");
+            let cut = Cause::Io(ErrorKind::UnexpectedEof);
+            assert_eq!((end.cause, end.code()), (cut, CloseCode::ABNORMAL), "{role:?} after {sent:?}");
+        }
+        // Behind the Close frames nothing is lost.
+        let (mut connection, mut raw) = Raw::against_either(role);
+        raw.send(if role == Role::Server { &[0x88, 0x82, 0, 0, 0, 0, 3, 0xe8] } else { &[0x88, 2, 3, 0xe8] });
         raw.stream.shutdown(Shutdown::Write).expect("it is open");
-        let end = connection.next_message().expect_err("no Close was sent");
-        let cut = Cause::Io(ErrorKind::UnexpectedEof);
-        assert_eq!((end.cause, end.code()), (cut, CloseCode::ABNORMAL), "after {sent:?}");
+        assert_eq!(connection.next_message(), Ok(None), "{role:?}");
+        assert!(connection.next_message().is_ok(), "it is clean");
+        // Ours was answered, and its end was said: `read_to_end` fails otherwise.
+        let answer = raw.read_to_end();
+        match role {
+            Role::Server => assert_eq!(answer, [0x88, 2, 3, 0xe8]),
+            Role::Client => assert!(answer.starts_with(&[0x88, 0x82]) && answer.len() == 8, "{answer:?}"),
+        }
     }
-    // Behind the Close frames nothing is lost.
-    let (mut connection, mut raw) = Raw::against(|_| ());
-    raw.send(&[0x88, 0x82, 0, 0, 0, 0, 3, 0xe8]);
-    raw.stream.shutdown(Shutdown::Write).expect("it is open");
-    assert_eq!(connection.next_message(), Ok(None));
-    assert!(connection.next_message().is_ok(), "it is clean");
-    // Ours was answered, and its end was said: `read_to_end` fails otherwise.
-    assert_eq!(raw.read_to_end(), [0x88, 2, 3, 0xe8]);
 }
 
 #[test]
 fn a_record_that_was_changed_ends_the_connection_behind_what_came_before_it() {
-    let (mut connection, mut raw) = Raw::against(|_| ());
-    let mut records = raw.seal(&masked("Hello"));
-    let whole = records.len();
-    records.extend(raw.seal(&masked("again")));
-    records[whole + 9] ^= 1;
-    raw.stream.write_all(&records).expect("the server reads");
-    assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
-    let end = connection.next_message().expect_err("it was changed");
-    assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
-    // The peer is told why.
-    let mut alert = Vec::new();
-    let told = loop {
-        match raw.tls.read_tls(&mut raw.stream).expect("an alert comes before the end") {
-            0 => break "nothing".to_owned(),
-            _ => match raw.tls.process_new_packets() {
-                Ok(_) => drop(raw.tls.reader().read_to_end(&mut alert)),
-                Err(error) => break error.to_string(),
-            },
-        }
-    };
-    assert!(told.contains("BadRecordMac") || told.contains("DecryptError"), "{told}");
+    for role in [Role::Server, Role::Client] {
+        let (mut connection, mut raw) = Raw::against_either(role);
+        let mut records = raw.seal(&text_to(role, "Hello"));
+        let whole = records.len();
+        records.extend(raw.seal(&text_to(role, "again")));
+        records[whole + 9] ^= 1;
+        raw.stream.write_all(&records).expect("it reads");
+        assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+        let end = connection.next_message().expect_err("it was changed");
+        assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
+        // The peer is told why.
+        let mut alert = Vec::new();
+        let told = loop {
+            match raw.tls.read_tls(&mut raw.stream).expect("an alert comes before the end") {
+                0 => break "nothing".to_owned(),
+                _ => match raw.tls.process_new_packets() {
+                    Ok(_) => drop(raw.tls.reader().read_to_end(&mut alert)),
+                    Err(error) => break error.to_string(),
+                },
+            }
+        };
+        assert!(told.contains("BadRecordMac") || told.contains("DecryptError"), "{told}");
+    }
 }
 
 /// Sends what cannot be decrypted, and then more and more: none of that meets a reset. The stream is ended behind it.
@@ -622,21 +647,23 @@ fn an_alert_is_not_overtaken_by_a_reset() {
 #[test]
 fn a_flood_of_key_updates_ends_the_connection() {
     // Hostile input 340: those with data between them may go on for ever.
-    let (mut connection, mut raw) = Raw::against(|_| ());
-    for _ in 0..100 {
-        raw.tls.refresh_traffic_keys().expect("it is TLS 1.3");
-        raw.send(&masked("Hello"));
-        assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+    for role in [Role::Server, Role::Client] {
+        let (mut connection, mut raw) = Raw::against_either(role);
+        for _ in 0..100 {
+            raw.tls.refresh_traffic_keys().expect("it is TLS 1.3");
+            raw.send(&text_to(role, "Hello"));
+            assert_eq!(connection.next_message(), Ok(Some(Message::Text("Hello"))));
+        }
+        let mut flood = Vec::new();
+        for _ in 0..1000 {
+            raw.tls.refresh_traffic_keys().expect("it is TLS 1.3");
+            flood.extend(raw.seal(b""));
+        }
+        // It may be cut before all is written.
+        let _ = raw.stream.write_all(&flood);
+        let end = connection.next_message().expect_err("they bring nothing");
+        assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
     }
-    let mut flood = Vec::new();
-    for _ in 0..1000 {
-        raw.tls.refresh_traffic_keys().expect("it is TLS 1.3");
-        flood.extend(raw.seal(b""));
-    }
-    // It may be cut before all is written.
-    let _ = raw.stream.write_all(&flood);
-    let end = connection.next_message().expect_err("they bring nothing");
-    assert_eq!(end.cause, Cause::Io(ErrorKind::InvalidData));
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn a_server_is_asked_for_by_its_name_and_never_by_its_address() {
     assert!(matches!(Client::new().connect("wss://bücher.localhost/"), Err(ConnectError::Url(_))));
 }
 
-fn server_config(issued: &Issued) -> Arc<rustls::ServerConfig> {
+pub(crate) fn server_config(issued: &Issued) -> Arc<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let chain = vec![CertificateDer::from_pem_slice(issued.chain.as_bytes()).expect("PEM")];

@@ -1,7 +1,7 @@
 //! Clients on their way to a server of wss.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,10 @@ use raddle::{
     Acceptance, Client, ClientCertificates, ConnectError, Proxy, RedirectError, Request, Response, Stage, TlsError,
 };
 
+use rustls::{ServerConnection, StreamOwned};
+
 use crate::authority::{Authority, Issued, named};
+use crate::certificates::server_config;
 use crate::support::{self, *};
 
 /// A proxy that lets one client through to `port`, which asks for it by the name `localhost`.
@@ -135,6 +138,37 @@ fn a_handshake_that_stands_still_can_be_given_up() {
         assert!(matches!(given_up, Err(ConnectError::Stopped)), "{given_up:?}");
         assert!(begun.elapsed() < LIMIT / 2, "{:?}", begun.elapsed());
     });
+}
+
+#[test]
+fn a_response_that_breaks_off_is_an_error_whether_its_end_is_said_or_not() {
+    // Hostile inputs 336 and 337, for a client amid the opening handshake.
+    let authority = Authority::new("ours");
+    for is_said in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("wss://localhost:{}/", listener.local_addr().expect("bound").port());
+        let tls = ServerConnection::new(server_config(&authority.local())).expect("a server");
+        let serving = thread::spawn(move || {
+            let mut stream = StreamOwned::new(tls, listener.accept().expect("a client").0);
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("the client goes on");
+                head.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.1 101 Switching Pro").expect("the client reads");
+            if is_said {
+                stream.conn.send_close_notify();
+            }
+            stream.flush().expect("the client reads");
+            stream.sock.shutdown(Shutdown::Write).expect("a connected socket");
+            // Until the client has gone.
+            let _ = stream.sock.read_to_end(&mut head);
+        });
+        let said = client(&authority).connect(&url).map(drop);
+        assert!(matches!(said, Err(ConnectError::EndOfStream)), "{said:?}, {is_said}");
+        join(serving);
+    }
 }
 
 #[test]
