@@ -232,7 +232,7 @@ impl fmt::Debug for Buffer {
 }
 
 /// The space for a read, while reads do not fill it: all that an idle connection keeps.
-const SMALL_READ: usize = 1024;
+pub(crate) const SMALL_READ: usize = 1024;
 /// The least that is kept after reads that needed more: batches of small messages differ in size, and one that is torn costs
 /// two writes. A connection that falls idle gives that back too.
 const BUSY_READ: usize = 8 * 1024;

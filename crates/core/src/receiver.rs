@@ -4,7 +4,7 @@ mod parsing;
 
 use std::ops::Range;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, SMALL_READ};
 use crate::deflate::Inflation;
 use crate::{Close, Deflate, Error, Event, Header, Limits, Message, OpCode, Progress, Received, Role, Rsv1, utf8};
 
@@ -336,10 +336,10 @@ impl Receiver {
         self.buffer.held() + self.inflation.as_ref().map_or(0, |inflation| inflation.held().len())
     }
 
-    /// The bytes of memory in which the message that is being received would have its place, where the buffer is smaller.
-    /// As its header announces it: nothing is to be taken from the system for that.
+    /// The bytes of memory in which the message that is being received would have its place, with some for a read behind it, where the
+    /// buffer is smaller. As its header announces it: nothing is to be taken from the system for that.
     pub fn lacks(&self) -> Option<usize> {
-        let wanted = self.buffer.held().checked_add(self.coming()?)?;
+        let wanted = self.buffer.held().checked_add(self.coming()?.max(SMALL_READ))?;
         (self.payload.is_some() && wanted > self.buffer.capacity()).then_some(wanted)
     }
 

@@ -279,8 +279,12 @@ impl Drop for Seat<'_> {
             // The next read goes on there, where it would not move what has arrived once more; a header that announces much is
             // not enough.
             let lacks = if has_place(&inbound.receiver, lent) { None } else { inbound.receiver.lacks() };
-            *self.memory = match lacks.and_then(spares::input) {
-                Some(memory) => inbound.receiver.lend(memory),
+            *self.memory = match lacks {
+                Some(wanted) => {
+                    let fresh = || vec![0; wanted.min(2 * inbound.receiver.held())];
+                    let memory = spares::input(wanted).unwrap_or_else(fresh);
+                    inbound.receiver.lend(memory)
+                }
                 None => inbound.receiver.reclaim(),
             };
         } else if inbound.receiver.held() == 0 {

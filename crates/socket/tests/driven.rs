@@ -173,6 +173,23 @@ fn memory_that_one_message_has_grown_into_does_for_the_next_and_is_counted_with_
 }
 
 #[test]
+fn a_torn_message_takes_as_much_memory_again_as_has_come_and_no_more_than_it_needs() {
+    for (length, most) in [(1_000_000, 2 * 64 * 1024), (65_536, 65_536 + 2048)] {
+        let budget = Budget::new(64 << 20);
+        let (mut driven, mut peer, _) = driven(options(|options| options.budget = Some(budget.clone())));
+        let bytes = peer.encode(&binary(&pattern(length, 1)));
+        let mut memory = vec![0; 64 * 1024];
+        let (first, rest) = bytes.split_at(memory.len());
+        peer.send_bytes(first);
+        assert_eq!(driven.read(&mut memory, |_, _| unreachable!()), Turn::Done);
+        assert!((60_000..=most).contains(&budget.used()), "{} bytes for one of {length}", budget.used());
+        peer.send_bytes(&rest[..rest.len().min(10)]);
+        assert_eq!(driven.read(&mut memory, |_, _| ControlFlow::Continue(())), Turn::Done);
+        assert!(budget.used() <= most, "{} bytes for one of {length}", budget.used());
+    }
+}
+
+#[test]
 fn a_header_that_announces_much_takes_no_memory_that_is_kept_for_large_messages() {
     let (mut driven, mut peer, _) = driven(options(|_| ()));
     let piece = vec![0; 4 << 20];
