@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raddle_socket::{Connection, Driver, Events, Reader, Watch, drop_large_spares, has_large_spares};
+use raddle_socket::{Connection, Driver, Events, Reader, Watch, drop_large_spares, has_large_spares, keep_input};
 
 use crate::memory::Memory;
 use crate::request::Request;
@@ -99,15 +99,16 @@ impl Home {
         let has_tasks = self.has_tasks();
         let timeout = if has_tasks { Some(Duration::ZERO) } else { timeout };
         let mut is_whole;
-        let memory = memory.filter(|memory| memory.is_large());
+        // What large messages have passed through is worn too.
+        let memory = memory.filter(|memory| memory.is_worn() || has_large_spares());
         if (has_large_spares() || memory.is_some()) && timeout.is_none_or(|timeout| timeout > IDLE) {
             is_whole = self.watch.wait(events, Some(IDLE));
             // Nobody has rung, and nothing was found.
             if is_whole && events.is_empty() && self.asleep.load(Ordering::SeqCst) {
-                drop_large_spares();
                 if let Some(memory) = memory {
-                    memory.rest();
+                    keep_input(memory.rest());
                 }
+                drop_large_spares();
                 is_whole = self.watch.wait(events, timeout.map(|timeout| timeout - IDLE));
             }
         } else {

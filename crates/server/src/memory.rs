@@ -1,5 +1,7 @@
 //! The memory that the connections of a worker share for what they receive.
 
+use std::mem;
+
 use raddle_socket::Turn;
 
 /// The memory that a worker's connections are read into: as much as has been needed lately.
@@ -9,11 +11,13 @@ pub(crate) struct Memory {
     full: u32,
     /// Reads in a row that have not.
     calm: u32,
+    /// A read has filled it, so that it has all of its pages.
+    is_worn: bool,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; USUAL], full: 0, calm: 0 }
+        Self { bytes: vec![0; USUAL], full: 0, calm: 0, is_worn: false }
     }
 
     pub(crate) fn lend(&mut self) -> &mut Vec<u8> {
@@ -24,18 +28,20 @@ impl Memory {
     }
 
     /// Tells whether there is more of it than a worker keeps that has nothing to do.
-    pub(crate) fn is_large(&self) -> bool {
-        self.bytes.len() > USUAL
+    pub(crate) fn is_worn(&self) -> bool {
+        self.is_worn || self.bytes.len() > USUAL
     }
 
-    /// Gives it back until there is something to read again.
-    pub(crate) fn rest(&mut self) {
-        self.bytes = Vec::new();
+    /// Gives it away until there is something to read again.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.is_worn = false;
+        mem::take(&mut self.bytes)
     }
 
     /// Notes how far the last read has filled it.
     pub(crate) fn note(&mut self, turn: Turn) {
         if turn == Turn::Full {
+            self.is_worn = true;
             (self.full, self.calm) = (self.full + 1, 0);
             if self.full >= HASTE && self.bytes.len() < LARGEST {
                 self.bytes = vec![0; self.bytes.len() * 2];

@@ -24,7 +24,7 @@ pub(crate) fn give_back(mut memory: Vec<u8>) {
 }
 
 /// From this capacity in bytes on, memory is worth a system call.
-const LARGE: usize = 16 * 1024;
+pub(crate) const LARGE: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use raddle_core::Memory;
 
 use crate::lease::Inbound;
-use crate::pages::give_back;
+use crate::pages::{self, give_back};
 
 /// Memory for output that this thread has written before, and that its processor still has at hand.
 pub(crate) fn output() -> Memory {
@@ -45,9 +45,10 @@ pub(crate) fn input(bytes: usize) -> Option<Vec<u8>> {
     SPARES.with(|spares| take(&mut spares.large_input.borrow_mut(), bytes))
 }
 
-/// Keeps the memory of a large message for the next that this thread receives.
+/// Keeps the memory of a large message for the next that this thread receives; and until that is given back page by page, where there
+/// is none.
 pub fn keep_input(memory: Vec<u8>) {
-    if memory.len() > SMALL {
+    if memory.len() >= pages::LARGE {
         SPARES.with(|spares| keep(&mut spares.large_input.borrow_mut(), memory));
     }
 }
@@ -131,16 +132,14 @@ fn take(pieces: &mut Vec<Vec<u8>>, bytes: usize) -> Option<Vec<u8>> {
 /// Where there would be too much, smaller ones go: a large one is of use to more messages, and what a message has outgrown comes
 /// here too.
 fn keep(pieces: &mut Vec<Vec<u8>>, piece: Vec<u8>) {
-    let mut held = pieces.iter().map(Vec::capacity).sum::<usize>() + piece.capacity();
+    let share = |piece: &Vec<u8>| piece.capacity().max(LEAST);
+    let mut held = pieces.iter().map(share).sum::<usize>() + share(&piece);
     while held > MOST {
-        let Some((place, least)) = pieces.iter().map(Vec::capacity).enumerate().min_by_key(|&(_, capacity)| capacity)
-        else {
-            return;
-        };
-        if least >= piece.capacity() {
+        let Some((place, least)) = pieces.iter().enumerate().min_by_key(|(_, piece)| piece.capacity()) else { return };
+        if least.capacity() >= piece.capacity() {
             return;
         }
-        held -= least;
+        held -= share(least);
         pieces.remove(place);
     }
     pieces.push(piece);
@@ -150,6 +149,8 @@ fn keep(pieces: &mut Vec<Vec<u8>>, piece: Vec<u8>) {
 const SMALL: usize = 256 * 1024;
 /// Bytes of large pieces that a thread keeps for output, and as many for input.
 const MOST: usize = 32 << 20;
+/// A smaller one counts as much, so that there are never many to be looked through.
+const LEAST: usize = MOST / 256;
 /// So many pieces of memory for output a thread keeps that are not large, and bytes of them.
 const MOST_OUTPUTS: usize = 4096;
 const OUTPUT_BYTES: usize = 16 << 20;
@@ -195,6 +196,10 @@ mod tests {
         for number in 0..MOST >> 20 {
             assert!(take(&mut pieces, 1 << 20).is_some(), "piece {number}");
         }
+        let smaller = (0..10 * MOST / pages::LARGE).map(|_| Vec::with_capacity(pages::LARGE));
+        let mut small = Vec::new();
+        smaller.for_each(|piece| keep(&mut small, piece));
+        assert!(small.len() <= MOST / LEAST, "{} pieces have to be looked through", small.len());
         keep(&mut pieces, Vec::with_capacity(MOST + 1));
         assert!(pieces.is_empty(), "more than all together may be");
     }
