@@ -336,6 +336,14 @@ impl Receiver {
         self.buffer.held() + self.inflation.as_ref().map_or(0, |inflation| inflation.held().len())
     }
 
+    /// Bytes of memory that are taken up by what is not complete: as many as the buffer has, but no more than the message needs as its
+    /// header announces it, and what is inflated.
+    pub fn occupied(&self) -> usize {
+        let needed = self.coming().map_or(usize::MAX, |coming| self.held().saturating_add(coming));
+        let inflated = self.inflation.as_ref().map_or(0, |inflation| inflation.capacity());
+        self.buffer.capacity().min(needed) + inflated
+    }
+
     /// The bytes of memory in which the message that is being received would have its place, with some for a read behind it, where the
     /// buffer is smaller. As its header announces it: nothing is to be taken from the system for that.
     pub fn lacks(&self) -> Option<usize> {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{CLIENT, KEY, SERVER, check, check_frames};
-use raddle_core::{Error, Event, Header, OpCode, Role, Rsv1};
+use raddle_core::{Error, Event, Header, Limits, OpCode, Receiver, Role, Rsv1};
 
 const OPCODES: [OpCode; 6] =
     [OpCode::Continuation, OpCode::Text, OpCode::Binary, OpCode::Close, OpCode::Ping, OpCode::Pong];
@@ -193,6 +193,28 @@ fn nothing_follows_a_broken_frame() {
     let mut expected = vec![Ok(Text("good")); 10];
     expected.push(Err(Error::ReservedOpCode));
     check_frames(&received, &expected);
+}
+
+#[test]
+fn a_short_frame_is_known_to_be_there_as_its_header_is_parsed() {
+    for (first, second) in (0..=255).flat_map(|first| (0..=255).map(move |second| (first, second))) {
+        let length: u8 = second & 0x7f;
+        if length > 125 {
+            continue;
+        }
+        let whole = 2 + if second & 0x80 == 0 { 0 } else { 4 } + usize::from(length);
+        let frame = [&[first, second][..], &[0x55; 200]].concat();
+        for (receiver, cut) in [SERVER, CLIENT].into_iter().flat_map(|role| [(role, whole - 1), (role, whole)]) {
+            let expected = match Header::parse(&frame[..cut], receiver, Rsv1::Reserved) {
+                Ok(Some((header, bytes))) => (cut - bytes) as u64 >= header.length,
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            let mut parser = Receiver::new(receiver, Limits::default());
+            parser.feed(&frame[..cut]);
+            assert_eq!(parser.has_frame(), expected, "{first:#x} {second:#x}, {cut} bytes for {receiver:?}");
+        }
+    }
 }
 
 #[test]

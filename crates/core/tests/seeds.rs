@@ -3,8 +3,8 @@
 
 #![cfg(feature = "deflate")]
 
-use std::fs;
 use std::path::Path;
+use std::{fs, panic};
 
 #[path = "../../../fuzz/checks/receiver.rs"]
 mod receiver;
@@ -38,18 +38,18 @@ fn replay(target: &str, check: fn(&[u8])) {
     assert!(seeds.len() >= 2, "{seeds:?}");
     for path in seeds {
         let seed = fs::read(&path).expect("a seed");
-        // A failure says which input it was.
-        println!("{}", path.display());
-        check(&seed);
+        let try_out = |input: &[u8], how: &str| {
+            let held = panic::catch_unwind(|| check(input));
+            assert!(held.is_ok(), "{}, {how}", path.display());
+        };
+        try_out(&seed, "as it is");
         for end in 0..seed.len() {
-            println!("cut at {end}");
-            check(&seed[..end]);
+            try_out(&seed[..end], &format!("cut at {end}"));
         }
         for bit in 0..8 * seed.len() {
-            println!("bit {bit} changed");
             let mut changed = seed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            check(&changed);
+            try_out(&changed, &format!("bit {bit} changed"));
         }
     }
 }

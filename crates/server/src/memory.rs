@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use raddle_socket::Turn;
+use raddle_socket::{MOST_LENT, Turn};
 
 /// The memory that a worker's connections are read into: as much as has been needed lately.
 pub(crate) struct Memory {
@@ -43,7 +43,7 @@ impl Memory {
         if turn == Turn::Full {
             self.is_worn = true;
             (self.full, self.calm) = (self.full + 1, 0);
-            if self.full >= HASTE && self.bytes.len() < LARGEST {
+            if self.full >= HASTE && self.bytes.len() < MOST_LENT {
                 self.bytes = vec![0; self.bytes.len() * 2];
                 self.full = 0;
             }
@@ -58,7 +58,6 @@ impl Memory {
 
 /// The memory for reads, in bytes: it stays in the processor's cache.
 const USUAL: usize = 64 * 1024;
-const LARGEST: usize = 256 * 1024;
 /// So many full reads in a row get more of it.
 const HASTE: u32 = 4;
 /// So many others give it back.

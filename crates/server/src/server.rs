@@ -259,9 +259,12 @@ impl Server {
     /// ended. An error where it has as many topics as [`Builder::max_topics`] allows: nothing is changed then.
     pub fn subscribe(&self, connection: &Writer, topic: &str) -> Result<bool, TooManyTopics> {
         let topics = &self.shared.books.topics;
+        if connection.state() == State::Closed {
+            return Ok(false);
+        }
         let is_new = topics.subscribe(connection, topic, self.shared.settings.max_topics)?;
         if connection.state() == State::Closed {
-            // Its end may have come first.
+            // Its end may have come meanwhile.
             topics.leave(ConnectionId::of(connection.info()));
             return Ok(false);
         }

@@ -174,11 +174,11 @@ impl Shared {
             *listeners = Some(taken);
             return Err(error);
         }
-        self.state.lock().lobby = LobbyState::Running;
         // Once nothing can fail any more: whoever has failed to start may start another.
         if let Some(Engine::Pool(pool)) = lobby.engine() {
             let _ = self.pool.set(pool);
         }
+        self.state.lock().lobby = LobbyState::Running;
         let _ = self.lobby.set(Arc::clone(&lobby));
         let _ = hand_over.send((Arc::clone(&lobby), taken, Spare::new()));
         drop(listeners);

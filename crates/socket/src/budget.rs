@@ -1,7 +1,8 @@
 //! A budget: the bytes that many connections may have buffered together, and which of them goes where that is not enough.
 //!
 //! What is counted is what stays: of a message that is not complete when all was read that had arrived, of messages that wait
-//! for their reader, of output that waits for its peer. A message that passes costs nothing.
+//! for their reader, of output that waits for its peer. A message that passes costs nothing. Where an event loop has taken memory for
+//! the rest of a message, that counts too, as far as the message needs it.
 
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -26,7 +27,7 @@ use crate::outgoing::Outgoing;
 ///
 /// A thread that has received what is too much sees to that before it reads on, and others that have wait for it: so what was
 /// received passes the budget by one read of each thread that reads, which brings at most as much again as its connection has,
-/// and 256 KiB. A thread that sends, or a reader that is away, leaves it to a thread of the library, within a moment; until then
+/// and 256 KiB; or by the rest of a message for which an event loop has memory at hand. A thread that sends, or a reader that is away, leaves it to a thread of the library, within a moment; until then
 /// what is sent is bounded by the outgoing limits. Of each connection, what it has received and what it is to send are counted in
 /// steps of 4 KiB, rounded down: less than 8 KiB of each are not counted.
 #[derive(Clone)]

@@ -62,7 +62,7 @@ pub enum Arrived<'a> {
 /// What a read has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// All that had arrived was read.
+    /// All that had arrived was read, or as much of a large message as there was memory for: a poller tells of the rest.
     Done,
     /// All the memory was filled: more has probably arrived.
     Full,

@@ -83,6 +83,8 @@ pub use reader::{Next, NextPart, Part, Reader};
 #[cfg(feature = "tls")]
 pub use rustls;
 #[doc(hidden)]
+pub use seat::MOST_LENT;
+#[doc(hidden)]
 pub use shield::{bury, message as panic_message};
 #[doc(hidden)]
 pub use spares::{drop_large_spares, has_large_spares, keep_input};

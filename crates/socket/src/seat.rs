@@ -218,11 +218,14 @@ impl<'a> Seat<'a> {
         Ok(Found::Nothing(self.end(parsed)))
     }
 
-    /// Tells whether the message that is being received goes on in memory of its own.
+    /// Tells whether the message that is being received goes on in memory of its own, and is larger than memory that is lent becomes.
     fn goes_apart(&mut self) -> bool {
         let lent = self.lent;
         let receiver = &self.inbound().receiver;
-        lent.is_none_or(|lent| !has_place(receiver, lent) && receiver.lacks().is_some())
+        match lent {
+            Some(lent) => !has_place(receiver, lent) && receiver.lacks().is_some_and(|wanted| wanted > MOST_LENT),
+            None => receiver.capacity() > MOST_LENT,
+        }
     }
 
     /// Notes how far the connection was parsed, and tells what that means for it.
@@ -290,9 +293,8 @@ impl Drop for Seat<'_> {
         } else if inbound.receiver.held() == 0 {
             spares::keep_input(inbound.receiver.reclaim());
         }
-        // With the memory that was taken for it: that may be many times what has come, and others do not have it meanwhile.
-        let receiver = &inbound.receiver;
-        self.link.count_input(receiver.kept() - receiver.held() + receiver.capacity());
+        // With the memory that was taken for it: others do not have that meanwhile.
+        self.link.count_input(inbound.receiver.occupied());
         // What is torn stays with its connection, and else nothing does.
         if let Some(spare) = self.place.take_if(|inbound| inbound.is_at_rest()) {
             spares::keep_inbound(spare);
@@ -354,5 +356,7 @@ impl Link {
 
 /// What a connection keeps between two reads is moved to memory that is lent, where it takes no more than this share of it.
 const LENT_SHARE: usize = 4;
+/// The most memory that is worth being lent for a read, in bytes.
+pub const MOST_LENT: usize = 256 * 1024;
 /// So many events are delivered before others have their turn: a read can bring ten thousand empty messages.
 const EVENTS: u32 = 1024;

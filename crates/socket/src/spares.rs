@@ -123,9 +123,11 @@ impl Outputs {
 
 thread_local!(static SPARES: Spares = Spares::default());
 
-/// The piece that was kept last, of those that are large enough.
+/// The smallest piece that is large enough, and of those the one that was kept last; none that is more than twice as large.
 fn take(pieces: &mut Vec<Vec<u8>>, bytes: usize) -> Option<Vec<u8>> {
-    let place = pieces.iter().rposition(|piece| piece.capacity() >= bytes)?;
+    let fits = |capacity| capacity >= bytes && capacity / 2 <= bytes;
+    let capacities = pieces.iter().map(Vec::capacity).enumerate().rev();
+    let (place, _) = capacities.filter(|&(_, capacity)| fits(capacity)).min_by_key(|&(_, capacity)| capacity)?;
     Some(pieces.remove(place))
 }
 
