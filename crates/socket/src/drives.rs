@@ -49,6 +49,11 @@ impl Outgoing {
     }
 }
 
+/// Tells whether this thread has no connections but those of a loop that is polled: nobody knows when it has nothing to do.
+pub(crate) fn is_polled() -> bool {
+    matches!(DRIVES.get(), Drives::Only(_))
+}
+
 /// Memory for output: this thread's own, where it drives connections, else what another has left.
 pub(crate) fn memory() -> Memory {
     if DRIVES.get() == Drives::Nothing { outputs::take() } else { spares::output() }

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 
 use raddle_core::Memory;
 
+use crate::drives::is_polled;
 use crate::lease::Inbound;
 use crate::pages::{self, give_back};
 
@@ -48,7 +49,8 @@ pub(crate) fn input(bytes: usize) -> Option<Vec<u8>> {
 /// Keeps the memory of a large message for the next that this thread receives; and until that is given back page by page, where there
 /// is none.
 pub fn keep_input(memory: Vec<u8>) {
-    if memory.len() >= pages::LARGE {
+    let least = if is_polled() { SMALL + 1 } else { pages::LARGE };
+    if memory.len() >= least {
         SPARES.with(|spares| keep(&mut spares.large_input.borrow_mut(), memory));
     }
 }
@@ -114,7 +116,8 @@ impl Outputs {
 
     fn keep(&mut self, memory: Memory) {
         let bytes = self.bytes + memory.capacity();
-        if self.pieces.is_empty() || self.pieces.len() < MOST_OUTPUTS && bytes <= OUTPUT_BYTES {
+        let most = if is_polled() { POLLED_OUTPUT_BYTES } else { OUTPUT_BYTES };
+        if self.pieces.is_empty() || self.pieces.len() < MOST_OUTPUTS && bytes <= most {
             self.bytes = bytes;
             self.pieces.push(memory);
         }
@@ -156,16 +159,38 @@ const LEAST: usize = MOST / 256;
 /// So many pieces of memory for output a thread keeps that are not large, and bytes of them.
 const MOST_OUTPUTS: usize = 4096;
 const OUTPUT_BYTES: usize = 16 << 20;
+/// As many as a turn of a loop that is polled has answers: such a loop may never be told that it has nothing to do, and to give them back.
+const POLLED_OUTPUT_BYTES: usize = 1 << 20;
 /// One of this capacity in bytes is kept by a thread that has nothing to do.
 const SMALL_OUTPUT: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driven::Driver;
+    use crate::drives::drive_for;
+    use crate::reader::Reader;
+
+    /// A loop that has no connections.
+    struct Polled;
+
+    impl Driver for Polled {
+        fn id(&self) -> u64 {
+            0
+        }
+
+        fn output_waits(&self, _key: usize) {}
+        fn output_is_ready(&self, _key: usize) {}
+        fn input_is_wanted(&self, _key: usize) {}
+        fn release(&self, _key: usize, _heir: Box<dyn FnOnce(Reader) + Send>) {}
+        fn take_back(&self, _key: usize, _reader: Reader) {}
+        fn ended(&self, _key: usize) {}
+    }
 
     #[test]
     fn memory_for_the_answers_of_a_turn_is_kept_up_to_a_number_of_bytes() {
-        const LENGTH: usize = 17 * 1024;
+        // Few pieces: another test looks how many pages this process has.
+        const LENGTH: usize = 200 * 1024;
         let memory = || {
             let mut memory = Memory::default();
             memory.hold(Vec::with_capacity(LENGTH));
@@ -183,6 +208,13 @@ mod tests {
         outputs.keep(large);
         outputs.keep(memory());
         assert_eq!(outputs.pieces.len(), 1);
+        // A loop that is polled keeps what a turn needs.
+        drive_for(&Polled);
+        let mut outputs = Outputs::default();
+        (0..OUTPUT_BYTES / LENGTH).for_each(|_| outputs.keep(memory()));
+        assert_eq!(outputs.pieces.len(), POLLED_OUTPUT_BYTES / LENGTH);
+        keep_input(vec![0; SMALL]);
+        assert!(!has_large_spares());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::*;
 use raddle_socket::{
-    Budget, Driven, Driver, Event, Events, Limits, Message, Mode, Options, Reader, Role, State, Turn, Watch,
+    Budget, Driven, Driver, Event, Events, Limits, Mode, Options, Reader, Role, State, Turn, Watch,
     drive_on_this_thread, drop_large_spares, has_large_spares, keep_input,
 };
 
@@ -283,7 +283,8 @@ fn what_is_inflated_is_counted_once() {
     let mut driven = Driven::new(connection.split().0, Arc::new(Loop), 1);
     // Four bytes of it are about one when compressed.
     let plain: Vec<u8> = pattern(3_000_000, 1).iter().map(|byte| byte % 4).collect();
-    let data = Compressor::new(&deflate, Role::Client).compress(Message::Binary(&plain)).as_bytes().to_vec();
+    let data =
+        Compressor::new(&deflate, Role::Client).compress(raddle_socket::Message::Binary(&plain)).as_bytes().to_vec();
     let mut bytes = peer.encode(&binary(&data));
     bytes[0] |= 0x40;
     let half = bytes.len() / 2;
