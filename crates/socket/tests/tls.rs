@@ -319,7 +319,8 @@ fn what_a_peer_does_not_take_is_queued_and_leaves_when_it_does() {
         }
     }
     let total = writer.traffic().sent_messages;
-    assert!(writer.queued() > 3 * MIB);
+    // The socket takes some more of it meanwhile, on a slow machine more than a message.
+    assert!(writer.queued() > MIB);
     let mut client = client;
     for _ in 0..total {
         assert!(client.next_message().expect("open") == Some(Message::Binary(&message)));
