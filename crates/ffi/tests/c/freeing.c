@@ -383,7 +383,8 @@ static void what_was_polled(uint32_t engine) {
     OK(raddle_server_free(busy_server));
     EVENTUALLY(count(&destroyed) == 1 && raddle_conn_count() == 0);
     close(peer);
-    EVENTUALLY(open_files() == files);
+    /* The one before may have been about to close its own. */
+    EVENTUALLY(open_files() <= files);
 }
 
 /* A server that is freed within its own poll is there until the next. */
