@@ -71,7 +71,7 @@ pub(crate) fn keep_memory(memory: Option<Memory>, written: Vec<u8>) -> Option<Me
 thread_local!(static DRIVES: Cell<Drives> = const { Cell::new(Drives::Nothing) });
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use raddle_core::Sender;
@@ -80,7 +80,7 @@ mod tests {
     use crate::reader::Reader;
 
     /// A driver that does nothing.
-    struct Idle(u64);
+    pub(crate) struct Idle(pub(crate) u64);
 
     impl Driver for Idle {
         fn id(&self) -> u64 {

@@ -167,25 +167,8 @@ const SMALL_OUTPUT: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driven::Driver;
     use crate::drives::drive_for;
-    use crate::reader::Reader;
-
-    /// A loop that has no connections.
-    struct Polled;
-
-    impl Driver for Polled {
-        fn id(&self) -> u64 {
-            0
-        }
-
-        fn output_waits(&self, _key: usize) {}
-        fn output_is_ready(&self, _key: usize) {}
-        fn input_is_wanted(&self, _key: usize) {}
-        fn release(&self, _key: usize, _heir: Box<dyn FnOnce(Reader) + Send>) {}
-        fn take_back(&self, _key: usize, _reader: Reader) {}
-        fn ended(&self, _key: usize) {}
-    }
+    use crate::drives::tests::Idle;
 
     #[test]
     fn memory_for_the_answers_of_a_turn_is_kept_up_to_a_number_of_bytes() {
@@ -209,7 +192,7 @@ mod tests {
         outputs.keep(memory());
         assert_eq!(outputs.pieces.len(), 1);
         // A loop that is polled keeps what a turn needs.
-        drive_for(&Polled);
+        drive_for(&Idle(0));
         let mut outputs = Outputs::default();
         (0..OUTPUT_BYTES / LENGTH).for_each(|_| outputs.keep(memory()));
         assert_eq!(outputs.pieces.len(), POLLED_OUTPUT_BYTES / LENGTH);
